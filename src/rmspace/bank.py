@@ -1,0 +1,341 @@
+"""The bank: embedded responses of many prompts, with their gold rewards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rmspace._files import new_folder
+from rmspace._typing import FloatArray, IntArray, PathLike
+from rmspace._validation import check_embeddings, check_int, check_rewards, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMAT, _VERSION, _MARKER = "rmspace-bank", 1, "bank.json"
+
+
+class ResponseBank:
+    """Embeddings of `n_responses` responses to each of `n_prompts` prompts, with gold rewards or none.
+
+    An item is one prompt-response pair, one row of `items`; its id is `prompt * n_responses + response`, within
+    its own bank. The arrays are kept as they come, memory-mapped ones included, and are not read until they are
+    used; values are therefore checked where they are used, and all at once by `health()`.
+
+    Args:
+        embeddings: float16 or float32 (n_prompts, n_responses, dim); float64 is converted to float32.
+        rewards: gold rewards (n_prompts, n_responses), or None.
+        features: other numbers per item by name, each (n_prompts, n_responses), such as response lengths.
+        prompt_ids: (n_prompts,) integers that name the prompts through selections; 0, 1, ... when None.
+        metadata: anything JSON can hold: source, licence, names of the generators.
+
+    Raises:
+        ValueError: a shape that does not fit the embeddings'.
+        TypeError: a dtype that is not one of those above.
+
+    >>> bank = ResponseBank(np.zeros((3, 2, 4), np.float32), rewards=np.arange(6.0).reshape(3, 2))
+    >>> bank
+    ResponseBank(n_prompts=3, n_responses=2, dim=4, dtype=float32, rewards=True)
+    >>> bank.items.shape, bank.groups.tolist()
+    ((6, 4), [0, 0, 1, 1, 2, 2])
+    >>> bank[[2, 0]].rewards.tolist(), bank[1:].prompt_ids.tolist()
+    ([[4.0, 5.0], [0.0, 1.0]], [1, 2])
+    """
+
+    def __init__(
+        self,
+        embeddings: npt.ArrayLike,
+        rewards: npt.ArrayLike | None = None,
+        *,
+        features: Mapping[str, npt.ArrayLike] | None = None,
+        prompt_ids: npt.ArrayLike | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._source = check_embeddings(embeddings)
+        self._selected: IntArray | None = None  # prompts of `_source` that are still to be taken
+        shape = (self._source.shape[0], self._source.shape[1])
+        self._rewards = None if rewards is None else check_rewards(rewards, shape)
+        self._features = {name: _check_feature(name, value, shape) for name, value in (features or {}).items()}
+        self.prompt_ids = _check_prompt_ids(prompt_ids, shape[0])
+        self.metadata = dict(metadata or {})
+
+    def __repr__(self) -> str:
+        return (
+            f"ResponseBank(n_prompts={self.n_prompts}, n_responses={self.n_responses}, dim={self.dim}, "
+            f"dtype={self._source.dtype}, rewards={self._rewards is not None})"
+        )
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts."""
+        return len(self.prompt_ids)
+
+    @property
+    def n_responses(self) -> int:
+        """Number of responses a prompt."""
+        return int(self._source.shape[1])
+
+    @property
+    def dim(self) -> int:
+        """Length of one embedding."""
+        return int(self._source.shape[2])
+
+    @property
+    def n_items(self) -> int:
+        """Number of prompt-response pairs, `n_prompts * n_responses`."""
+        return self.n_prompts * self.n_responses
+
+    @cached_property
+    def embeddings(self) -> FloatArray:
+        """Embeddings (n_prompts, n_responses, dim); a selection of prompts is read here, at first use."""
+        if self._selected is None:
+            return self._source
+        return np.asarray(self._source[self._selected])
+
+    @property
+    def items(self) -> FloatArray:
+        """Embeddings as rows (n_items, dim), in the order of the item ids."""
+        return self.embeddings.reshape(-1, self.dim)
+
+    @property
+    def groups(self) -> IntArray:
+        """The prompt of each item, int64 (n_items,)."""
+        return np.repeat(np.arange(self.n_prompts), self.n_responses)
+
+    @property
+    def rewards(self) -> FloatArray:
+        """Gold rewards (n_prompts, n_responses).
+
+        Raises:
+            ValueError: the bank has none; `has_rewards` tells.
+        """
+        if self._rewards is None:
+            raise ValueError("this bank has no gold rewards; give rewards= when it is made")
+        return self._rewards
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether gold rewards are there."""
+        return self._rewards is not None
+
+    @property
+    def features(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Other numbers per item, by name, each (n_prompts, n_responses)."""
+        return MappingProxyType(self._features)
+
+    def __getitem__(self, prompts: int | slice | npt.ArrayLike) -> ResponseBank:
+        """Return the bank of some prompts: one id, a slice, ids in any order, or a mask (n_prompts,)."""
+        rows = _check_selection(prompts, self.n_prompts)
+        bank = object.__new__(ResponseBank)
+        if isinstance(prompts, slice) and self._selected is None:
+            bank._source, bank._selected = self._source[prompts], None
+        else:
+            bank._source = self._source
+            bank._selected = rows if self._selected is None else self._selected[rows]
+        bank._rewards = None if self._rewards is None else self._rewards[rows]
+        bank._features = {name: value[rows] for name, value in self._features.items()}
+        bank.prompt_ids = self.prompt_ids[rows]
+        bank.metadata = dict(self.metadata)
+        return bank
+
+    def health(self) -> pd.DataFrame:
+        """Return a table of findings about the values, empty when all is well; see `rmspace.health`."""
+        from rmspace.health import findings
+
+        return findings(self)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a result can depend on: shapes, dtypes, embeddings, rewards, features.
+
+        >>> bank = ResponseBank(np.ones((2, 2, 3), np.float32))
+        >>> bank.fingerprint() == ResponseBank(np.ones((2, 2, 3), np.float32)).fingerprint()
+        True
+        """
+        digest = hashlib.sha256()
+        arrays = {"embeddings": self.embeddings, "prompt_ids": self.prompt_ids}
+        if self._rewards is not None:
+            arrays["rewards"] = self._rewards
+        for name, array in {**arrays, **{f"feature:{k}": v for k, v in sorted(self._features.items())}}.items():
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            for part in array:  # a prompt at a time, so that a memory-mapped bank is never held whole
+                digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+    def save(
+        self, folder: PathLike, *, dtype: Literal["float16", "float32"] | None = None, overwrite: bool = False
+    ) -> None:
+        """Write the bank as `.npy` files and one `bank.json`; the folder appears whole or not at all.
+
+        Args:
+            folder: where; `ResponseBank.open` reads it back.
+            dtype: precision of the stored embeddings; as they are when None.
+            overwrite: replace a bank that stands there.
+
+        Raises:
+            FileExistsError: the folder exists and is not to be, or is no bank to be, replaced.
+            OverflowError: an embedding too large for float16.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ResponseBank(np.ones((2, 2, 3), np.float32)).save(folder + "/bank", dtype="float16")
+        ...     ResponseBank.open(folder + "/bank")
+        ResponseBank(n_prompts=2, n_responses=2, dim=3, dtype=float16, rewards=False)
+        """
+        with new_folder(folder, marker=_MARKER, overwrite=overwrite) as staged:
+            stored = np.dtype(dtype or self._source.dtype)
+            _write_embeddings(staged / "embeddings.npy", self, stored)
+            np.save(staged / "prompt_ids.npy", self.prompt_ids, allow_pickle=False)
+            if self._rewards is not None:
+                np.save(staged / "rewards.npy", self._rewards, allow_pickle=False)
+            names = sorted(self._features)
+            for k, name in enumerate(names):
+                np.save(staged / f"feature_{k}.npy", self._features[name], allow_pickle=False)
+            head = {
+                "format": _FORMAT,
+                "version": _VERSION,
+                "shape": [self.n_prompts, self.n_responses, self.dim],
+                "dtype": stored.name,
+                "rewards": self._rewards is not None,
+                "features": names,
+                "metadata": self.metadata,
+            }
+            (staged / _MARKER).write_text(json.dumps(head, indent=1), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: PathLike) -> ResponseBank:
+        """Open a saved bank, its arrays memory-mapped: nothing is read until it is used.
+
+        Raises:
+            FileNotFoundError: there is no bank at `folder`.
+            ValueError: a file is damaged, cut short, of another shape, or of a newer version.
+        """
+        path = Path(folder)
+        head = _read_head(path)
+        features = {name: load_array(path / f"feature_{k}.npy") for k, name in enumerate(head["features"])}
+        embeddings = load_array(path / "embeddings.npy")
+        if list(embeddings.shape) != head["shape"] or embeddings.dtype.name != head["dtype"]:
+            raise ValueError(
+                f"{path / 'embeddings.npy'} must be {head['dtype']} of shape {tuple(head['shape'])}, as {_MARKER} "
+                f"says; got {describe(embeddings)}; the folder mixes two banks"
+            )
+        return cls(
+            embeddings,
+            load_array(path / "rewards.npy") if head["rewards"] else None,
+            features=features,
+            prompt_ids=load_array(path / "prompt_ids.npy"),
+            metadata=head["metadata"],
+        )
+
+
+def split_prompts(bank: ResponseBank, test_size: int | float, seed: int) -> tuple[ResponseBank, ResponseBank]:
+    """Split a bank into (train, test) by prompts, so that no prompt is on both sides.
+
+    Args:
+        bank: what to split.
+        test_size: number of test prompts, or their share in (0, 1) (rounded, at least 1).
+        seed: of the shuffle.
+
+    Raises:
+        ValueError: a side would have no prompt.
+
+    >>> bank = ResponseBank(np.zeros((10, 2, 4), np.float32))
+    >>> train, test = split_prompts(bank, test_size=0.3, seed=0)
+    >>> train.n_prompts, test.n_prompts, set(train.prompt_ids) & set(test.prompt_ids)
+    (7, 3, set())
+    """
+    if isinstance(test_size, float):
+        if not 0 < test_size < 1:
+            raise ValueError(f"test_size must be a number of prompts or a share in (0, 1); got {test_size!r}")
+        n_test = max(1, round(test_size * bank.n_prompts))
+    else:
+        n_test = check_int("test_size", test_size, low=1)
+    if n_test >= bank.n_prompts:
+        raise ValueError(f"test_size must leave a training prompt; got {n_test} of {bank.n_prompts} prompts")
+    order = np.random.default_rng(seed).permutation(bank.n_prompts)
+    return bank[np.sort(order[n_test:])], bank[np.sort(order[:n_test])]
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Memory-map one `.npy` file; a missing, damaged or truncated one is a clear error."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there")
+    try:
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    if not (path / _MARKER).is_file():
+        raise FileNotFoundError(f"{path} is not a saved bank: it has no {_MARKER}")
+    try:
+        head = json.loads((path / _MARKER).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path / _MARKER} is damaged ({error})") from error
+    if not isinstance(head, dict) or head.get("format") != _FORMAT:
+        raise ValueError(f"{path / _MARKER} does not describe a bank")
+    if head.get("version") != _VERSION:
+        raise ValueError(f"{path} is a bank of version {head.get('version')}; this rmspace reads {_VERSION}; upgrade")
+    missing = {"shape", "dtype", "rewards", "features", "metadata"} - set(head)
+    if missing:
+        raise ValueError(f"{path / _MARKER} is damaged: it lacks {', '.join(sorted(missing))}")
+    return head
+
+
+def _write_embeddings(path: Path, bank: ResponseBank, dtype: np.dtype[Any]) -> None:
+    """Write prompt by prompt; plain writes, since a memory map dies of a full disk without an exception."""
+    shape = (bank.n_prompts, bank.n_responses, bank.dim)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        for prompt, block in enumerate(bank.embeddings):
+            with np.errstate(over="ignore"):
+                stored = np.ascontiguousarray(block, dtype=dtype)
+            if np.isinf(stored).any() and np.isfinite(block).all():
+                raise OverflowError(
+                    f"embeddings must fit {dtype} (at most {np.finfo(dtype).max:g}); prompt {prompt} has "
+                    f"{np.abs(block).max():g}; save as float32, or scale the bank"
+                )
+            file.write(stored.data)
+
+
+def _check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    array = np.asanyarray(value)
+    if array.shape != shape or array.dtype.kind not in "iufb":
+        raise ValueError(f"feature {name!r} must be numbers (n_prompts, n_responses) = {shape}; got {describe(array)}")
+    return array
+
+
+def _check_prompt_ids(prompt_ids: npt.ArrayLike | None, n_prompts: int) -> IntArray:
+    if prompt_ids is None:
+        return np.arange(n_prompts)
+    array = np.asarray(prompt_ids)
+    if array.shape != (n_prompts,) or array.dtype.kind not in "iu":
+        raise ValueError(f"prompt_ids must be integers ({n_prompts},); got {describe(array)}")
+    return array.astype(np.int64)
+
+
+def _check_selection(prompts: int | slice | npt.ArrayLike, n_prompts: int) -> IntArray:
+    if isinstance(prompts, slice):
+        rows = np.arange(n_prompts)[prompts]
+    else:
+        ids = np.atleast_1d(np.asarray(prompts))
+        mask = ids.dtype == bool
+        if ids.ndim != 1 or (mask and len(ids) != n_prompts) or (not mask and ids.dtype.kind not in "iu"):
+            raise TypeError(
+                f"a bank is indexed by a slice, by prompt ids, or by a mask ({n_prompts},); got {describe(ids)}"
+            )
+        if not mask and len(ids) and (ids.min() < -n_prompts or ids.max() >= n_prompts):
+            raise IndexError(f"prompt ids must be in [0, {n_prompts}); got {ids.min()} to {ids.max()}")
+        rows = np.arange(n_prompts)[ids]
+    if len(rows) == 0:
+        raise ValueError("a bank has at least one prompt; the selection has none")
+    return rows

@@ -1,0 +1,1 @@
+"""What the scores of a reward model are worth against gold rewards."""

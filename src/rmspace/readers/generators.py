@@ -1,0 +1,50 @@
+"""Folders in which the same generators answered every prompt, with lengths and a fixed split of the prompts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rmspace._typing import ExistingPath
+from rmspace.bank import ResponseBank, load_array
+
+
+def read_generators(folder: ExistingPath | str) -> ResponseBank:
+    """Read `embeddings.npy`, `rewards.npy`, `lengths.npy` and `meta.json` of a folder as one bank.
+
+    Response r of every prompt comes from `metadata["generators"][r]`; lengths in characters are `features["length"]`;
+    `metadata["prompts"]` and `metadata["split"]` are looked up by `bank.prompt_ids`.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the others.
+    """
+    path = Path(folder)
+    if not (path / "meta.json").is_file():
+        raise FileNotFoundError(f"{path} is no folder of generators' responses: it has no meta.json")
+    meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    bank = ResponseBank(
+        load_array(path / "embeddings.npy"),
+        load_array(path / "rewards.npy"),
+        features={"length": load_array(path / "lengths.npy")},
+        metadata=meta,
+    )
+    for key, size in (("prompts", bank.n_prompts), ("split", bank.n_prompts), ("generators", bank.n_responses)):
+        if len(meta.get(key, ())) != size:
+            raise ValueError(f"{path / 'meta.json'} must list {size} {key}; got {len(meta.get(key, ()))}")
+    return bank
+
+
+def open_generators(folder: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
+    """Read such a folder as (train, test), by the split of prompts in its `meta.json`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_generators`; the split has another word than train and test.
+    """
+    bank = read_generators(folder)
+    split = np.array(bank.metadata["split"])
+    if set(split) != {"train", "test"}:
+        raise ValueError(f"the split must say 'train' or 'test' for each prompt; got {sorted(set(split))}")
+    return bank[split == "train"], bank[split == "test"]

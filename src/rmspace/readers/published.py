@@ -1,0 +1,91 @@
+"""Published pairs of `.npy` files, in either of their two layouts."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from rmspace._typing import ExistingPath
+from rmspace.bank import ResponseBank, load_array
+from rmspace.health import looks_swapped
+
+_log = logging.getLogger(__name__)
+
+
+def read_published(
+    embeddings: ExistingPath | str,
+    rewards: ExistingPath | str,
+    *,
+    layout: Literal["prompts_first", "responses_first", "auto"] = "auto",
+) -> ResponseBank:
+    """Read one published `.npy` pair as a bank, memory-mapped.
+
+    Two layouts are in use: `prompts_first`, embeddings (prompts, responses, dim) with rewards (prompts, responses)
+    or (prompts, responses, 1); and `responses_first`, (responses, prompts, dim) with (responses, prompts). `auto`
+    decides by `looks_swapped`; what was found is logged and kept in `metadata["layout"]`. A `responses_first` bank
+    is a transposed view: its `items` are copied at each use, so save it once as a bank if it is large.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the other; `auto` cannot tell.
+
+    >>> import tempfile
+    >>> prompts = np.random.default_rng(0).normal(size=(1, 30, 8))
+    >>> array = prompts + 0.3 * np.random.default_rng(1).normal(size=(5, 30, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/e.npy", array.astype(np.float32))
+    ...     np.save(folder + "/r.npy", np.zeros((5, 30)))
+    ...     bank = read_published(folder + "/e.npy", folder + "/r.npy")
+    >>> bank.n_prompts, bank.n_responses, bank.metadata["layout"]
+    (30, 5, 'responses_first, detected')
+    """
+    if layout not in ("prompts_first", "responses_first", "auto"):
+        raise ValueError(f"layout must be 'prompts_first', 'responses_first' or 'auto'; got {layout!r}")
+    items, gold = load_array(Path(embeddings)), load_array(Path(rewards))
+    if gold.ndim == 3 and gold.shape[2] == 1:
+        gold = gold[:, :, 0]
+    if items.ndim != 3 or items.shape[:2] != gold.shape:
+        raise ValueError(
+            f"embeddings (a, b, dim) and rewards (a, b) or (a, b, 1) must agree in a and b; "
+            f"got {items.shape} and {gold.shape}"
+        )
+    found = layout
+    if layout == "auto":
+        swapped = looks_swapped(items)
+        if swapped is None:
+            raise ValueError(
+                f"the embeddings do not tell which axis of {items.shape[:2]} is the prompts; "
+                "give layout='prompts_first' or 'responses_first'"
+            )
+        found = "responses_first" if swapped else "prompts_first"
+        _log.info("%s: layout %s, by the variance inside each axis", embeddings, found)
+    if found == "responses_first":
+        items, gold = items.swapaxes(0, 1), gold.T
+    label = f"{found}, detected" if layout == "auto" else f"{found}, given"
+    return ResponseBank(items, np.ascontiguousarray(gold), metadata={"layout": label, "source": str(embeddings)})
+
+
+def open_published(
+    train_embeddings: ExistingPath | str,
+    train_rewards: ExistingPath | str,
+    test_embeddings: ExistingPath | str,
+    test_rewards: ExistingPath | str,
+    *,
+    layout: Literal["prompts_first", "responses_first", "auto"] = "auto",
+) -> tuple[ResponseBank, ResponseBank]:
+    """Read two published pairs as (train, test); see `read_published`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/e.npy", np.zeros((4, 2, 3), np.float32))
+    ...     np.save(folder + "/r.npy", np.zeros((4, 2, 1)))
+    ...     files = [folder + "/e.npy", folder + "/r.npy"]
+    ...     [bank.n_prompts for bank in open_published(*files, *files, layout="prompts_first")]
+    [4, 4]
+    """
+    return (
+        read_published(train_embeddings, train_rewards, layout=layout),
+        read_published(test_embeddings, test_rewards, layout=layout),
+    )
