@@ -41,3 +41,12 @@ from .evaluation.ranking import pairwise_accuracy as pairwise_accuracy
 from .evaluation.ranking import spearman as spearman
 from .evaluation.report import compare as compare
 from .evaluation.report import evaluate as evaluate
+from .models.boosted import LightGBMReward as LightGBMReward
+from .models.classifier import ClassifierReward as ClassifierReward
+from .models.ensemble import EnsembleReward as EnsembleReward
+from .models.ensemble import lower_confidence as lower_confidence
+from .models.ensemble import mean as mean
+from .models.ensemble import minimum as minimum
+from .models.linear import LinearReward as LinearReward
+from .models.mlp import MLPReward as MLPReward
+from .models.persistence import load as load

@@ -48,7 +48,9 @@ def check_target(path: PathLike, *, marker: str, overwrite: bool) -> None:
         raise FileExistsError(f"{target} exists already; choose another folder, or ask to overwrite it")
     replaceable = target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
     if not replaceable:
-        raise FileExistsError(f"{target} is not a folder with a {marker}, so it is not overwritten; remove it")
+        raise FileExistsError(
+            f"{target} is not a folder with a {marker}, so it is not overwritten; remove it"
+        )
 
 
 def file_hash(path: PathLike) -> str:

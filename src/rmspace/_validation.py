@@ -40,7 +40,9 @@ def check_number(
 
 def _check_range(name: str, value: float, low: float | None, high: float | None) -> None:
     if (low is not None and value < low) or (high is not None and value > high):
-        rule = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in [{low}, {high}]"
+        rule = (
+            f"at least {low}" if high is None else f"at most {high}" if low is None else f"in [{low}, {high}]"
+        )
         raise ValueError(f"{name} must be {rule}; got {value:g}")
 
 
@@ -67,7 +69,9 @@ def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
             f"got {describe(array)}"
         )
     if array.dtype not in (np.float16, np.float32, np.float64):
-        raise TypeError(f"rewards must be floating-point numbers; got {describe(array)}; convert with .astype")
+        raise TypeError(
+            f"rewards must be floating-point numbers; got {describe(array)}; convert with .astype"
+        )
     return array
 
 
@@ -101,7 +105,9 @@ def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int) -> IntArray:
         raise TypeError(f"{name} must be integer item ids; got {describe(array)}; convert with .astype(int)")
     if array.min() < 0 or array.max() >= n_items:
         wrong = int(array.max() if array.max() >= n_items else array.min())
-        raise ValueError(f"{name} must hold item ids in [0, {n_items}); got {wrong}; ids count within one bank")
+        raise ValueError(
+            f"{name} must hold item ids in [0, {n_items}); got {wrong}; ids count within one bank"
+        )
     same = array[:, 0] == array[:, 1]
     if same.any():
         row = int(np.argmax(same))
@@ -125,7 +131,9 @@ def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
     """Return one group (prompt) an item."""
     array = np.asarray(groups)
     if array.shape != (n_items,):
-        raise ValueError(f"groups must be one prompt an item, ({n_items},); got {describe(array)}; use bank.groups")
+        raise ValueError(
+            f"groups must be one prompt an item, ({n_items},); got {describe(array)}; use bank.groups"
+        )
     return array
 
 

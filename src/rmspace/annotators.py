@@ -167,7 +167,9 @@ def beta_for_error(
 
     floor = excess(np.inf)
     if floor > 0:
-        raise ValueError(f"error_rate must be at least {error_rate + floor:g}, this annotator's floor; got {error_rate}")
+        raise ValueError(
+            f"error_rate must be at least {error_rate + floor:g}, this annotator's floor; got {error_rate}"
+        )
     if floor == 0:
         return float(np.inf)
     high = 1 / float(np.median(size))
@@ -176,7 +178,9 @@ def beta_for_error(
     return float(brentq(excess, 0.0, high, xtol=1e-12 * high, rtol=1e-12))
 
 
-def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float) -> Float64Array:
+def _noisy(
+    distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float
+) -> Float64Array:
     beta = check_number("beta", beta, low=0.0, finite=False)
     if np.isinf(beta):
         return oracle(gap)

@@ -88,7 +88,9 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
             largest = max(largest, float(np.abs(rows).max()))
     if non_finite:
-        yield Finding("non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them")
+        yield Finding(
+            "non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them"
+        )
     if constant:
         detail = "items whose numbers are all equal; an embedding taken at a padding token looks so"
         yield Finding("constant_rows", "warning", constant, n, detail)
@@ -125,14 +127,18 @@ def _reward_findings(rewards: FloatArray) -> Iterator[Finding]:
     n_prompts, n_responses = rewards.shape
     non_finite = int((~np.isfinite(rewards)).sum())
     if non_finite:
-        yield Finding("non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them")
+        yield Finding(
+            "non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them"
+        )
         return
     if n_responses == 1:
         return
     ordered = np.sort(rewards, axis=1)
     distinct: IntArray = 1 + (np.diff(ordered, axis=1) > 0).sum(axis=1)
     if few := int((distinct < max(2, n_responses / 2)).sum()):
-        detail = f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
+        detail = (
+            f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
+        )
         yield Finding("few_distinct_rewards", "warning", few, n_prompts, detail)
     tied, possible = _tied_pairs(ordered), n_prompts * n_responses * (n_responses - 1) // 2
     if tied:

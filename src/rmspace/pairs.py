@@ -95,7 +95,9 @@ def same_prompt(
     n_rounds = math.ceil(n_pairs / n_prompts)
     chosen = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)[prompts, np.arange(n_pairs) // n_prompts]
     flip = rng.random(n_pairs) < 0.5
-    sides = np.stack([np.where(flip, second[chosen], first[chosen]), np.where(flip, first[chosen], second[chosen])], 1)
+    sides = np.stack(
+        [np.where(flip, second[chosen], first[chosen]), np.where(flip, first[chosen], second[chosen])], 1
+    )
     return prompts[:, None] * bank.n_responses + columns[prompts[:, None], sides]
 
 
@@ -150,7 +152,10 @@ def _rounds(n_prompts: int, at_least: int, rng: np.random.Generator) -> IntArray
 def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Generator) -> IntArray:
     """Return (n_rows, n_draws) uniform draws from 0 ... size - 1, none twice in a row before all came once."""
     if 4 * n_draws >= size:
-        cycles = [rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1) for _ in range(math.ceil(n_draws / size))]
+        cycles = [
+            rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1)
+            for _ in range(math.ceil(n_draws / size))
+        ]
         return np.concatenate(cycles, axis=1)[:, :n_draws]
     # Few of many: draw all and redraw what repeats an earlier column. The rule treats all values alike, so every
     # sequence of distinct values is equally likely, and no row is ever laid out in full.
@@ -174,7 +179,12 @@ def _by_rank(bank: ResponseBank, ranks: list[int]) -> IntArray:
 def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
     columns = np.asarray(candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
-    if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":
+    if (
+        columns.ndim != 2
+        or len(columns) != bank.n_prompts
+        or columns.shape[1] == 0
+        or columns.dtype.kind not in "iu"
+    ):
         raise ValueError(f"{rule}; got {describe(columns)}")
     if columns.min() < 0 or columns.max() >= bank.n_responses:
         raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {columns.min()} to {columns.max()}")

@@ -79,7 +79,9 @@ def normalized_gain(
     return np.divide(gain, possible, out=np.full(best.shape, np.nan), where=possible > rounding)
 
 
-def regret(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None = None) -> Float64Array:
+def regret(
+    scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None = None
+) -> Float64Array:
     """Gold reward that Best-of-n leaves on the table, for each prompt: best_of_n(rewards) - best_of_n(scores).
 
     Args:
@@ -131,7 +133,9 @@ def quantile_of_chosen(
 def _weights(n: int, n_responses: int) -> Float64Array:
     """Return C(i-1, n-1) / C(R, n) for i = 1 ... R: n / R at the top, then times (i - n + 1) / i going down."""
     if n > n_responses:
-        raise ValueError(f"n must be at most n_responses = {n_responses}; got {n}; draws are without replacement")
+        raise ValueError(
+            f"n must be at most n_responses = {n_responses}; got {n}; draws are without replacement"
+        )
     i = np.arange(n_responses - 1, 0, -1)
     ratios = np.maximum(i - n + 1, 0) / i
     return np.concatenate([[n / n_responses], n / n_responses * np.cumprod(ratios)])[::-1]

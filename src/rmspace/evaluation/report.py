@@ -56,7 +56,9 @@ def evaluate(
     score, gold = check_scores(scores, rewards)
     rows = []
     for metric, size, values in _measure(score, gold, n, metrics):
-        value, low, high = bootstrap_interval(values, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        value, low, high = bootstrap_interval(
+            values, confidence=confidence, n_resamples=n_resamples, seed=seed
+        )
         rows.append((metric, size, value, low, high))
     return _table(rows, ["metric", "n", "value", "low", "high"])
 
@@ -98,13 +100,18 @@ def compare(
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
     for (metric, size, a), (_, _, b) in measured:
-        value, low, high = bootstrap_interval(a - b, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        value, low, high = bootstrap_interval(
+            a - b, confidence=confidence, n_resamples=n_resamples, seed=seed
+        )
         rows.append((metric, size, value, low, high, sign_flip_test(a - b, seed=seed)))
     return _table(rows, ["metric", "n", "difference", "low", "high", "p_value"])
 
 
 def _measure(
-    scores: Float64Array, rewards: Float64Array, n: int | Sequence[int] | None, metrics: Mapping[str, Metric] | None
+    scores: Float64Array,
+    rewards: Float64Array,
+    n: int | Sequence[int] | None,
+    metrics: Mapping[str, Metric] | None,
 ) -> Iterator[tuple[str, int | None, Float64Array]]:
     """Yield (metric, n, one value a prompt)."""
     if metrics is not None:
@@ -122,7 +129,11 @@ def _measure(
     if width > 1:
         yield "quantile_of_chosen", width, quantile_of_chosen(scores, rewards)
     yield "regret", width, regret(scores, rewards)
-    for name, rank in (("spearman", spearman), ("kendall", kendall), ("pairwise_accuracy", pairwise_accuracy)):
+    for name, rank in (
+        ("spearman", spearman),
+        ("kendall", kendall),
+        ("pairwise_accuracy", pairwise_accuracy),
+    ):
         yield name, None, rank(scores, rewards)
 
 
@@ -136,7 +147,9 @@ def _measure_own(
     elif values.shape == (len(rewards),):
         yield name, bound, values
     else:
-        raise ValueError(f"metric {name!r} must return one value a prompt, ({len(rewards)},); got {describe(values)}")
+        raise ValueError(
+            f"metric {name!r} must return one value a prompt, ({len(rewards)},); got {describe(values)}"
+        )
 
 
 def _table(rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:

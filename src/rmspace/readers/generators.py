@@ -31,7 +31,11 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
         features={"length": load_array(path / "lengths.npy")},
         metadata=meta,
     )
-    for key, size in (("prompts", bank.n_prompts), ("split", bank.n_prompts), ("generators", bank.n_responses)):
+    for key, size in (
+        ("prompts", bank.n_prompts),
+        ("split", bank.n_prompts),
+        ("generators", bank.n_responses),
+    ):
         if len(meta.get(key, ())) != size:
             raise ValueError(f"{path / 'meta.json'} must list {size} {key}; got {len(meta.get(key, ()))}")
     return bank

@@ -81,7 +81,13 @@ def make_reward_world(
                 rewards,
                 features={"explainable": explainable},
                 prompt_ids=ids,
-                metadata={"source": "make_reward_world", "side": name, "seed": seed, "latent_dim": latent_dim, **spreads},
+                metadata={
+                    "source": "make_reward_world",
+                    "side": name,
+                    "seed": seed,
+                    "latent_dim": latent_dim,
+                    **spreads,
+                },
             )
         )
     return banks[0], banks[1]

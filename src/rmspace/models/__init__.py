@@ -1,0 +1,1 @@
+"""Reward models: estimators that learn a score for items from comparisons."""

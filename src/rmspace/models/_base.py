@@ -1,0 +1,105 @@
+"""What every reward model shares: scikit-learn's manners, checked input, and a folder to be saved in."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
+from rmspace._validation import (
+    check_finite,
+    check_groups,
+    check_items,
+    check_pairs,
+    check_weights,
+)
+
+
+class Gathered(NamedTuple):
+    """The rows that comparisons touch, each once, and the comparisons in their terms."""
+
+    rows: FloatArray  # (n_touched, dim)
+    pairs: IntArray  # (n_comparisons, 2) of positions in `rows`; column 0 won
+    weights: Float64Array  # (n_comparisons,), mean 1
+    groups: IntArray | None  # (n_touched,)
+
+
+class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Base of the reward models; a subclass gives `fit`, `predict`, `_write` and `_read`."""
+
+    n_features_in_: int
+
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
+        """Score items, (n_items, dim) -> (n_items,)."""
+        raise NotImplementedError
+
+    def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
+        """Write the fitted model as a folder without pickle, for `rmspace.load`; it appears whole or not at all.
+
+        Raises:
+            FileExistsError: the folder exists and is not to be, or is no model to be, replaced.
+            sklearn.exceptions.NotFittedError: before `fit`.
+            TypeError: a parameter that the folder cannot hold, such as a random generator.
+        """
+        from rmspace.models.persistence import save
+
+        check_is_fitted(self)
+        save(self, folder, overwrite=overwrite)
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        """Write what was learned as files in `folder`; return the small rest for the JSON."""
+        raise NotImplementedError
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+        """Read back what `_write` wrote."""
+        raise NotImplementedError
+
+    def _check_predict(self, items: npt.ArrayLike) -> FloatArray:
+        check_is_fitted(self)
+        array = check_items(items)
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}"
+            )
+        return array
+
+
+def gather(
+    items: npt.ArrayLike,
+    comparisons: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None,
+    groups: npt.ArrayLike | None,
+    dtype: npt.DTypeLike,
+) -> Gathered:
+    """Check the input of a fit and read the rows that it touches, each once."""
+    array = check_items(items)
+    ids = check_pairs("comparisons", comparisons, len(array))
+    weights = check_weights(sample_weight, len(ids))
+    touched, local = np.unique(ids, return_inverse=True)
+    rows = np.asarray(array[touched], dtype=dtype)
+    check_finite("items", rows)
+    kept = (
+        None
+        if groups is None
+        else np.unique(check_groups(groups, len(array)), return_inverse=True)[1][touched]
+    )
+    return Gathered(rows, local.reshape(ids.shape), weights / weights.mean(), kept)
+
+
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """Draw one seed from scikit-learn's kind of `random_state`."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def is_plain(objective: Any, function: Any) -> bool:
+    """Say whether `objective` is `function`, bare or in a partial that binds nothing."""
+    while isinstance(objective, partial) and not objective.args and not objective.keywords:
+        objective = objective.func
+    return objective is function

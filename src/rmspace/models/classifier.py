@@ -1,0 +1,128 @@
+"""Any scikit-learn classifier as reward model: its logit is the reward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import has_fit_parameter
+
+from rmspace._typing import Float64Array, FloatArray
+from rmspace._validation import check_finite
+from rmspace.models._base import BaseReward, draw_seed, gather
+from rmspace.models._fitting import seed_model
+
+_ROWS = 1 << 15
+_SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
+
+
+class ClassifierReward(BaseReward):
+    """Reward model from a classifier that sees responses alone: winners are class 1, losers class 0.
+
+    score(x) = log p(1 | x) - log p(0 | x), or the classifier's `decision_function` where it has one: for linear,
+    boosted and logistic models that is the same logit, without the rounding of p near 0 and 1.
+
+    Args:
+        estimator: a scikit-learn classifier, or a pipeline that ends in one; logistic regression when None.
+        random_state: given to every `random_state` of the estimator that is None.
+
+    Attributes:
+        estimator_: the fitted clone.
+
+    Source: arXiv 2411.04991, where any classifier may serve as a reward model.
+
+    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> rng = np.random.default_rng(0)
+    >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
+    >>> model = ClassifierReward(LogisticRegression(C=100)).fit(train.items, comparisons)
+    >>> bool(spearman(model.predict(test.items), test.rewards).mean() > 0.4)
+    True
+    """
+
+    def __init__(
+        self, estimator: Any = None, *, random_state: int | np.random.RandomState | None = None
+    ) -> None:
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def fit(
+        self,
+        items: npt.ArrayLike,
+        comparisons: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Learn from comparisons of items.
+
+        Args:
+            items: (n_items, dim).
+            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
+            sample_weight: (n_comparisons,), at least 0, for estimators that take it.
+            groups: (n_items,) prompts; checked, and of no effect here.
+
+        Raises:
+            ValueError, TypeError: input that breaks its rule; weights for an estimator that takes none; an estimator
+                that is no classifier.
+        """
+        estimator = clone(LogisticRegression() if self.estimator is None else self.estimator)
+        if not hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"estimator must have decision_function or predict_proba; {estimator!r} has neither"
+            )
+        if self.random_state is not None:
+            seed_model(estimator, draw_seed(self.random_state))
+        data = gather(items, comparisons, sample_weight, groups, np.float32)
+        stacked = data.rows[data.pairs.T.reshape(-1)]
+        labels = np.repeat([1, 0], len(data.pairs))
+        weights = {}
+        if sample_weight is not None:
+            if not has_fit_parameter(estimator, "sample_weight"):
+                raise ValueError(f"{type(estimator).__name__} takes no sample_weight; fit without")
+            weights = {"sample_weight": np.tile(data.weights, 2)}
+        self.estimator_ = estimator.fit(stacked, labels, **weights)
+        self.n_features_in_ = stacked.shape[1]
+        return self
+
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
+        """Score items, in blocks.
+
+        Args:
+            items: (n_items, dim), finite.
+
+        Returns:
+            float64 (n_items,), higher is better.
+
+        Raises:
+            ValueError: another dim than in the fit, or values that are not finite.
+        """
+        array = self._check_predict(items)
+        scores = np.empty(len(array))
+        for start in range(0, len(array), _ROWS):
+            block = np.asarray(array[start : start + _ROWS], dtype=np.float32)
+            check_finite("items", block)
+            scores[start : start + _ROWS] = _logit(self.estimator_, block)
+        return scores
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        from rmspace.models._sklearn_file import write_estimators
+
+        write_estimators(folder / "estimator.skops", fitted=self.estimator_)
+        return {"n_features_in": self.n_features_in_}
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+        from rmspace.models._sklearn_file import read_estimators
+
+        self.estimator_ = read_estimators(folder / "estimator.skops")["fitted"]
+        self.n_features_in_ = state["n_features_in"]
+
+
+def _logit(estimator: Any, rows: FloatArray) -> Float64Array:
+    if hasattr(estimator, "decision_function"):
+        return np.asarray(estimator.decision_function(rows), dtype=np.float64)
+    p = np.maximum(np.asarray(estimator.predict_proba(rows), dtype=np.float64), _SURE)
+    return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))

@@ -1,0 +1,193 @@
+"""Ensembles of reward models, and the ways to combine their scores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from tqdm import tqdm
+
+from rmspace._typing import Float64Array, FloatArray
+from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
+from rmspace.models._base import BaseReward, draw_seed
+from rmspace.models._fitting import fit_model
+from rmspace.models.mlp import MLPReward
+
+Reduction = Callable[[Float64Array], Float64Array]
+
+
+def mean(scores: Float64Array) -> Float64Array:
+    """Combine members by their mean score, (n_members, n_items) -> (n_items,).
+
+    >>> mean(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
+    [2.0, 1.0]
+    """
+    return np.asarray(scores.mean(axis=0))
+
+
+def minimum(scores: Float64Array) -> Float64Array:
+    """Combine members by the most pessimistic one, (n_members, n_items) -> (n_items,).
+
+    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), worst-case.
+
+    >>> minimum(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
+    return np.asarray(scores.min(axis=0))
+
+
+def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
+    """Combine members by mean - k standard deviations (of a sample), (n_members, n_items) -> (n_items,).
+
+    Raises:
+        ValueError: one member, or a negative k.
+
+    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), where the
+    uncertainty-weighted objective subtracts the variance; the standard deviation keeps the unit of the score.
+
+    >>> lower_confidence(np.array([[1.0, 2.0], [3.0, 2.0]]), k=0.5).round(4).tolist()
+    [1.2929, 2.0]
+    """
+    if len(scores) < 2:
+        raise ValueError("lower_confidence needs two members; got 1")
+    return np.asarray(scores.mean(axis=0) - check_number("k", k, low=0.0) * scores.std(axis=0, ddof=1))
+
+
+class EnsembleReward(BaseReward):
+    """Ensemble of reward models that differ in their seeds, and, with `bootstrap`, in their comparisons.
+
+    score(x) = reduce over members k of (s_k(x) - m_k) / d_k, with m_k and d_k the mean and standard deviation of
+    member k's scores over the items of the training comparisons. Rewards are fixed only up to a constant and, across
+    members, a scale, so without this step the loudest member would decide.
+
+    Args:
+        member: the reward model, or pipeline ending in one, that is cloned; an `MLPReward` when None.
+        n_members: how many.
+        reduce: (n_members, n_items) -> (n_items,): `mean`, `minimum`, `lower_confidence` or your own.
+        bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights); members
+            without randomness of their own need it to differ.
+        random_state: seed of the members' seeds and samples.
+
+    Attributes:
+        members_: the fitted members.
+        locations_, scales_: m and d, (n_members,).
+
+    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman, LinearReward
+    >>> train, test = make_reward_world(100, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> rng = np.random.default_rng(0)
+    >>> comparisons = annotate(same_prompt(train, 1000, rng), train.rewards, oracle, rng=rng)
+    >>> model = EnsembleReward(LinearReward(), n_members=3, bootstrap=True, random_state=0)
+    >>> model = model.fit(train.items, comparisons)
+    >>> bool(spearman(model.predict(test.items), test.rewards).mean() > 0.4)
+    True
+    """
+
+    def __init__(
+        self,
+        member: Any = None,
+        n_members: int = 10,
+        *,
+        reduce: Reduction = mean,
+        bootstrap: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.member = member
+        self.n_members = n_members
+        self.reduce = reduce
+        self.bootstrap = bootstrap
+        self.random_state = random_state
+
+    def fit(
+        self,
+        items: npt.ArrayLike,
+        comparisons: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Learn from comparisons of items; arguments and errors are the member's.
+
+        Raises:
+            ValueError, TypeError: as the member; fewer than one member; a member that is no reward model.
+        """
+        n_members = check_int("n_members", self.n_members, low=1)
+        member = MLPReward() if self.member is None else self.member
+        array = check_items(items)
+        ids = check_pairs("comparisons", comparisons, len(array))
+        weights = check_weights(sample_weight, len(ids))
+        touched = array[np.unique(ids)]
+        members, scores = [], []
+        streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
+        for rng in tqdm(streams, desc="members", leave=False, disable=None):
+            model = clone(member)
+            _reseed(model, int(rng.integers(2**31 - 1)))
+            drawn = (
+                weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids)))
+                if self.bootstrap
+                else None
+            )
+            members.append(fit_model(model, array, ids, sample_weight if drawn is None else drawn, groups))
+            scores.append(np.asarray(model.predict(touched), dtype=np.float64))
+        table = np.stack(scores)
+        if n_members > 1 and (table == table[0]).all():
+            warnings.warn(
+                f"all {n_members} members are the same: {type(member).__name__} draws nothing at random here; "
+                "pass bootstrap=True",
+                UserWarning,
+                stacklevel=2,
+            )
+        spread = table.std(axis=1)
+        self.members_ = members
+        self.locations_, self.scales_ = table.mean(axis=1), np.where(spread > 0, spread, 1.0)
+        self.n_features_in_ = array.shape[1]
+        return self
+
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
+        """Score items by the combined members.
+
+        Args:
+            items: (n_items, dim), finite.
+
+        Returns:
+            float64 (n_items,), higher is better, in standard deviations of a member's scores.
+
+        Raises:
+            ValueError: as the members; a reduction that does not return one score an item.
+        """
+        array = self._check_predict(items)
+        scores = np.stack([np.asarray(member.predict(array), dtype=np.float64) for member in self.members_])
+        combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
+        if combined.shape != (len(array),):
+            raise ValueError(
+                f"reduce must return one score an item, ({len(array)},); got {describe(combined)}"
+            )
+        return combined
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        from rmspace.models.persistence import write_model
+
+        for k, member in enumerate(self.members_):
+            write_model(member, folder / f"member_{k}")
+        return {
+            "n_members": len(self.members_),
+            "n_features_in": self.n_features_in_,
+            "locations": self.locations_.tolist(),
+            "scales": self.scales_.tolist(),
+        }
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+        from rmspace.models.persistence import read_model
+
+        self.members_ = [read_model(folder / f"member_{k}") for k in range(state["n_members"])]
+        self.locations_, self.scales_ = np.array(state["locations"]), np.array(state["scales"])
+        self.n_features_in_ = state["n_features_in"]
+
+
+def _reseed(model: Any, seed: int) -> None:
+    """Give a member its own seed, nested ones included, in place of any that its prototype had."""
+    names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
+    model.set_params(**dict.fromkeys(names, seed))

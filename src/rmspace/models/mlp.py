@@ -1,0 +1,213 @@
+"""A multilayer perceptron as reward model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from rmspace._typing import FloatArray, Objective
+from rmspace._validation import check_int, check_number
+from rmspace.models._base import BaseReward, Gathered, draw_seed, gather
+from rmspace.models._split import split_comparisons
+from rmspace.models._tensors import read_tensors, write_tensors
+from rmspace.models._training import Comparisons, Schedule, scores_of, train
+from rmspace.objectives import bradley_terry
+
+_ROWS = 1 << 13
+
+
+class MLPReward(BaseReward):
+    """Multilayer perceptron reward model: dim -> hidden_sizes -> 1, ReLU between, trained by Adam.
+
+    Minimises the mean loss a comparison on score logits. Each epoch visits every comparison once; after each, the loss
+    on held-out prompts is measured, training stops when it has not improved for `patience` epochs, and the best
+    weights are kept. Objectives of the gap alone (Bradley-Terry among them) fix a reward only up to a constant, which
+    here is whatever training left: compare differences, or centre the scores.
+
+    Args:
+        objective: (winner scores, loser scores) -> one loss a pair.
+        hidden_sizes: widths of the hidden layers; () is a linear model.
+        learning_rate: of Adam.
+        batch_size: comparisons a step.
+        max_epochs: at most so many passes over the comparisons.
+        patience: epochs without a better validation loss before training stops.
+        weight_decay: decoupled (AdamW), at least 0.
+        dropout: share of hidden units dropped in training, in [0, 1).
+        validation_fraction: share of prompts held out, in [0, 1); comparisons between a held-out prompt and another
+            are not used. 0 trains for max_epochs and keeps the last weights.
+        random_state: seed of the initial weights, the held-out prompts and the order of batches.
+
+    Attributes:
+        network_: the torch module, float32 on the CPU.
+        history_: training and validation loss after each epoch, and the best epoch.
+
+    Source: the architecture and learning rate are those of arXiv 2411.04991.
+
+    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> rng = np.random.default_rng(0)
+    >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
+    >>> model = MLPReward(hidden_sizes=(64,), random_state=0)
+    >>> model = model.fit(train.items, comparisons, groups=train.groups)
+    >>> bool(spearman(model.predict(test.items), test.rewards).mean() > 0.5)
+    True
+    """
+
+    def __init__(
+        self,
+        objective: Objective = bradley_terry,
+        *,
+        hidden_sizes: Sequence[int] = (1024, 512),
+        learning_rate: float = 1e-3,
+        batch_size: int = 512,
+        max_epochs: int = 30,
+        patience: int = 3,
+        weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.objective = objective
+        self.hidden_sizes = hidden_sizes
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    def fit(
+        self,
+        items: npt.ArrayLike,
+        comparisons: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Learn from comparisons of items.
+
+        Args:
+            items: (n_items, dim); only the rows that comparisons touch are read.
+            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
+            sample_weight: (n_comparisons,), at least 0; ones when None. A soft label p is two rows, p and 1 - p.
+            groups: (n_items,) prompts, `bank.groups`: whole prompts are held out for validation. Without them single
+                items are, and a warning says so.
+
+        Raises:
+            ValueError, TypeError: input, a parameter or an objective that breaks its rule.
+            FloatingPointError: the loss is no longer finite.
+        """
+        schedule = self._check_parameters()
+        data = gather(items, comparisons, sample_weight, groups, np.float32)
+        seed = draw_seed(self.random_state)
+        generator = torch.Generator().manual_seed(seed)
+        network = _build(data.rows.shape[1], self.hidden_sizes, self.dropout, generator)
+        whole = Comparisons(
+            torch.from_numpy(data.rows),
+            torch.from_numpy(data.pairs),
+            torch.from_numpy(data.weights.astype(np.float32)),
+        )
+        training, validation = whole, None
+        if self.validation_fraction > 0:
+            names = _groups_of(data)
+            masks = split_comparisons(
+                data.pairs, names, self.validation_fraction, np.random.default_rng(seed)
+            )
+            training, validation = whole.part(masks[0]), whole.part(masks[1])
+        with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
+            torch.manual_seed(seed)
+            self.history_ = train(network, training, validation, self.objective, schedule, generator)
+        self.network_ = network.eval()
+        self.n_features_in_ = data.rows.shape[1]
+        return self
+
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
+        """Score items, in blocks, so that a memory-mapped bank is never held whole.
+
+        Args:
+            items: (n_items, dim), finite.
+
+        Returns:
+            float32 (n_items,), higher is better.
+
+        Raises:
+            ValueError: another dim than in the fit, or values that are not finite.
+        """
+        array = self._check_predict(items)
+        scores = np.empty(len(array), np.float32)
+        for start in range(0, len(array), _ROWS):
+            block = np.array(array[start : start + _ROWS], dtype=np.float32)
+            scores[start : start + _ROWS] = scores_of(self.network_, torch.from_numpy(block)).numpy()
+        if not np.isfinite(scores).all():
+            raise ValueError("items must be finite; see bank.health()")
+        return scores
+
+    def _check_parameters(self) -> Schedule:
+        for size in self.hidden_sizes:
+            check_int("hidden_sizes", size, low=1)
+        check_number("dropout", self.dropout, low=0.0, high=0.999)
+        check_number("validation_fraction", self.validation_fraction, low=0.0, high=0.999)
+        return Schedule(
+            learning_rate=check_number("learning_rate", self.learning_rate, low=0.0),
+            weight_decay=check_number("weight_decay", self.weight_decay, low=0.0),
+            batch_size=check_int("batch_size", self.batch_size, low=1),
+            max_epochs=check_int("max_epochs", self.max_epochs, low=1),
+            patience=check_int("patience", self.patience, low=1),
+        )
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        weights = {name: value.numpy() for name, value in self.network_.state_dict().items()}
+        write_tensors(folder / "weights.safetensors", weights)
+        history = self.history_
+        return {
+            "n_features_in": self.n_features_in_,
+            "training": history.training,
+            "validation": history.validation,
+            "best_epoch": history.best_epoch,
+        }
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+        from rmspace.models._training import History
+
+        network = _build(state["n_features_in"], self.hidden_sizes, self.dropout, torch.Generator())
+        tensors = read_tensors(folder / "weights.safetensors")
+        network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
+        self.network_ = network.eval()
+        self.n_features_in_ = state["n_features_in"]
+        self.history_ = History(state["training"], state["validation"], state["best_epoch"])
+
+
+def _build(
+    dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator
+) -> nn.Sequential:
+    """Build the network with torch's own initial distribution, drawn from `generator`."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise([dim, *hidden_sizes, 1]):
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+        bound = 1 / math.sqrt(fan_in)
+        for parameter in (linear.weight, linear.bias):
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        layers += [linear, nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers[:-2])
+
+
+def _groups_of(data: Gathered) -> npt.NDArray[np.int64]:
+    if data.groups is not None:
+        return data.groups
+    warnings.warn(
+        "without groups, validation holds out items and not prompts, so that responses of one prompt stand on both "
+        "sides; pass groups=bank.groups",
+        UserWarning,
+        stacklevel=3,
+    )
+    return np.arange(len(data.rows))
