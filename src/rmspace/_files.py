@@ -14,11 +14,12 @@ from rmspace._typing import PathLike
 
 
 @contextmanager
-def new_folder(path: PathLike, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: PathLike, *, marker: str, overwrite: bool = False, keep: str | None = None) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place, whole, when the block ends well.
 
     Until then, and for good when the block raises (a full disk, say), what stood at `path` stays as it was.
-    `marker` names the file that tells a folder of this kind, the only kind that is ever replaced.
+    `marker` names the file that tells a folder of this kind, the only kind that is ever replaced. Where the block
+    raises after it wrote a file named `keep`, what it wrote stays beside `path`, and the error says where.
 
     Raises: FileExistsError if `path` exists and is not to be, or must not be, replaced.
     """
@@ -34,7 +35,10 @@ def new_folder(path: PathLike, *, marker: str, overwrite: bool = False) -> Itera
         _sync(staged)
         _replace(staged, target)
         _sync(target.parent)
-    except BaseException:
+    except BaseException as error:
+        if keep is not None and (staged / keep).exists():
+            kept = staged.rename(target.with_name(f"{target.name}.unfinished{staged.name[len(target.name) + 1 :]}"))
+            error.add_note(f"what was finished is kept in {kept}")
         shutil.rmtree(staged, ignore_errors=True)
         raise
 
@@ -48,9 +52,7 @@ def check_target(path: PathLike, *, marker: str, overwrite: bool) -> None:
         raise FileExistsError(f"{target} exists already; choose another folder, or ask to overwrite it")
     replaceable = target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
     if not replaceable:
-        raise FileExistsError(
-            f"{target} is not a folder with a {marker}, so it is not overwritten; remove it"
-        )
+        raise FileExistsError(f"{target} is not a folder with a {marker}, so it is not overwritten; remove it")
 
 
 def file_hash(path: PathLike) -> str:

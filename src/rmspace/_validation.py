@@ -40,9 +40,7 @@ def check_number(
 
 def _check_range(name: str, value: float, low: float | None, high: float | None) -> None:
     if (low is not None and value < low) or (high is not None and value > high):
-        rule = (
-            f"at least {low}" if high is None else f"at most {high}" if low is None else f"in [{low}, {high}]"
-        )
+        rule = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in [{low}, {high}]"
         raise ValueError(f"{name} must be {rule}; got {value:g}")
 
 
@@ -50,9 +48,7 @@ def check_embeddings(embeddings: npt.ArrayLike) -> FloatArray:
     """Return embeddings as (n_prompts, n_responses, dim) float16 or float32, without reading them."""
     array = np.asanyarray(embeddings)
     if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(
-            f"embeddings must be (n_prompts, n_responses, dim), none of them 0; got {describe(array)}"
-        )
+        raise ValueError(f"embeddings must be (n_prompts, n_responses, dim), none of them 0; got {describe(array)}")
     if array.dtype == np.float64:
         return array.astype(np.float32)
     if array.dtype not in (np.float16, np.float32):
@@ -65,13 +61,10 @@ def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
     array = np.asanyarray(rewards)
     if array.shape != shape:
         raise ValueError(
-            f"rewards must have the shape (n_prompts, n_responses) = {shape} of the embeddings; "
-            f"got {describe(array)}"
+            f"rewards must have the shape (n_prompts, n_responses) = {shape} of the embeddings; got {describe(array)}"
         )
     if array.dtype not in (np.float16, np.float32, np.float64):
-        raise TypeError(
-            f"rewards must be floating-point numbers; got {describe(array)}; convert with .astype"
-        )
+        raise TypeError(f"rewards must be floating-point numbers; got {describe(array)}; convert with .astype")
     return array
 
 
@@ -105,9 +98,7 @@ def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int) -> IntArray:
         raise TypeError(f"{name} must be integer item ids; got {describe(array)}; convert with .astype(int)")
     if array.min() < 0 or array.max() >= n_items:
         wrong = int(array.max() if array.max() >= n_items else array.min())
-        raise ValueError(
-            f"{name} must hold item ids in [0, {n_items}); got {wrong}; ids count within one bank"
-        )
+        raise ValueError(f"{name} must hold item ids in [0, {n_items}); got {wrong}; ids count within one bank")
     same = array[:, 0] == array[:, 1]
     if same.any():
         row = int(np.argmax(same))
@@ -131,9 +122,7 @@ def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
     """Return one group (prompt) an item."""
     array = np.asarray(groups)
     if array.shape != (n_items,):
-        raise ValueError(
-            f"groups must be one prompt an item, ({n_items},); got {describe(array)}; use bank.groups"
-        )
+        raise ValueError(f"groups must be one prompt an item, ({n_items},); got {describe(array)}; use bank.groups")
     return array
 
 
@@ -151,9 +140,7 @@ def check_scores(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> tuple[Float64
     gold = check_gold(rewards)
     array = np.asarray(scores)
     if array.shape != gold.shape and array.shape != (gold.size,):
-        raise ValueError(
-            f"scores must be one number a reward, {gold.shape} or ({gold.size},); got {describe(array)}"
-        )
+        raise ValueError(f"scores must be one number a reward, {gold.shape} or ({gold.size},); got {describe(array)}")
     array = array.astype(np.float64).reshape(gold.shape)
     check_finite("scores", array)
     return array, gold

@@ -178,9 +178,7 @@ def beta_for_error(
     return float(brentq(excess, 0.0, high, xtol=1e-12 * high, rtol=1e-12))
 
 
-def _noisy(
-    distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float
-) -> Float64Array:
+def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float) -> Float64Array:
     beta = check_number("beta", beta, low=0.0, finite=False)
     if np.isinf(beta):
         return oracle(gap)
@@ -195,8 +193,6 @@ def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]
         unit = float(np.std(flat, dtype=np.float64))
         if unit == 0:
             raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
-    elif isinstance(scale, str):
-        raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
     else:
         unit = check_number("scale", scale, low=0.0)
         if unit == 0:

@@ -63,9 +63,7 @@ class ResponseBank:
         self._selected: IntArray | None = None  # prompts of `_source` that are still to be taken
         shape = (self._source.shape[0], self._source.shape[1])
         self._rewards = None if rewards is None else check_rewards(rewards, shape)
-        self._features = {
-            name: _check_feature(name, value, shape) for name, value in (features or {}).items()
-        }
+        self._features = {name: _check_feature(name, value, shape) for name, value in (features or {}).items()}
         self.prompt_ids = _check_prompt_ids(prompt_ids, shape[0])
         self.metadata = dict(metadata or {})
 
@@ -275,9 +273,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     try:
         return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a whole .npy file of plain numbers ({error}); write it again"
-        ) from error
+        raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
 
 
 def _read_head(path: Path) -> dict[str, Any]:
@@ -290,9 +286,7 @@ def _read_head(path: Path) -> dict[str, Any]:
     if not isinstance(head, dict) or head.get("format") != _FORMAT:
         raise ValueError(f"{path / _MARKER} does not describe a bank")
     if head.get("version") != _VERSION:
-        raise ValueError(
-            f"{path} is a bank of version {head.get('version')}; this rmspace reads {_VERSION}; upgrade"
-        )
+        raise ValueError(f"{path} is a bank of version {head.get('version')}; this rmspace reads {_VERSION}; upgrade")
     missing = {"shape", "dtype", "rewards", "features", "metadata"} - set(head)
     if missing:
         raise ValueError(f"{path / _MARKER} is damaged: it lacks {', '.join(sorted(missing))}")
@@ -319,9 +313,7 @@ def _write_embeddings(path: Path, bank: ResponseBank, dtype: np.dtype[Any]) -> N
 def _check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:
     array = np.asanyarray(value)
     if array.shape != shape or array.dtype.kind not in "iufb":
-        raise ValueError(
-            f"feature {name!r} must be numbers (n_prompts, n_responses) = {shape}; got {describe(array)}"
-        )
+        raise ValueError(f"feature {name!r} must be numbers (n_prompts, n_responses) = {shape}; got {describe(array)}")
     return array
 
 

@@ -23,13 +23,13 @@ class Finding(NamedTuple):
 
     check: str
     severity: str
-    count: int
-    of: int
+    n_found: int
+    n_checked: int
     detail: str
 
 
 def findings(bank: ResponseBank) -> pd.DataFrame:
-    """Return one row a finding: columns check, severity (error, warning, note), count, of, detail.
+    """Return one row a finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
 
     Checks: `non_finite_embeddings`, `non_finite_rewards`, `constant_rows`, `duplicated_rows`,
     `constant_dimensions`, `float16_overflow`, `few_distinct_rewards`, `tied_rewards`, `sorted_by_reward`,
@@ -38,8 +38,8 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     >>> from rmspace import ResponseBank
     >>> embeddings = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
     >>> embeddings[1, 2] = np.nan
-    >>> findings(ResponseBank(embeddings))[["check", "severity", "count", "of"]].to_string(index=False)
-    '                check severity  count  of\\nnon_finite_embeddings    error      1  12'
+    >>> findings(ResponseBank(embeddings))[["check", "severity", "n_found", "n_checked"]].to_string(index=False)
+    '                check severity  n_found  n_checked\\nnon_finite_embeddings    error        1         12'
     """
     found = [*_embedding_findings(bank)]
     if bank.has_rewards:
@@ -88,9 +88,7 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
             largest = max(largest, float(np.abs(rows).max()))
     if non_finite:
-        yield Finding(
-            "non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them"
-        )
+        yield Finding("non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them")
     if constant:
         detail = "items whose numbers are all equal; an embedding taken at a padding token looks so"
         yield Finding("constant_rows", "warning", constant, n, detail)
@@ -127,18 +125,14 @@ def _reward_findings(rewards: FloatArray) -> Iterator[Finding]:
     n_prompts, n_responses = rewards.shape
     non_finite = int((~np.isfinite(rewards)).sum())
     if non_finite:
-        yield Finding(
-            "non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them"
-        )
+        yield Finding("non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them")
         return
     if n_responses == 1:
         return
     ordered = np.sort(rewards, axis=1)
     distinct: IntArray = 1 + (np.diff(ordered, axis=1) > 0).sum(axis=1)
     if few := int((distinct < max(2, n_responses / 2)).sum()):
-        detail = (
-            f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
-        )
+        detail = f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
         yield Finding("few_distinct_rewards", "warning", few, n_prompts, detail)
     tied, possible = _tied_pairs(ordered), n_prompts * n_responses * (n_responses - 1) // 2
     if tied:

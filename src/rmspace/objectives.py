@@ -84,9 +84,7 @@ def thurstone(winner: Tensor, loser: Tensor) -> Tensor:
     """
     gap = _gap(winner, loser)
     x = gap.clamp(max=_HOPELESS)
-    tail = (
-        x**2 / 2 + torch.log(-x) + math.log(2 * math.pi) / 2 - torch.log1p(-(x**-2) + 3 * x**-4 - 15 * x**-6)
-    )
+    tail = x**2 / 2 + torch.log(-x) + math.log(2 * math.pi) / 2 - torch.log1p(-(x**-2) + 3 * x**-4 - 15 * x**-6)
     return torch.where(gap > _HOPELESS, -torch.special.log_ndtr(gap.clamp(_HOPELESS, _CERTAIN)), tail)
 
 

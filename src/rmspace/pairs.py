@@ -77,7 +77,7 @@ def same_prompt(
 
     >>> bank = ResponseBank(np.zeros((3, 4, 2), np.float32))
     >>> pairs = same_prompt(bank, n_pairs=18, rng=np.random.default_rng(0))
-    >>> len({tuple(sorted(pair)) for pair in pairs.tolist()}), bool((bank.groups[pairs[:, 0]] == bank.groups[pairs[:, 1]]).all())
+    >>> len({tuple(sorted(pair)) for pair in pairs.tolist()}), bool((np.diff(bank.groups[pairs]) == 0).all())
     (18, True)
     """
     n_pairs = check_int("n_pairs", n_pairs, low=1)
@@ -86,18 +86,16 @@ def same_prompt(
     if width < 2:
         raise ValueError(f"same_prompt needs two responses a prompt; got {width}; use cross_prompt")
     first, second = np.triu_indices(width, 1)
-    if n_pairs > n_prompts * len(first) and not repeats:
+    if n_pairs > (limit := n_prompts * len(first)) and not repeats:
         raise ValueError(
-            f"n_pairs must be at most the {n_prompts * len(first)} distinct pairs ({n_prompts} prompts x {len(first)}); "
+            f"n_pairs must be at most the {limit} distinct pairs ({n_prompts} prompts x {len(first)}); "
             f"got {n_pairs}; ask for fewer, or pass repeats=True to have pairs judged more than once"
         )
     prompts = _rounds(n_prompts, n_pairs, rng)[:n_pairs]
     n_rounds = math.ceil(n_pairs / n_prompts)
     chosen = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)[prompts, np.arange(n_pairs) // n_prompts]
     flip = rng.random(n_pairs) < 0.5
-    sides = np.stack(
-        [np.where(flip, second[chosen], first[chosen]), np.where(flip, first[chosen], second[chosen])], 1
-    )
+    sides = np.stack([np.where(flip, second[chosen], first[chosen]), np.where(flip, first[chosen], second[chosen])], 1)
     return prompts[:, None] * bank.n_responses + columns[prompts[:, None], sides]
 
 
@@ -152,10 +150,7 @@ def _rounds(n_prompts: int, at_least: int, rng: np.random.Generator) -> IntArray
 def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Generator) -> IntArray:
     """Return (n_rows, n_draws) uniform draws from 0 ... size - 1, none twice in a row before all came once."""
     if 4 * n_draws >= size:
-        cycles = [
-            rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1)
-            for _ in range(math.ceil(n_draws / size))
-        ]
+        cycles = [rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1) for _ in range(math.ceil(n_draws / size))]
         return np.concatenate(cycles, axis=1)[:, :n_draws]
     # Few of many: draw all and redraw what repeats an earlier column. The rule treats all values alike, so every
     # sequence of distinct values is equally likely, and no row is ever laid out in full.
@@ -179,12 +174,7 @@ def _by_rank(bank: ResponseBank, ranks: list[int]) -> IntArray:
 def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
     columns = np.asarray(candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
-    if (
-        columns.ndim != 2
-        or len(columns) != bank.n_prompts
-        or columns.shape[1] == 0
-        or columns.dtype.kind not in "iu"
-    ):
+    if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":
         raise ValueError(f"{rule}; got {describe(columns)}")
     if columns.min() < 0 or columns.max() >= bank.n_responses:
         raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {columns.min()} to {columns.max()}")

@@ -39,9 +39,7 @@ def feature_score(train: ResponseBank, test: ResponseBank, *, feature: str) -> F
     [[30.0, 10.0]]
     """
     if feature not in test.features:
-        raise ValueError(
-            f"the test bank has no feature {feature!r}; it has {sorted(test.features) or 'none'}"
-        )
+        raise ValueError(f"the test bank has no feature {feature!r}; it has {sorted(test.features) or 'none'}")
     return np.asarray(test.features[feature], dtype=np.float64)
 
 

@@ -40,8 +40,7 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
     [1.3333]
     """
     score, gold = check_scores(scores, rewards)
-    sizes = [n] if not isinstance(n, Sequence) and np.ndim(n) == 0 else list(n)  # type: ignore[arg-type]
-    weights = np.stack([_weights(check_int("n", size, low=1), gold.shape[1]) for size in sizes], axis=1)
+    weights = np.stack([_weights(size, gold.shape[1]) for size in as_sizes(n)], axis=1)
     values: Float64Array = _by_score(score, gold) @ weights
     return values[:, 0] if np.ndim(n) == 0 else values
 
@@ -79,9 +78,7 @@ def normalized_gain(
     return np.divide(gain, possible, out=np.full(best.shape, np.nan), where=possible > rounding)
 
 
-def regret(
-    scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None = None
-) -> Float64Array:
+def regret(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None = None) -> Float64Array:
     """Gold reward that Best-of-n leaves on the table, for each prompt: best_of_n(rewards) - best_of_n(scores).
 
     Args:
@@ -130,12 +127,18 @@ def quantile_of_chosen(
     return best_of_n(score, quantiles, n=gold.shape[1] if n is None else n)
 
 
+def as_sizes(n: int | Sequence[int]) -> list[int]:
+    """Return one n, or several, as a list of integers of at least 1."""
+    sizes = list(n) if isinstance(n, Sequence | np.ndarray) else [n]
+    if not sizes:
+        raise ValueError("n must name at least one number of responses; got none")
+    return [check_int("n", size, low=1) for size in sizes]
+
+
 def _weights(n: int, n_responses: int) -> Float64Array:
     """Return C(i-1, n-1) / C(R, n) for i = 1 ... R: n / R at the top, then times (i - n + 1) / i going down."""
     if n > n_responses:
-        raise ValueError(
-            f"n must be at most n_responses = {n_responses}; got {n}; draws are without replacement"
-        )
+        raise ValueError(f"n must be at most n_responses = {n_responses}; got {n}; draws are without replacement")
     i = np.arange(n_responses - 1, 0, -1)
     ratios = np.maximum(i - n + 1, 0) / i
     return np.concatenate([[n / n_responses], n / n_responses * np.cumprod(ratios)])[::-1]

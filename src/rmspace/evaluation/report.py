@@ -11,7 +11,7 @@ import pandas as pd
 
 from rmspace._typing import Float64Array, Metric
 from rmspace._validation import check_scores, describe
-from rmspace.evaluation.best_of_n import best_of_n, normalized_gain, quantile_of_chosen, regret
+from rmspace.evaluation.best_of_n import as_sizes, best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.evaluation.intervals import bootstrap_interval, sign_flip_test
 from rmspace.evaluation.ranking import kendall, pairwise_accuracy, spearman
 
@@ -56,9 +56,7 @@ def evaluate(
     score, gold = check_scores(scores, rewards)
     rows = []
     for metric, size, values in _measure(score, gold, n, metrics):
-        value, low, high = bootstrap_interval(
-            values, confidence=confidence, n_resamples=n_resamples, seed=seed
-        )
+        value, low, high = bootstrap_interval(values, confidence=confidence, n_resamples=n_resamples, seed=seed)
         rows.append((metric, size, value, low, high))
     return _table(rows, ["metric", "n", "value", "low", "high"])
 
@@ -100,9 +98,7 @@ def compare(
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
     for (metric, size, a), (_, _, b) in measured:
-        value, low, high = bootstrap_interval(
-            a - b, confidence=confidence, n_resamples=n_resamples, seed=seed
-        )
+        value, low, high = bootstrap_interval(a - b, confidence=confidence, n_resamples=n_resamples, seed=seed)
         rows.append((metric, size, value, low, high, sign_flip_test(a - b, seed=seed)))
     return _table(rows, ["metric", "n", "difference", "low", "high", "p_value"])
 
@@ -121,11 +117,11 @@ def _measure(
     width = rewards.shape[1]
     if n is None:
         n = sorted({size for size in _LADDER if size < width} | {width})
-    sizes = [n] if np.ndim(n) == 0 else list(n)  # type: ignore[arg-type]
+    sizes = as_sizes(n)
     for name, by_n in (("best_of_n", best_of_n), ("normalized_gain", normalized_gain)):
         for size, values in zip(sizes, by_n(scores, rewards, n=sizes).T, strict=True):
             if name == "best_of_n" or size > 1:
-                yield name, int(size), values
+                yield name, size, values
     if width > 1:
         yield "quantile_of_chosen", width, quantile_of_chosen(scores, rewards)
     yield "regret", width, regret(scores, rewards)
@@ -147,9 +143,7 @@ def _measure_own(
     elif values.shape == (len(rewards),):
         yield name, bound, values
     else:
-        raise ValueError(
-            f"metric {name!r} must return one value a prompt, ({len(rewards)},); got {describe(values)}"
-        )
+        raise ValueError(f"metric {name!r} must return one value a prompt, ({len(rewards)},); got {describe(values)}")
 
 
 def _table(rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:

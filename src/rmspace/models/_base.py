@@ -65,9 +65,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         check_is_fitted(self)
         array = check_items(items)
         if array.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}"
-            )
+            raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
         return array
 
 
@@ -85,11 +83,7 @@ def gather(
     touched, local = np.unique(ids, return_inverse=True)
     rows = np.asarray(array[touched], dtype=dtype)
     check_finite("items", rows)
-    kept = (
-        None
-        if groups is None
-        else np.unique(check_groups(groups, len(array)), return_inverse=True)[1][touched]
-    )
+    kept = None if groups is None else np.unique(check_groups(groups, len(array)), return_inverse=True)[1][touched]
     return Gathered(rows, local.reshape(ids.shape), weights / weights.mean(), kept)
 
 

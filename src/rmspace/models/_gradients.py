@@ -31,9 +31,7 @@ def pair_losses(objective: Objective, winner: Tensor, loser: Tensor) -> Tensor:
             f"got shape {tuple(losses.shape)}; do not reduce (no .mean() or .sum())"
         )
     if winner.requires_grad and not losses.requires_grad:
-        raise ValueError(
-            f"objective {name} must be differentiable in the scores; its losses do not depend on them"
-        )
+        raise ValueError(f"objective {name} must be differentiable in the scores; its losses do not depend on them")
     return losses
 
 
@@ -68,9 +66,7 @@ def score_slope(
     second = _second(objective, sides, first) if curvature else None
     for name, values in (("losses", [loss]), ("gradients", first), ("curvatures", second or [])):
         if not all(bool(torch.isfinite(v).all()) for v in values):
-            raise ValueError(
-                f"objective {_name(objective)} gave {name} that are not finite, for finite scores"
-            )
+            raise ValueError(f"objective {_name(objective)} gave {name} that are not finite, for finite scores")
     return Slope(
         float(loss.detach()),
         _collect(first, pairs, len(scores)),
@@ -96,10 +92,7 @@ def _second(objective: Objective, sides: list[Tensor], first: tuple[Tensor, ...]
 
 def _collect(sides: tuple[Tensor, ...] | list[Tensor], pairs: IntArray, n_items: int) -> Float64Array:
     return np.asarray(
-        sum(
-            np.bincount(pairs[:, k], weights=side.detach().numpy(), minlength=n_items)
-            for k, side in enumerate(sides)
-        )
+        sum(np.bincount(pairs[:, k], weights=side.detach().numpy(), minlength=n_items) for k, side in enumerate(sides))
     )
 
 

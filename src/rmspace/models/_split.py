@@ -32,10 +32,10 @@ def split_comparisons(
     present = np.unique(groups[pairs])
     held_out = rng.permutation(present)[: max(1, round(share * len(present)))]
     inside = np.isin(groups[pairs], held_out)
-    training, validation = ~inside.any(axis=1), inside.all(axis=1)
+    training, validation = np.asarray(~inside.any(axis=1)), np.asarray(inside.all(axis=1))
     if not training.any() or not validation.any():
         raise ValueError(
-            f"validation needs comparisons inside the held-out prompts and outside them; of {len(pairs)} comparisons of "
+            f"validation needs comparisons inside held-out prompts and outside them; of {len(pairs)} comparisons of "
             f"{len(present)} prompts, {validation.sum()} were inside {len(held_out)} held-out prompts and "
             f"{training.sum()} outside; give more comparisons, a larger validation_fraction, or "
             "validation_fraction=0 to train for max_epochs"

@@ -124,15 +124,13 @@ class LightGBMReward(BaseReward):
         for start in range(0, len(array), _ROWS):
             block = np.asarray(array[start : start + _ROWS], dtype=np.float32)
             check_finite("items", block)
-            scores[start : start + _ROWS] = self.booster_.predict(block, raw_score=True)
+            scores[start : start + _ROWS] = np.asarray(self.booster_.predict(block, raw_score=True))
         return scores
 
     def _settings(self) -> dict[str, Any]:
         extra = dict(self.parameters or {})
         if clash := _OWN & set(extra):
-            raise ValueError(
-                f"parameters must not name {sorted(clash)}; give them as arguments of LightGBMReward"
-            )
+            raise ValueError(f"parameters must not name {sorted(clash)}; give them as arguments of LightGBMReward")
         return {
             "n_estimators": check_int("n_estimators", self.n_estimators, low=1),
             "learning_rate": check_number("learning_rate", self.learning_rate, low=0.0),

@@ -44,9 +44,7 @@ class ClassifierReward(BaseReward):
     True
     """
 
-    def __init__(
-        self, estimator: Any = None, *, random_state: int | np.random.RandomState | None = None
-    ) -> None:
+    def __init__(self, estimator: Any = None, *, random_state: int | np.random.RandomState | None = None) -> None:
         self.estimator = estimator
         self.random_state = random_state
 
@@ -71,9 +69,7 @@ class ClassifierReward(BaseReward):
         """
         estimator = clone(LogisticRegression() if self.estimator is None else self.estimator)
         if not hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba"):
-            raise TypeError(
-                f"estimator must have decision_function or predict_proba; {estimator!r} has neither"
-            )
+            raise TypeError(f"estimator must have decision_function or predict_proba; {estimator!r} has neither")
         if self.random_state is not None:
             seed_model(estimator, draw_seed(self.random_state))
         data = gather(items, comparisons, sample_weight, groups, np.float32)

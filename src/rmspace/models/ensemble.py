@@ -125,11 +125,7 @@ class EnsembleReward(BaseReward):
         for rng in tqdm(streams, desc="members", leave=False, disable=None):
             model = clone(member)
             _reseed(model, int(rng.integers(2**31 - 1)))
-            drawn = (
-                weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids)))
-                if self.bootstrap
-                else None
-            )
+            drawn = weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids))) if self.bootstrap else None
             members.append(fit_model(model, array, ids, sample_weight if drawn is None else drawn, groups))
             scores.append(np.asarray(model.predict(touched), dtype=np.float64))
         table = np.stack(scores)
@@ -162,9 +158,7 @@ class EnsembleReward(BaseReward):
         scores = np.stack([np.asarray(member.predict(array), dtype=np.float64) for member in self.members_])
         combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
         if combined.shape != (len(array),):
-            raise ValueError(
-                f"reduce must return one score an item, ({len(array)},); got {describe(combined)}"
-            )
+            raise ValueError(f"reduce must return one score an item, ({len(array)},); got {describe(combined)}")
         return combined
 
     def _write(self, folder: Path) -> dict[str, Any]:

@@ -120,9 +120,7 @@ class MLPReward(BaseReward):
         training, validation = whole, None
         if self.validation_fraction > 0:
             names = _groups_of(data)
-            masks = split_comparisons(
-                data.pairs, names, self.validation_fraction, np.random.default_rng(seed)
-            )
+            masks = split_comparisons(data.pairs, names, self.validation_fraction, np.random.default_rng(seed))
             training, validation = whole.part(masks[0]), whole.part(masks[1])
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
             torch.manual_seed(seed)
@@ -187,9 +185,7 @@ class MLPReward(BaseReward):
         self.history_ = History(state["training"], state["validation"], state["best_epoch"])
 
 
-def _build(
-    dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator
-) -> nn.Sequential:
+def _build(dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator) -> nn.Sequential:
     """Build the network with torch's own initial distribution, drawn from `generator`."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise([dim, *hidden_sizes, 1]):

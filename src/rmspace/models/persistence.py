@@ -102,9 +102,7 @@ def write_model(model: Any, folder: Path) -> None:
         "format": _FORMAT,
         "version": _VERSION,
         "class": type(model).__name__,
-        "params": {
-            name: _encode(name, value, folder) for name, value in sorted(model.get_params(deep=False).items())
-        },
+        "params": {name: _encode(name, value, folder) for name, value in sorted(model.get_params(deep=False).items())},
         "state": model._write(folder) if fitted else None,
     }
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -153,9 +151,7 @@ def _read_head(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} does not describe a model, or is damaged")
     version = head.get("version")
     if not isinstance(version, int) or version > _VERSION:
-        raise ValueError(
-            f"{path} has version {version!r}; this rmspace reads up to {_VERSION}; upgrade rmspace"
-        )
+        raise ValueError(f"{path} has version {version!r}; this rmspace reads up to {_VERSION}; upgrade rmspace")
     if _canonical(head) != raw:
         raise ValueError(f"{path} is damaged: it is not as it was written; save the model again")
     return head
@@ -192,9 +188,10 @@ def _encode_function(name: str, value: Any, folder: Path) -> Any:
     while isinstance(function, partial) and not function.args:
         bound = {**function.keywords, **bound}
         function = function.func
-    if _FUNCTIONS.get(getattr(function, "__name__", "")) is function:
+    known = _FUNCTIONS.get(getattr(function, "__name__", ""))
+    if known is not None and known is function:
         keywords = {key: _encode(f"{name}_{key}", element, folder) for key, element in bound.items()}
-        return {"function": function.__name__, "keywords": keywords}
+        return {"function": known.__name__, "keywords": keywords}
     module, label = getattr(function, "__module__", "?"), getattr(function, "__qualname__", repr(function))
     return {"foreign": f"{module}.{label}"}
 

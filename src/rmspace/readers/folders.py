@@ -20,7 +20,5 @@ def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Res
     """
     banks = ResponseBank.open(train), ResponseBank.open(test)
     if banks[0].dim != banks[1].dim:
-        raise ValueError(
-            f"train and test must have embeddings of one length; got {banks[0].dim} and {banks[1].dim}"
-        )
+        raise ValueError(f"train and test must have embeddings of one length; got {banks[0].dim} and {banks[1].dim}")
     return banks

@@ -64,9 +64,7 @@ def read_published(
     if found == "responses_first":
         items, gold = items.swapaxes(0, 1), gold.T
     label = f"{found}, detected" if layout == "auto" else f"{found}, given"
-    return ResponseBank(
-        items, np.ascontiguousarray(gold), metadata={"layout": label, "source": str(embeddings)}
-    )
+    return ResponseBank(items, np.ascontiguousarray(gold), metadata={"layout": label, "source": str(embeddings)})
 
 
 def open_published(

@@ -1,0 +1,264 @@
+"""Plain data -> objects: `use: name` is looked up, keywords are checked against its signature, nothing is guessed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import rmspace
+from rmspace._typing import PathLike
+from rmspace.bank import ResponseBank
+from rmspace.config.read import ConfigError, Document, Key, read_config
+from rmspace.config.types import Mismatch, fit_type
+from rmspace.experiment import run
+
+# How many arguments the run itself hands to each function.
+_HANDED = {"pairs": 3, "annotator": 1, "metrics": 2, "baselines": 2}
+_REQUIRED = ("data", "pairs", "n_pairs", "annotator", "models")
+_NOT_IN_CONFIG = ("train", "test", "on_model")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config made into objects: `data()` gives (train, test), `options` the other arguments of `rmspace.run`."""
+
+    data: Callable[[], tuple[ResponseBank, ResponseBank]]
+    options: dict[str, Any]
+    resolved: dict[str, Any]
+
+
+def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
+    """Read a YAML config of one experiment and build everything in it but the data, which is only called for.
+
+    Args:
+        path: the file; paths and user modules in it are looked for in its folder.
+        overrides: `key.path=value`, the value written as in YAML; paths in them are taken from the working folder.
+
+    Returns:
+        The experiment, with the resolved config: overrides applied, defaults filled in, paths absolute.
+
+    Raises:
+        ConfigError: an unknown or missing key, a misspelled name, a wrong type, a missing file; one line and its place.
+
+    >>> import tempfile
+    >>> text = '''
+    ... data: {use: make_reward_world, n_prompts: 50, n_test_prompts: 10}
+    ... pairs: {use: same_prompt}
+    ... n_pairs: 100
+    ... annotator: {use: oracle}
+    ... models: {BT: {use: LinearReward}}
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a.yaml").write_text(text)
+    ...     experiment = load_config(folder + "/a.yaml", ["n_pairs=200"])
+    >>> train, test = experiment.data()
+    >>> table = rmspace.run(train=train, test=test, **experiment.options)
+    >>> table.n_pairs.unique().tolist()
+    [200]
+    """
+    document = read_config(Path(path), overrides)
+    builder = _Builder(document)
+    parameters = inspect.signature(run).parameters
+    known = ["data", *(name for name in parameters if name not in _NOT_IN_CONFIG)]
+    for name in document.data:
+        if name not in known:
+            raise document.error((name,), f"unknown key{nearest(name, known)}")
+    for name in _REQUIRED:
+        if name not in document.data:
+            raise document.error((), f"the key {name} is missing")
+    options, resolved = {}, {}
+    data, resolved["data"] = builder.block(document.data["data"], ("data",), handed=0)
+    for name in known[1:]:
+        if name not in document.data:
+            resolved[name] = parameters[name].default
+            continue
+        options[name], resolved[name] = _option(builder, name, document.data[name])
+    return Experiment(partial(_call_data, data, document), options, resolved)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return '; did you mean ...?', or the list of what there is.
+
+    >>> nearest("learing_rate", ["learning_rate", "patience"])
+    '; did you mean learning_rate?'
+    """
+    names = [str(candidate) for candidate in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
+
+
+def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
+    if name in ("models", "metrics", "baselines"):
+        if not isinstance(value, dict) or (not value and name == "models"):
+            raise builder.document.error((name,), "must be a block of names, each with its own {use: ...}")
+        pairs = {key: builder.block(inner, (name, key), handed=_HANDED.get(name)) for key, inner in value.items()}
+        return {key: made for key, (made, _) in pairs.items()}, {key: plain for key, (_, plain) in pairs.items()}
+    if name in _HANDED:
+        return builder.block(value, (name,), handed=_HANDED[name])
+    fitted = builder.fit(value, typing.get_type_hints(run)[name], (name,))
+    return fitted, value
+
+
+def _call_data(data: Any, document: Document) -> tuple[ResponseBank, ResponseBank]:
+    try:
+        banks = data()
+    except (OSError, ValueError, TypeError) as error:
+        raise document.error(("data",), str(error)) from error
+    if not (isinstance(banks, tuple) and len(banks) == 2 and all(isinstance(bank, ResponseBank) for bank in banks)):
+        raise document.error(("data",), f"must name a function that returns two banks (train, test); got {banks!r}")
+    return banks
+
+
+class _Builder:
+    """Makes the objects of one document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.folder = document.path.resolve().parent
+
+    def block(self, value: Any, key: Key, *, handed: int | None) -> tuple[Any, dict[str, Any]]:
+        """Make what a `{use: name, keyword: value, ...}` block says; return it and its resolved form.
+
+        A class is called with the keywords, a function gets them bound. `handed` is the number of arguments that the
+        function will be called with; None where that is its own business.
+        """
+        if not isinstance(value, dict) or not isinstance(value.get("use"), str):
+            raise self.document.error(key, f"must be a block {{use: name, ...}}; got {value!r}")
+        target = self._look_up(value["use"], (*key, "use"))
+        given = {name: inner for name, inner in value.items() if name != "use"}
+        keywords, resolved = self._keywords(target, given, key, handed)
+        try:
+            made = (
+                target(**keywords) if inspect.isclass(target) else partial(target, **keywords) if keywords else target
+            )
+        except (TypeError, ValueError) as error:
+            raise self.document.error(key, str(error)) from error
+        return made, {"use": value["use"], **resolved}
+
+    def fit(self, value: Any, annotation: Any, key: Key) -> Any:
+        """Hold a value to an annotation."""
+        folder = Path.cwd() if self.document.from_command_line(key) else self.folder
+        try:
+            return fit_type(value, annotation, folder)
+        except Mismatch as mismatch:
+            raise self.document.error(key, f"must be {mismatch}; got {value!r}") from None
+
+    def _keywords(
+        self, target: Callable[..., Any], given: dict[str, Any], key: Key, handed: int | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Check keywords against the signature; return them built, and all of them with defaults, plain."""
+        parameters = _parameters(target)
+        positional = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if inspect.isclass(target):
+            handed = 0
+        elif handed is None:
+            handed = sum(parameters[name].default is inspect.Parameter.empty for name in positional)
+        by_caller, options = positional[:handed], {n: p for n, p in parameters.items() if n not in positional[:handed]}
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        hints = _hints(target)
+        keywords, resolved = {}, {}
+        for name, value in given.items():
+            here = (*key, name)
+            if name in by_caller:
+                raise self.document.error(here, f"is filled in by the run; {_name(target)} is called with it")
+            if name not in options and not open_ended:
+                raise self.document.error(here, f"unknown key of {_name(target)}{nearest(name, options)}")
+            built, plain = self._nested(value, here, hints.get(name))
+            keywords[name] = self.fit(built, hints.get(name, Any), here)
+            resolved[name] = keywords[name] if isinstance(value, str) else plain
+        for name, parameter in options.items():
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in keywords:
+                continue
+            if parameter.default is parameter.empty:
+                raise self.document.error(key, f"{_name(target)} needs the key {name}")
+            if _plain(parameter.default):
+                resolved[name] = parameter.default
+        return keywords, resolved
+
+    def _nested(self, value: Any, key: Key, annotation: Any) -> tuple[Any, Any]:
+        """Build blocks inside a value."""
+        if isinstance(value, dict) and "use" in value:
+            return self.block(value, key, handed=_arity(annotation))
+        if isinstance(value, dict):
+            inner = {name: self._nested(element, (*key, name), None) for name, element in value.items()}
+            return {n: made for n, (made, _) in inner.items()}, {n: plain for n, (_, plain) in inner.items()}
+        if isinstance(value, list):
+            elements = [self._nested(element, (*key, k), None) for k, element in enumerate(value)]
+            return [made for made, _ in elements], [plain for _, plain in elements]
+        return value, value
+
+    def _look_up(self, name: str, key: Key) -> Callable[..., Any]:
+        """Find a public name of rmspace, or import a dotted path, the config's own folder first."""
+        if "." not in name:
+            if name not in rmspace.__all__:
+                raise self.document.error(key, f"rmspace has no {name!r}{nearest(name, rmspace.__all__)}")
+            target = getattr(rmspace, name)
+        else:
+            target = self._import(name, key)
+        if not callable(target):
+            raise self.document.error(key, f"{name} is not a function or class; got {target!r}")
+        return target
+
+    def _import(self, name: str, key: Key) -> Any:
+        *modules, attribute = name.split(".")
+        self._check_shadow(modules[0], key)
+        sys.path.insert(0, str(self.folder))
+        try:
+            module = importlib.import_module(".".join(modules))
+        except ImportError as error:
+            raise self.document.error(key, f"cannot import {'.'.join(modules)} ({error})") from error
+        finally:
+            sys.path.remove(str(self.folder))
+        if not hasattr(module, attribute):
+            public = [n for n in vars(module) if not n.startswith("_")]
+            raise self.document.error(key, f"{module.__name__} has no {attribute!r}{nearest(attribute, public)}")
+        return getattr(module, attribute)
+
+    def _check_shadow(self, module: str, key: Key) -> None:
+        """Refuse a module of the config's folder whose name something else has taken in this process."""
+        own = [path for path in (self.folder / f"{module}.py", self.folder / module / "__init__.py") if path.exists()]
+        loaded = getattr(sys.modules.get(module), "__file__", None)
+        if own and loaded and Path(loaded).resolve() != own[0].resolve():
+            raise self.document.error(key, f"{own[0]} cannot be imported: {loaded} has the same name; rename yours")
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{_name(target)} has no signature to check keywords against; wrap it in a function"
+        ) from error
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError, AttributeError):  # annotations of the user's that cannot be read check nothing
+        return {}
+
+
+def _arity(annotation: Any) -> int | None:
+    """Number of arguments that a Protocol's call takes."""
+    if getattr(annotation, "_is_protocol", False):
+        return len(inspect.signature(annotation.__call__).parameters) - 1
+    return None
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _name(target: Any) -> str:
+    return getattr(target, "__name__", repr(target))

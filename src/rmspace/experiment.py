@@ -1,0 +1,173 @@
+"""One experiment: several models on the same comparisons, measured on the same test prompts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from tqdm import tqdm
+
+from rmspace._typing import Annotator, Baseline, Float64Array, IntArray, Metric, PairStrategy
+from rmspace._validation import check_int, check_pairs
+from rmspace.annotators import annotate, label_error
+from rmspace.bank import ResponseBank
+from rmspace.evaluation.report import evaluate
+from rmspace.models._fitting import fit_model, seed_model
+
+STAGES = ("pairs", "annotation", "models", "intervals")
+
+
+def run(
+    *,
+    train: ResponseBank,
+    test: ResponseBank,
+    pairs: PairStrategy,
+    n_pairs: int,
+    annotator: Annotator,
+    models: Mapping[str, Any],
+    metrics: Mapping[str, Metric] | None = None,
+    n: int | Sequence[int] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
+    reward_scale: float | Literal["std"] = 1.0,
+    confidence: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+    on_model: Callable[[str, Any, pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
+    """Train several models on the same simulated comparisons and measure them on the same test prompts.
+
+    Pairs, annotation, models and intervals each have their own random stream spawned from `seed`: changing, adding or
+    removing a model changes neither the comparisons nor any other model. All models get the same seed, in every
+    `random_state` that is None. The models passed in are cloned, never changed.
+
+    Args:
+        train, test: banks with gold rewards and no prompt in common.
+        pairs: strategy (bank, n_pairs, rng) -> item ids.
+        n_pairs: number of comparisons.
+        annotator: gap -> probability that the first wins.
+        models: name -> reward model, or pipeline that ends in one.
+        metrics, n, confidence, n_resamples: as in `evaluate`.
+        baselines: name -> function (train, test) -> scores, measured beside the models.
+        reward_scale: what a gap is divided by before it is annotated; see `annotate`.
+        seed: of everything random.
+        on_model: called with (name, fitted model or None, its rows) as soon as each is done, so that a later
+            failure loses nothing.
+
+    Returns:
+        A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, label_error
+        (realised share of wrong labels), mean_abs_gap (mean absolute gold gap of the pairs, in units of reward) and
+        fit_seconds (missing for baselines).
+
+    Raises:
+        ValueError, TypeError: input that breaks its rule; a prompt that is in both banks; a name used twice. An error
+            inside a model carries a note with its name.
+
+    >>> from rmspace import make_reward_world, same_prompt, oracle, LinearReward, classification
+    >>> train, test = make_reward_world(100, 30, 8, 32, seed=0)
+    >>> table = run(train=train, test=test, pairs=same_prompt, n_pairs=500, annotator=oracle, n=8,
+    ...             models={"BT": LinearReward(), "CLF": LinearReward(classification)})
+    >>> gain = table[table.metric == "normalized_gain"].set_index("model").value
+    >>> gain.index.tolist(), bool((gain > 0.2).all()), table.label_error.unique().tolist()
+    (['BT', 'CLF'], True, [0.0])
+    """
+    seed = check_int("seed", seed, low=0)
+    jobs: list[tuple[str, Any, Baseline | None]] = [
+        (name, None, baseline) for name, baseline in (baselines or {}).items()
+    ]
+    jobs += [(name, model, None) for name, model in models.items()]
+    _check_names(models, baselines or {})
+    check_apart(train, test)
+    chosen = check_pairs("pairs", pairs(train, n_pairs, rng=_stream(seed, "pairs")), train.n_items)
+    comparisons = annotate(chosen, train.rewards, annotator, rng=_stream(seed, "annotation"), scale=reward_scale)
+    facts = {
+        "n_pairs": len(comparisons),
+        "label_error": label_error(comparisons, train.rewards),
+        "mean_abs_gap": mean_abs_gap(chosen, train.rewards),
+    }
+    model_seed, interval_seed = (int(_stream(seed, stage).integers(2**31 - 1)) for stage in STAGES[2:])
+    tables = []
+    for name, model, baseline in tqdm(jobs, desc="models", leave=False, disable=None):
+        try:
+            fitted, scores, seconds = _scores(model, baseline, train, test, comparisons, model_seed)
+            table = evaluate(
+                scores,
+                test.rewards,
+                n=n,
+                metrics=metrics,
+                confidence=confidence,
+                n_resamples=n_resamples,
+                seed=interval_seed,
+            )
+        except Exception as error:
+            error.add_note(f"in {name!r}")
+            raise
+        table.insert(0, "model", name)
+        table = table.assign(**facts, fit_seconds=seconds)
+        tables.append(table)
+        if on_model is not None:
+            on_model(name, fitted, table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
+    """Mean absolute gold gap of pairs, in units of reward.
+
+    >>> mean_abs_gap(np.array([[0, 1], [1, 2]]), np.array([[0.0, 1.0, 4.0]]))
+    2.0
+    """
+    flat = np.asarray(rewards, dtype=np.float64).reshape(-1)
+    return float(np.abs(flat[pairs[:, 0]] - flat[pairs[:, 1]]).mean())
+
+
+def check_apart(train: ResponseBank, test: ResponseBank) -> None:
+    """Raise ValueError where the banks differ in dim, or a test prompt's rewards and embeddings are in training too."""
+    if train.dim != test.dim:
+        raise ValueError(f"train and test must have embeddings of one length; got {train.dim} and {test.dim}")
+    width = min(train.n_responses, test.n_responses)
+    known: dict[bytes, list[int]] = {}
+    for prompt, row in enumerate(np.asarray(train.rewards, dtype=np.float64)[:, :width]):
+        known.setdefault(row.tobytes(), []).append(prompt)
+    shared = [
+        prompt
+        for prompt, row in enumerate(np.asarray(test.rewards, dtype=np.float64)[:, :width])
+        for twin in known.get(row.tobytes(), [])
+        if np.array_equal(test.embeddings[prompt, :width], train.embeddings[twin, :width])
+    ]
+    if shared:
+        raise ValueError(
+            f"train and test must have no prompt in common; {len(set(shared))} of {test.n_prompts} test prompts "
+            f"(the first is {shared[0]}) have the embeddings and rewards of a training prompt; use split_prompts"
+        )
+
+
+def _scores(
+    model: Any,
+    baseline: Baseline | None,
+    train: ResponseBank,
+    test: ResponseBank,
+    comparisons: IntArray,
+    seed: int,
+) -> tuple[Any, Float64Array, float]:
+    """Return (fitted model or None, test scores, seconds of fitting)."""
+    if baseline is not None:
+        return None, np.asarray(baseline(train, test), dtype=np.float64), float("nan")
+    estimator = seed_model(clone(model), seed)
+    start = time.perf_counter()
+    fit_model(estimator, train.items, comparisons, groups=train.groups)
+    seconds = time.perf_counter() - start
+    return estimator, np.asarray(estimator.predict(test.items), dtype=np.float64), seconds
+
+
+def _stream(seed: int, stage: str) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STAGES.index(stage),)))
+
+
+def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -> None:
+    if not models and not baselines:
+        raise ValueError("an experiment needs at least one model; got none")
+    if twice := set(models) & set(baselines):
+        raise ValueError(f"models and baselines must have different names; {sorted(twice)} name both")

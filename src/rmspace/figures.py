@@ -1,0 +1,116 @@
+"""Figures of one run, each a function of the tidy table that `rmspace.run` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RANDOM, BEST = "random response", "best response"
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = "osD^vPX*"
+
+
+def best_of_n_curve(table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts: int | None = None) -> Figure:
+    """Draw the gold reward that Best-of-N reaches with each model, with intervals, between random and best response.
+
+    Args:
+        table: columns model, metric, n, value, low, high; the models named "random response" and "best response"
+            are drawn as the lower and upper line.
+        metric: the metric to draw.
+        n_prompts: number of test prompts, for the label of the axis.
+
+    Raises:
+        ValueError: the table has no such metric.
+
+    >>> rows = [("BT", "best_of_n", n, n / 10, n / 10 - 0.1, n / 10 + 0.1) for n in (1, 2, 5)]
+    >>> table = pd.DataFrame(rows, columns=["model", "metric", "n", "value", "low", "high"])
+    >>> best_of_n_curve(table).axes[0].get_xlabel()
+    'N, responses to choose from'
+    """
+    rows = _rows(table, metric)
+    figure, axes = _canvas()
+    for name in (BEST, RANDOM):
+        line = rows[rows.model == name]
+        if len(line):
+            dashes = "--" if name == BEST else ":"
+            axes.plot(line.n.astype(float), line.value, label=name, color="0.35", linestyle=dashes, linewidth=1.2)
+    for k, name in enumerate(_models(rows)):
+        line, colour = rows[rows.model == name], _COLOURS[k % len(_COLOURS)]
+        sizes = line.n.astype(float)
+        axes.fill_between(sizes, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(sizes, line.value, color=colour, marker=_MARKERS[k % len(_MARKERS)], markersize=4, label=name)
+    ticks = sorted({int(size) for size in rows.n})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(size) for size in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("N, responses to choose from")
+    axes.set_ylabel(f"gold reward of the choice\n(mean over {_prompts(n_prompts)}, 95% interval)")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
+
+
+def gain_bars(table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts: int | None = None) -> Figure:
+    """Draw each model's normalised gain at the largest n as a bar with its interval: 0 = random, 1 = best response.
+
+    Args:
+        table: columns model, metric, n, value, low, high.
+        metric: the metric to draw.
+        n_prompts: number of test prompts, for the label of the axis.
+
+    Raises:
+        ValueError: the table has no such metric.
+
+    >>> rows = [("BT", "normalized_gain", 10, 0.5, 0.4, 0.6)]
+    >>> table = pd.DataFrame(rows, columns=["model", "metric", "n", "value", "low", "high"])
+    >>> gain_bars(table).axes[0].get_yticklabels()[0].get_text()
+    'BT'
+    """
+    rows = _rows(table, metric)
+    size = rows.n.max()
+    rows = rows[rows.n == size].set_index("model").loc[_models(rows)]
+    figure, axes = _canvas(height=0.9 + 0.32 * len(rows))
+    places = range(len(rows))
+    errors = [(rows.value - rows.low).clip(lower=0), (rows.high - rows.value).clip(lower=0)]
+    colours = [_COLOURS[k % len(_COLOURS)] for k in places]
+    axes.barh(places, rows.value, xerr=errors, color=colours, height=0.65, error_kw={"capsize": 3, "linewidth": 1})
+    axes.set_yticks(places, [str(name) for name in rows.index])
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.2", linewidth=0.8)
+    axes.set_xlim(min(0.0, float(rows.low.min()) - 0.05), 1.0)
+    axes.set_xlabel(
+        f"normalised gain at N = {size} (0 random, 1 best response)\nmean over {_prompts(n_prompts)}, 95% interval"
+    )
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def _canvas(height: float = 3.2) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.0, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    rows = table[(table.metric == metric) & table.n.notna()].sort_values("n", kind="stable")
+    if rows.empty:
+        raise ValueError(f"the table has no metric {metric!r} with an n; it has {sorted(set(table.metric))}")
+    return rows
+
+
+def _models(rows: pd.DataFrame) -> Sequence[Any]:
+    order = rows.sort_index().model.unique()
+    return [name for name in order if name not in (RANDOM, BEST)]
+
+
+def _prompts(n_prompts: int | None) -> str:
+    return "prompts" if n_prompts is None else f"{n_prompts} test prompts"

@@ -1,0 +1,72 @@
+"""The folder of a run: table, resolved config, manifest, figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+
+from rmspace.bank import ResponseBank
+from rmspace.evaluation.best_of_n import best_of_n, normalized_gain
+from rmspace.figures import best_of_n_curve, gain_bars
+
+TABLE, MANIFEST = "results.csv", "manifest.json"
+_PACKAGES = ("rmspace", "numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm", "matplotlib")
+
+
+def write_table(folder: Path, table: pd.DataFrame) -> None:
+    """Write the table as CSV, numbers in full precision."""
+    table.to_csv(folder / TABLE, index=False)
+
+
+def write_manifest(folder: Path, banks: Mapping[str, ResponseBank], facts: Mapping[str, Any]) -> None:
+    """Write what the result rests on: versions, machine, hash and size of each bank, and other facts."""
+    manifest = {
+        **facts,
+        "banks": {
+            name: {
+                "sha256": bank.fingerprint(),
+                "n_prompts": bank.n_prompts,
+                "n_responses": bank.n_responses,
+                "dim": bank.dim,
+            }
+            for name, bank in banks.items()
+        },
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
+        "machine": {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, n_prompts: int) -> list[str]:
+    """Draw the Best-of-N curve and the bars of normalised gain where they were measured; return the files' names."""
+    written = []
+    forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
+    for file, function, draw in forms:
+        metric = _metric_named(function, file, metrics)
+        if metric is None or table[table.metric == metric].n.isna().all():
+            continue
+        figure = draw(table, metric=metric, n_prompts=n_prompts)
+        with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
+            figure.savefig(folder / f"{file}.png", dpi=200, metadata={"Software": None})
+            figure.savefig(folder / f"{file}.svg", metadata={"Date": None})
+        written += [f"{file}.png", f"{file}.svg"]
+    return written
+
+
+def _metric_named(function: Any, default: str, metrics: Mapping[str, Any] | None) -> str | None:
+    """Find under which name a metric was measured."""
+    if metrics is None:
+        return default
+    for name, metric in metrics.items():
+        if (metric.func if isinstance(metric, partial) else metric) is function:
+            return name
+    return None
