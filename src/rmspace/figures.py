@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RANDOM, BEST = "random response", "best response"
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+# Okabe and Ito's palette, which colour-blind readers can tell apart; its black is grey, to leave error bars visible.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#F0E442")
 _MARKERS = "osD^vPX*"
 
 
@@ -46,7 +47,7 @@ def best_of_n_curve(table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts
         sizes = line.n.astype(float)
         axes.fill_between(sizes, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(sizes, line.value, color=colour, marker=_MARKERS[k % len(_MARKERS)], markersize=4, label=name)
-    ticks = sorted({int(size) for size in rows.n})
+    ticks = _ticks(sorted({int(size) for size in rows.n}))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(size) for size in ticks])
     axes.minorticks_off()
@@ -91,12 +92,20 @@ def gain_bars(table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts
     return figure
 
 
-def _canvas(height: float = 3.2) -> tuple[Figure, Axes]:
+def _ticks(sizes: Sequence[int]) -> list[int]:
+    """Leave out sizes whose labels would run into the next one's on a logarithmic axis."""
+    return [size for size, after in zip(sizes, [*sizes[1:], math.inf], strict=True) if after > 1.3 * size]
+
+
+def _canvas(height: float = 3.6) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.0, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(visible=True, color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+    axes.xaxis.label.set_size(9)
+    axes.yaxis.label.set_size(9)
     return figure, axes
 
 

@@ -58,7 +58,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text so that readers of YAML 1.1 and of 1.2 both take it for text."""
+    """Writes every value out, and text so that readers of YAML 1.1 and of 1.2 both take it for text."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
 
 
 for _name, _pattern, _first in _SCHEMA:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
+from scipy.stats import bootstrap, permutation_test
 
 from rmspace._typing import Float64Array
 from rmspace._validation import check_int, check_number, describe
 
 _BATCH_NUMBERS = 1 << 23
+_ROUNDING = 1e-12  # values that differ by less than rounding are one value, whose interval is a point
 
 
 def bootstrap_interval(
@@ -48,19 +47,17 @@ def bootstrap_interval(
     mean = float(defined.mean())
     if len(defined) == 1:
         return mean, np.nan, np.nan
-    if (defined == defined[0]).all():
+    if np.ptp(defined) <= _ROUNDING * np.abs(defined).max():
         return mean, mean, mean
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        result = bootstrap(
-            (defined,),
-            np.mean,
-            n_resamples=check_int("n_resamples", n_resamples, low=100),
-            batch=max(1, _BATCH_NUMBERS // len(defined)),
-            confidence_level=confidence,
-            method="BCa",
-            rng=np.random.default_rng(seed),
-        )
+    result = bootstrap(
+        (defined,),
+        np.mean,
+        n_resamples=check_int("n_resamples", n_resamples, low=100),
+        batch=max(1, _BATCH_NUMBERS // len(defined)),
+        confidence_level=confidence,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    )
     return mean, float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
