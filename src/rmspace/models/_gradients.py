@@ -57,13 +57,13 @@ def score_slope(
         curvature: compute second derivatives too.
 
     Raises:
-        ValueError: losses or slopes that are not finite; no curvature anywhere, when it is asked for.
+        ValueError: losses or slopes that are not finite.
     """
     sides = [torch.from_numpy(scores[pairs[:, k]]).requires_grad_() for k in (0, 1)]
     weight = torch.from_numpy(weights)
     loss = (weight * pair_losses(objective, *sides)).sum()
     first = torch.autograd.grad(loss, sides, create_graph=curvature)
-    second = _second(objective, sides, first) if curvature else None
+    second = _second(sides, first) if curvature else None
     for name, values in (("losses", [loss]), ("gradients", first), ("curvatures", second or [])):
         if not all(bool(torch.isfinite(v).all()) for v in values):
             raise ValueError(f"objective {_name(objective)} gave {name} that are not finite, for finite scores")
@@ -74,25 +74,34 @@ def score_slope(
     )
 
 
-def _second(objective: Objective, sides: list[Tensor], first: tuple[Tensor, ...]) -> list[Tensor]:
-    no_curvature = ValueError(
-        f"objective {_name(objective)} has a slope but no curvature, which trees are fitted by; "
-        "use a smooth objective (bradley_terry, say), or LinearReward or MLPReward"
-    )
+def check_curvature(objective: Objective) -> None:
+    """Raise ValueError for an objective without curvature, judged at gaps from -3 to 3 around several levels."""
+    levels, gaps = np.meshgrid(np.linspace(-2, 2, 5), np.linspace(-3, 3, 25))
+    scores = np.concatenate([(levels + gaps / 2).ravel(), (levels - gaps / 2).ravel()])
+    n = levels.size
+    pairs = np.stack([np.arange(n), np.arange(n, 2 * n)], axis=1)
+    curvature = score_slope(objective, scores, pairs, np.ones(n), curvature=True).curvature
+    if curvature is None or not (curvature > 0).any():
+        raise ValueError(
+            f"objective {_name(objective)} has no curvature, which trees are fitted by; "
+            "use a smooth objective (bradley_terry, say), or LinearReward or MLPReward"
+        )
+
+
+def _second(sides: list[Tensor], first: tuple[Tensor, ...]) -> list[Tensor]:
+    """Differentiate each side's slope in its own score; a slope that is constant has no curvature."""
     second = []
     for side, slope in zip(sides, first, strict=True):
-        if not slope.requires_grad:
-            raise no_curvature
-        (curve,) = torch.autograd.grad(slope.sum(), side, retain_graph=True, allow_unused=True)
+        curve = None
+        if slope.requires_grad:
+            (curve,) = torch.autograd.grad(slope.sum(), side, retain_graph=True, allow_unused=True)
         second.append(torch.zeros_like(side) if curve is None else curve)
-    if not any(bool((curve > 0).any()) for curve in second) and any(bool(slope.any()) for slope in first):
-        raise no_curvature
     return second
 
 
 def _collect(sides: tuple[Tensor, ...] | list[Tensor], pairs: IntArray, n_items: int) -> Float64Array:
     return np.asarray(
-        sum(np.bincount(pairs[:, k], weights=side.detach().numpy(), minlength=n_items) for k, side in enumerate(sides))
+        sum(np.bincount(pairs[:, k], weights=side.numpy(force=True), minlength=n_items) for k, side in enumerate(sides))
     )
 
 

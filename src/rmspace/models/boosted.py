@@ -14,7 +14,7 @@ from rmspace._typing import Float64Array, FloatArray, Objective
 from rmspace._validation import check_finite, check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather, is_plain
 from rmspace.models._booster_text import check_booster_text
-from rmspace.models._gradients import score_slope
+from rmspace.models._gradients import check_curvature, score_slope
 from rmspace.objectives import bradley_terry, classification
 
 _ROWS = 1 << 15
@@ -153,6 +153,7 @@ class LightGBMReward(BaseReward):
 
     def _boost_items(self, data: Gathered, settings: dict[str, Any]) -> lightgbm.Booster:
         """Boost item scores by the gradient and curvature of the objective."""
+        check_curvature(self.objective)
 
         def slope(scores: Float64Array, _: lightgbm.Dataset) -> tuple[Float64Array, Float64Array]:
             at = score_slope(self.objective, scores, data.pairs, data.weights, curvature=True)

@@ -1,0 +1,207 @@
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rmspace as rm
+from conftest import make_bank
+from rmspace._files import new_folder
+
+
+def test_items_and_ids_agree():
+    bank = make_bank(5, 3)
+    for prompt in range(5):
+        for response in range(3):
+            item = prompt * 3 + response
+            np.testing.assert_array_equal(bank.items[item], bank.embeddings[prompt, response])
+            assert bank.groups[item] == prompt
+    assert bank.n_items == len(bank.items) == len(bank.groups) == 15
+
+
+@pytest.mark.parametrize(
+    "choice", [slice(1, 4), [3, 0, 2], np.array([True, False, True, False, True]), 2, slice(None, None, -1)]
+)
+def test_selection_takes_everything_along(choice):
+    bank = rm.ResponseBank(
+        np.arange(30.0, dtype=np.float32).reshape(5, 3, 2),
+        np.arange(15.0).reshape(5, 3),
+        features={"length": np.arange(15).reshape(5, 3)},
+        prompt_ids=np.arange(10, 15),
+    )
+    rows = np.atleast_1d(np.arange(5)[choice])
+    for chosen in (bank[choice], bank[choice][:]):
+        np.testing.assert_array_equal(chosen.embeddings, bank.embeddings[rows])
+        np.testing.assert_array_equal(chosen.rewards, bank.rewards[rows])
+        np.testing.assert_array_equal(chosen.features["length"], bank.features["length"][rows])
+        np.testing.assert_array_equal(chosen.prompt_ids, rows + 10)
+        assert chosen.groups.max() == len(rows) - 1
+    np.testing.assert_array_equal(bank[[4, 1, 0]][[2, 0]].prompt_ids, [10, 14])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_save_and_open(tmp_path, dtype):
+    bank = rm.ResponseBank(
+        make_bank(4, 3).embeddings.astype(dtype),
+        make_bank(4, 3).rewards,
+        features={"length": np.arange(12).reshape(4, 3)},
+        metadata={"source": "é"},
+    )
+    bank.save(tmp_path / "bank")
+    again = rm.ResponseBank.open(tmp_path / "bank")
+    assert isinstance(again.embeddings, np.memmap)
+    assert isinstance(again.rewards, np.memmap)
+    np.testing.assert_array_equal(again.embeddings, bank.embeddings)
+    np.testing.assert_array_equal(again.rewards, bank.rewards)
+    np.testing.assert_array_equal(again.features["length"], bank.features["length"])
+    assert again.metadata == bank.metadata
+    assert again.fingerprint() == bank.fingerprint()
+    assert again[1:].fingerprint() != bank.fingerprint()
+
+
+def test_nothing_is_read_until_it_is_used(tmp_path):
+    make_bank(2000, 4, 256).save(tmp_path / "bank")  # 8 MB of embeddings
+    code = f"""
+        import numpy as np, rmspace as rm
+        bank = rm.ResponseBank.open({str(tmp_path / "bank")!r})
+        def resident():
+            inside, size = False, 0
+            for line in open("/proc/self/smaps"):
+                if "-" in line.split()[0]:
+                    inside = line.rstrip().endswith("embeddings.npy")
+                elif inside and line.startswith("Rss:"):
+                    size += int(line.split()[1])
+            return size
+        train, test = rm.split_prompts(bank, 500, 0)
+        before = resident()
+        float(np.asarray(bank.items).sum())
+        print(before, resident())
+    """
+    if not Path("/proc/self/smaps").exists():
+        pytest.skip("needs /proc")
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before < 100
+    assert after > 7000
+
+
+def test_split_is_by_prompt_and_seeded():
+    bank = make_bank(40, 3)
+    for size, expected in ((10, 10), (0.25, 10)):
+        train, test = rm.split_prompts(bank, size, seed=3)
+        assert test.n_prompts == expected
+        assert sorted([*train.prompt_ids, *test.prompt_ids]) == list(range(40))
+    again = rm.split_prompts(bank, 10, seed=3)[1]
+    np.testing.assert_array_equal(test.prompt_ids, again.prompt_ids)
+    assert set(rm.split_prompts(bank, 10, seed=4)[1].prompt_ids) != set(test.prompt_ids)
+
+
+def test_float16_overflow_on_save_keeps_the_old_bank(tmp_path):
+    make_bank(2, 2).save(tmp_path / "bank")
+    old = rm.ResponseBank.open(tmp_path / "bank").fingerprint()
+    loud = rm.ResponseBank(np.full((2, 2, 4), 1e5, np.float32))
+    with pytest.raises(OverflowError, match=r"fit float16 \(at most 65504\); prompt 0 has 100000; save as float32"):
+        loud.save(tmp_path / "bank", dtype="float16", overwrite=True)
+    assert rm.ResponseBank.open(tmp_path / "bank").fingerprint() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+
+
+def test_a_full_disk_keeps_the_old_bank(tmp_path):
+    make_bank(2, 2).save(tmp_path / "bank")
+    old = rm.ResponseBank.open(tmp_path / "bank").fingerprint()
+    code = f"""
+        import resource, signal, numpy as np, rmspace as rm
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        rm.ResponseBank(np.ones((100, 10, 64), np.float32)).save({str(tmp_path / "bank")!r}, overwrite=True)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert rm.ResponseBank.open(tmp_path / "bank").fingerprint() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["bank"]
+
+
+def test_folders_are_replaced_only_when_asked_and_only_their_own_kind(tmp_path):
+    bank = make_bank(2, 2)
+    bank.save(tmp_path / "bank")
+    with pytest.raises(FileExistsError, match="exists already"):
+        bank.save(tmp_path / "bank")
+    bank.save(tmp_path / "bank", overwrite=True)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"is not a folder with a bank\.json"):
+        bank.save(tmp_path / "thesis", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+
+
+def test_what_was_finished_is_kept(tmp_path):
+    with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", marker="m", keep="table") as folder:
+        (folder / "table").write_text("1")
+        raise RuntimeError
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in caught.value.__notes__[0]
+    assert (kept / "table").read_text() == "1"
+
+
+@pytest.mark.parametrize("name", ["embeddings.npy", "rewards.npy", "prompt_ids.npy"])
+@pytest.mark.parametrize("keep", [0, 20, -1])
+def test_truncated_files(tmp_path, name, keep):
+    make_bank(3, 2).save(tmp_path / "bank")
+    path = tmp_path / "bank" / name
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=rf"{name} is not a whole \.npy file"):
+        rm.ResponseBank.open(tmp_path / "bank")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "is a bank of version 2; this rmspace reads 1; upgrade"),
+        ({"shape": [3, 2, 5]}, "mixes two banks"),
+        ({"format": "x"}, "does not describe a bank"),
+        ({"rewards": None}, "lacks rewards"),
+    ],
+)
+def test_damaged_heads(tmp_path, change, message):
+    make_bank(3, 2).save(tmp_path / "bank")
+    path = tmp_path / "bank" / "bank.json"
+    head = {**json.loads(path.read_text()), **change}
+    if head["rewards"] is None:
+        del head["rewards"]
+    path.write_text(json.dumps(head))
+    with pytest.raises(ValueError, match=message):
+        rm.ResponseBank.open(tmp_path / "bank")
+    path.write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        rm.ResponseBank.open(tmp_path / "bank")
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="not a saved bank"):
+        rm.ResponseBank.open(tmp_path / "bank")
+
+
+EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda: rm.ResponseBank(EMBEDDINGS[0]), ValueError, r"must be \(n_prompts, n_responses, dim\)"),
+        (lambda: rm.ResponseBank(EMBEDDINGS.astype(int)), TypeError, "float16 or float32; got int64"),
+        (lambda: rm.ResponseBank(EMBEDDINGS, np.zeros((2, 3))), ValueError, r"= \(3, 2\) of the embeddings; got"),
+        (lambda: rm.ResponseBank(EMBEDDINGS, np.zeros((3, 2), int)), TypeError, "floating-point"),
+        (lambda: rm.ResponseBank(EMBEDDINGS).rewards, ValueError, "no gold rewards"),
+        (lambda: rm.ResponseBank(EMBEDDINGS, features={"a": np.zeros(3)}), ValueError, "feature 'a' must be"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[[0, 3]], IndexError, r"\[0, 3\); got 0 to 3"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "prompt ids"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[3:], ValueError, "at least one prompt"),
+        (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 3, 0), ValueError, "leave a training prompt"),
+        (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 1.5, 0), ValueError, r"share in \(0, 1\)"),
+    ],
+)
+def test_bad_input(act, error, message):
+    with pytest.raises(error, match=message):
+        act()

@@ -1,0 +1,198 @@
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+import rmspace as rm
+
+small = st.integers(0, 3).map(float)  # few values, so that ties are common
+
+
+def brute_force_best_of_n(scores, rewards, n):
+    values = []
+    for chosen in combinations(range(len(scores)), n):
+        chosen = np.array(chosen)
+        top = chosen[scores[chosen] == scores[chosen].max()]
+        values.append(rewards[top].mean())
+    return np.mean(values)
+
+
+@given(st.integers(1, 7), st.data())
+@settings(max_examples=150, deadline=None)
+def test_best_of_n_is_the_mean_over_all_draws(width, data):
+    scores = data.draw(arrays(float, (2, width), elements=small))
+    rewards = data.draw(arrays(float, (2, width), elements=st.floats(-5, 5)))
+    sizes = list(range(1, width + 1))
+    exact = [[brute_force_best_of_n(s, r, n) for n in sizes] for s, r in zip(scores, rewards, strict=True)]
+    np.testing.assert_allclose(rm.best_of_n(scores, rewards, n=sizes), exact, atol=1e-12)
+    np.testing.assert_allclose(rm.best_of_n(scores.ravel(), rewards, n=width), np.array(exact)[:, -1], atol=1e-12)
+
+
+def test_best_of_n_weights_at_paper_size():
+    rewards = np.tile(np.arange(500.0), (2, 1))
+    for n in (1, 2, 250, 499, 500):  # expected largest rank in a sample without replacement: n (R + 1) / (n + 1)
+        np.testing.assert_allclose(rm.best_of_n(rewards, rewards, n=n), n * 501 / (n + 1) - 1, rtol=1e-12)
+
+
+def test_best_of_n_by_simulation(rng):
+    scores, rewards = rng.normal(size=(1, 20)), rng.normal(size=(1, 20))
+    drawn = np.array([rng.permutation(20)[:4] for _ in range(20_000)])
+    values = rewards[0][np.take_along_axis(drawn, scores[0][drawn].argmax(1)[:, None], 1)[:, 0]]
+    half = 4 * values.std() / np.sqrt(len(values))
+    assert abs(rm.best_of_n(scores, rewards, n=4)[0] - values.mean()) < half
+
+
+@given(st.integers(2, 8), st.data())
+@settings(max_examples=80, deadline=None)
+def test_best_of_n_does_not_depend_on_positions(width, data):
+    scores = data.draw(arrays(float, (1, width), elements=small))
+    rewards = data.draw(arrays(float, (1, width), elements=st.floats(-5, 5)))
+    order = np.array(data.draw(st.permutations(range(width))))
+    n = data.draw(st.integers(1, width))
+    a, b = rm.best_of_n(scores, rewards, n=n), rm.best_of_n(scores[:, order], rewards[:, order], n=n)
+    np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_constant_scores_are_a_random_response(rng):
+    rewards = rng.normal(size=(10, 8))
+    flat = np.zeros((10, 8))
+    np.testing.assert_allclose(rm.best_of_n(flat, rewards, n=5), rewards.mean(axis=1))
+    np.testing.assert_allclose(rm.quantile_of_chosen(flat, rewards), 0.5)
+    np.testing.assert_array_equal(rm.normalized_gain(flat, rewards), 0.0)
+    np.testing.assert_array_equal(rm.spearman(flat, rewards), 0.0)
+    np.testing.assert_array_equal(rm.kendall(flat, rewards), 0.0)
+    np.testing.assert_array_equal(rm.pairwise_accuracy(flat, rewards), 0.5)
+
+
+def test_the_ends_of_the_scale(rng):
+    rewards = rng.normal(size=(10, 8))
+    for n in (2, 5, 8):
+        np.testing.assert_allclose(rm.normalized_gain(rewards, rewards, n=n), 1.0)
+        np.testing.assert_allclose(rm.regret(rewards, rewards, n=n), 0.0, atol=1e-12)
+    np.testing.assert_allclose(rm.regret(-rewards, rewards), np.ptp(rewards, axis=1))
+    np.testing.assert_allclose(rm.quantile_of_chosen(rewards, rewards), 1.0)
+    np.testing.assert_allclose(rm.quantile_of_chosen(-rewards, rewards), 0.0)
+    assert (rm.normalized_gain(-rewards, rewards) < 0).all()
+    assert np.isnan(rm.normalized_gain(rewards, np.ones((10, 8)))).all()
+
+
+@given(st.integers(2, 8), st.data())
+@settings(max_examples=100, deadline=None)
+def test_rank_metrics_against_scipy_and_brute_force(width, data):
+    scores = data.draw(arrays(float, (1, width), elements=small))
+    rewards = data.draw(arrays(float, (1, width), elements=small))
+    if np.ptp(rewards) == 0:
+        for metric in (rm.spearman, rm.kendall, rm.pairwise_accuracy):
+            assert np.isnan(metric(scores, rewards)).all()
+        return
+    if np.ptp(scores) > 0:
+        assert rm.spearman(scores, rewards)[0] == pytest.approx(stats.spearmanr(scores[0], rewards[0]).statistic)
+        assert rm.kendall(scores, rewards)[0] == pytest.approx(stats.kendalltau(scores[0], rewards[0]).statistic)
+    right = [
+        0.5 + 0.5 * np.sign((scores[0, i] - scores[0, j]) * (rewards[0, i] - rewards[0, j]))
+        for i, j in combinations(range(width), 2)
+        if rewards[0, i] != rewards[0, j]
+    ]
+    assert rm.pairwise_accuracy(scores, rewards)[0] == pytest.approx(np.mean(right))
+
+
+def test_bootstrap_interval_covers_the_mean_of_a_skewed_world():
+    covered = 0
+    for seed in range(200):
+        values = np.random.default_rng(seed).exponential(size=60)
+        _, low, high = rm.bootstrap_interval(values, seed=seed, n_resamples=999)
+        covered += low <= 1.0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_bootstrap_interval_of_odd_input():
+    assert rm.bootstrap_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
+    mean, low, high = rm.bootstrap_interval([1.0, np.nan])
+    assert (mean, np.isnan(low), np.isnan(high)) == (1.0, True, True)
+    assert np.isnan(rm.bootstrap_interval([np.nan])).all()
+    with pytest.raises(ValueError, match="finite"):
+        rm.bootstrap_interval([np.inf, 1.0])
+    with pytest.raises(ValueError, match="one value a prompt"):
+        rm.bootstrap_interval(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
+        rm.bootstrap_interval([1.0, 2.0], confidence=1.0)
+
+
+def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng):
+    p = [rm.sign_flip_test(rng.normal(size=30), n_resamples=499, seed=seed) for seed in range(200)]
+    assert stats.kstest(p, "uniform").pvalue > 1e-4
+    assert rm.sign_flip_test(rng.normal(loc=1, size=50)) < 0.001
+    assert rm.sign_flip_test(np.zeros(5)) == 1.0
+
+
+def test_evaluate_is_a_table_of_means(rng):
+    scores, rewards = rng.normal(size=(30, 12)), rng.normal(size=(30, 12))
+    table = rm.evaluate(scores, rewards, n=[1, 4, 12])
+    assert list(table.columns) == ["metric", "n", "value", "low", "high"]
+    values = table.set_index(["metric", "n"]).value
+    for n in (1, 4, 12):
+        assert values["best_of_n", n] == pytest.approx(rm.best_of_n(scores, rewards, n=n).mean())
+    alone = table[table.n.isna()].set_index("metric").value
+    assert alone["kendall"] == pytest.approx(rm.kendall(scores, rewards).mean())
+    assert ((table.low <= table.value) & (table.value <= table.high)).all()
+    assert sorted(rm.evaluate(scores, rewards).n.dropna().unique()) == [1, 2, 5, 10, 12]
+    pd.testing.assert_frame_equal(table, rm.evaluate(scores, rewards, n=[1, 4, 12]))
+
+
+def test_evaluate_takes_own_metrics(rng):
+    from functools import partial
+
+    scores, rewards = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
+    metrics = {
+        "bon": partial(rm.best_of_n, n=[2, 3]),
+        "top": lambda s, r: r[np.arange(len(r)), s.argmax(1)],
+        "one": partial(rm.best_of_n, n=4),
+    }
+    table = rm.evaluate(scores, rewards, metrics=metrics)
+    assert table.metric.tolist() == ["bon", "bon", "top", "one"]
+    assert table.n.tolist()[:2] == [2, 3]
+    assert table.value[2] == pytest.approx(rm.best_of_n(scores, rewards, n=5).mean())
+    with pytest.raises(ValueError, match=r"metric 'mean' must return one value a prompt, \(30,\); got float64"):
+        rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
+
+
+def test_compare_pairs_the_prompts(rng):
+    rewards = rng.normal(size=(80, 10)) + 5 * rng.normal(size=(80, 1))  # prompts differ far more than models do
+    good, bad = rewards + rng.normal(size=rewards.shape), rewards + 3 * rng.normal(size=rewards.shape)
+    row = rm.compare(good, bad, rewards, n=10).set_index("metric").loc["best_of_n"]
+    assert row.difference == pytest.approx(
+        (rm.best_of_n(good, rewards, n=10) - rm.best_of_n(bad, rewards, n=10)).mean()
+    )
+    assert row.low > 0
+    assert row.p_value < 0.01
+    single = rm.evaluate(good, rewards, n=10).set_index("metric").loc["best_of_n"]
+    assert row.high - row.low < (single.high - single.low) / 2
+    swapped = rm.compare(bad, good, rewards, n=10).set_index("metric").loc["best_of_n"]
+    assert swapped.difference == pytest.approx(-row.difference)
+
+
+GOOD = np.arange(6.0).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("scores", "rewards", "n", "error", "message"),
+    [
+        (GOOD, GOOD, 4, ValueError, "n must be at most n_responses = 3; got 4"),
+        (GOOD, GOOD, 0, ValueError, "n must be at least 1"),
+        (GOOD, GOOD, 2.0, TypeError, "n must be an integer"),
+        (GOOD, GOOD, True, TypeError, "n must be an integer; got True"),
+        (GOOD, GOOD, [], ValueError, "at least one number"),
+        (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number a reward"),
+        (GOOD * np.nan, GOOD, 1, ValueError, "scores must be finite"),
+        (GOOD, np.full((2, 3), np.inf), 1, ValueError, "rewards must be finite"),
+        (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be \(n_prompts, n_responses\)"),
+    ],
+)
+def test_bad_input(scores, rewards, n, error, message):
+    with pytest.raises(error, match=message):
+        rm.best_of_n(scores, rewards, n=n)

@@ -1,0 +1,422 @@
+"""One contract for every model and every objective, then what is particular to each model."""
+
+import pickle
+from functools import partial
+
+import choix
+import lightgbm
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+import rmspace as rm
+from rmspace.models._split import split_comparisons
+
+
+def squared_margin(winner, loser, *, margin=1.0):
+    return (margin - (winner - loser)).square()
+
+
+OBJECTIVES = {
+    "bradley_terry": rm.bradley_terry,
+    "classification": rm.classification,
+    "thurstone": rm.thurstone,
+    "hinge": rm.hinge,
+    "margin": partial(rm.margin_bradley_terry, margin=0.5),
+    "smoothed": partial(rm.label_smoothed, smoothing=0.05),
+    "own": partial(squared_margin, margin=2.0),
+}
+SMALL = {"hidden_sizes": (32,), "max_epochs": 15, "batch_size": 64, "random_state": 0}
+MODELS = {
+    "linear": partial(rm.LinearReward, max_iter=200),
+    "mlp": partial(rm.MLPReward, **SMALL),
+    "lightgbm": partial(rm.LightGBMReward, n_estimators=30, random_state=0, n_jobs=2),
+    "ensemble": lambda objective: rm.EnsembleReward(rm.MLPReward(objective, **SMALL), 2, random_state=0),
+}
+CASES = [
+    pytest.param(model, objective, id=f"{model}-{objective}")
+    for model in MODELS
+    for objective in OBJECTIVES
+    if (model, objective) != ("lightgbm", "hinge")  # no curvature
+] + [pytest.param("classifier", "logistic", id="classifier"), pytest.param("classifier", "forest", id="forest")]
+
+
+def make(model, objective):
+    if model == "classifier":
+        estimator = LogisticRegression(C=100) if objective == "logistic" else RandomForestClassifier(50)
+        return rm.ClassifierReward(estimator, random_state=0)
+    return MODELS[model](OBJECTIVES[objective])
+
+
+@pytest.fixture(scope="module")
+def fitted(world, comparisons):
+    """Fit each case once."""
+    cache = {}
+
+    def fit(model, objective):
+        if (model, objective) not in cache:
+            train, _ = world
+            estimator = make(model, objective)
+            with np.testing.suppress_warnings() as quiet:
+                quiet.filter(ConvergenceWarning)  # hinge has kinks that L-BFGS stops at
+                cache[model, objective] = estimator.fit(train.items, comparisons, groups=train.groups)
+        return cache[model, objective]
+
+    return fit
+
+
+@pytest.mark.parametrize(("model", "objective"), CASES)
+class TestContract:
+    def test_beats_chance_by_far(self, model, objective, fitted, world):
+        _, test = world
+        scores = fitted(model, objective).predict(test.items)
+        assert scores.shape == (test.n_items,)
+        assert np.isfinite(scores).all()
+        assert rm.normalized_gain(scores, test.rewards).mean() > 0.25
+
+    def test_same_seed_same_result(self, model, objective, fitted, world, comparisons):
+        train, test = world
+        with np.testing.suppress_warnings() as quiet:
+            quiet.filter(ConvergenceWarning)
+            again = clone(fitted(model, objective)).fit(train.items, comparisons, groups=train.groups)
+        np.testing.assert_array_equal(again.predict(test.items), fitted(model, objective).predict(test.items))
+
+    def test_clone_and_parameters(self, model, objective):
+        estimator = make(model, objective)
+        copy = clone(estimator)
+        assert set(copy.get_params()) == set(estimator.get_params())
+        assert not hasattr(copy, "n_features_in_")
+        assert type(estimator).__name__ in repr(estimator)
+        assert estimator.set_params(**estimator.get_params(deep=False)) is estimator
+
+    def test_saved_loaded_pickled(self, model, objective, fitted, world, tmp_path):
+        _, test = world
+        estimator = fitted(model, objective)
+        estimator.save(tmp_path / "model")
+        for again in (rm.load(tmp_path / "model"), pickle.loads(pickle.dumps(estimator))):
+            assert type(again) is type(estimator)
+            np.testing.assert_array_equal(again.predict(test.items), estimator.predict(test.items))
+            assert set(again.get_params()) == set(estimator.get_params())
+
+    def test_bad_input(self, model, objective, fitted, world):
+        train, _ = world
+        estimator = make(model, objective)
+        good = np.array([[0, 1], [2, 3]])
+        with pytest.raises(NotFittedError):
+            estimator.predict(train.items)
+        for comparisons, error, message in (
+            (np.array([[0, train.n_items]]), ValueError, f"got {train.n_items}"),
+            (good.astype(float), TypeError, "integer item ids"),
+            (good[:0], ValueError, "n at least 1"),
+            (np.array([[1, 1]]), ValueError, "two different items"),
+        ):
+            with pytest.raises(error, match=message):
+                estimator.fit(train.items, comparisons)
+        broken = train.items.copy()
+        broken[2] = np.nan
+        with pytest.raises(ValueError, match="items must be finite"):
+            estimator.fit(broken, good)
+        with pytest.raises(ValueError, match=r"items must be \(n_items, dim\)"):
+            estimator.fit(train.embeddings, good)
+        with pytest.raises(ValueError, match="sample_weight"):
+            estimator.fit(train.items, good, sample_weight=np.array([1.0, -1.0]))
+        with pytest.raises(ValueError, match="groups must be one prompt an item"):
+            estimator.fit(train.items, good, groups=np.zeros(3))
+        done = fitted(model, objective)
+        with pytest.raises(ValueError, match="must have the 32 numbers of the fit; got 31"):
+            done.predict(train.items[:, :31])
+        with pytest.raises(ValueError, match="items must be finite"):
+            done.predict(broken)
+
+    def test_weight_two_is_a_repeated_row(self, model, objective, world, comparisons):
+        if model in ("mlp", "ensemble", "classifier") or (model, objective) == ("lightgbm", "classification"):
+            pytest.skip("batches, bootstraps and row counts tell a repeated row from a heavy one")
+        if (model, objective) == ("linear", "hinge"):
+            pytest.skip("L-BFGS stops at a kink, where depends on rounding")
+        train, test = world
+        weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
+        repeated = np.concatenate([comparisons, comparisons[::3]])
+        heavy = make(model, objective).fit(train.items, comparisons, sample_weight=weights)
+        double = make(model, objective).fit(train.items, repeated)
+        a, b = heavy.predict(test.items), double.predict(test.items)
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
+@pytest.mark.parametrize(
+    ("objective", "error", "message"),
+    [
+        (lambda w, o: rm.bradley_terry(w, o).mean(), ValueError, "do not reduce"),
+        (lambda w, o: rm.bradley_terry(w, o)[1:], ValueError, "one loss a pair"),
+        (lambda w, o: rm.bradley_terry(w, o) * float("nan"), (ValueError, FloatingPointError), "not finite|became nan"),
+    ],
+)
+def test_broken_objectives_are_named(model, objective, error, message, world, comparisons):
+    train, _ = world
+    with pytest.raises(error, match=message):
+        MODELS[model](objective).fit(train.items, comparisons, groups=train.groups)
+
+
+def test_soft_labels_are_two_weighted_rows(world):
+    train, _ = world
+    pairs = np.repeat([[0, 1]], 2, axis=0)
+    pairs[1] = pairs[1, ::-1]
+    soft = rm.LinearReward(alpha=0.0, tol=1e-10).fit(train.items, pairs, sample_weight=np.array([0.8, 0.2]))
+    gap = np.diff(soft.predict(train.items[:2]))[0]
+    assert -gap == pytest.approx(np.log(0.8 / 0.2), abs=1e-5)
+
+
+class TestLinear:
+    def test_round_robin_equals_choix(self, rng):
+        n = 8
+        strength = rng.normal(size=n)
+        i, j = np.triu_indices(n, 1)
+        pairs = np.repeat(np.stack([i, j], axis=1), 30, axis=0)
+        data = rm.annotate(pairs, strength, partial(rm.logistic, beta=1.0), rng=rng)
+        model = rm.LinearReward(alpha=0.0, tol=1e-12).fit(np.eye(n), data)
+        expected = choix.opt_pairwise(n, data.tolist(), tol=1e-12)
+        scores = model.predict(np.eye(n))
+        np.testing.assert_allclose(scores - scores.mean(), expected - np.mean(expected), atol=1e-5)
+
+    def test_classification_equals_logistic_regression(self, world, comparisons):
+        train, test = world
+        alpha = 1e-3
+        ours = rm.LinearReward(rm.classification, alpha=alpha, tol=1e-9).fit(train.items, comparisons)
+        rows = train.items[comparisons.T.ravel()].astype(float)
+        labels = np.repeat([1, 0], len(comparisons))
+        theirs = LogisticRegression(C=1 / (alpha * len(comparisons)), tol=1e-10, max_iter=10_000).fit(rows, labels)
+        np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=2e-4)
+        np.testing.assert_allclose(ours.predict(test.items), theirs.decision_function(test.items), atol=2e-4)
+
+    def test_scores_are_centred_where_only_differences_count(self, world, comparisons):
+        train, _ = world
+        model = rm.LinearReward().fit(train.items, comparisons)
+        assert model.predict(train.items[np.unique(comparisons)]).mean() == pytest.approx(0.0, abs=1e-6)
+        assert model.intercept_ == pytest.approx(0.0, abs=1e-9)
+
+    def test_too_few_iterations_are_told(self, world, comparisons):
+        train, _ = world
+        with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+            rm.LinearReward(max_iter=2).fit(train.items, comparisons)
+
+
+class TestMLP:
+    def test_validation_prompts_are_never_trained_on(self, world, rng):
+        train, _ = world
+        pairs = np.concatenate([rm.same_prompt(train, 300, rng), rm.cross_prompt(train, 300, rng)])
+        training, validation = split_comparisons(pairs, train.groups, 0.3, rng)
+        prompts = [set(train.groups[pairs[mask]].ravel()) for mask in (training, validation)]
+        assert prompts[0]
+        assert prompts[1]
+        assert not prompts[0] & prompts[1]
+
+    def test_best_weights_are_kept(self, world, comparisons):
+        from rmspace.models._training import Comparisons, mean_loss
+
+        train, _ = world
+        model = rm.MLPReward(**{**SMALL, "learning_rate": 0.02, "max_epochs": 40}).fit(
+            train.items, comparisons, groups=train.groups
+        )
+        history = model.history_
+        assert history.best_epoch == 1 + int(np.argmin(history.validation))
+        assert len(history.validation) in (history.best_epoch + model.patience, 40)
+        assert history.validation[-1] > min(history.validation)  # there was something better to go back to
+        # The kept network reproduces the best validation loss on the held-out prompts, which the seed tells.
+        touched, local = np.unique(comparisons, return_inverse=True)
+        seed = int(np.random.RandomState(0).randint(2**31 - 1))
+        _, mask = split_comparisons(
+            local.reshape(comparisons.shape),
+            np.unique(train.groups, return_inverse=True)[1][touched],
+            model.validation_fraction,
+            np.random.default_rng(seed),
+        )
+        held_out = Comparisons(
+            torch.from_numpy(train.items[touched]),
+            torch.from_numpy(local.reshape(comparisons.shape)[mask]),
+            torch.ones(int(mask.sum())),
+        )
+        loss = mean_loss(model.network_, held_out, rm.bradley_terry)
+        assert loss == pytest.approx(min(history.validation), rel=1e-5)
+
+    def test_an_epoch_visits_every_comparison_once(self, world, comparisons):
+        train, _ = world
+        seen = []
+
+        def counting(winner, loser):
+            if winner.requires_grad:
+                seen.append(len(winner))
+            return rm.bradley_terry(winner, loser)
+
+        rm.MLPReward(counting, **{**SMALL, "max_epochs": 3, "validation_fraction": 0.0}).fit(train.items, comparisons)
+        assert sum(seen) == 3 * len(comparisons)
+
+    def test_without_groups_it_says_so(self, world, comparisons):
+        train, _ = world
+        with pytest.warns(UserWarning, match="pass groups=bank.groups"):
+            rm.MLPReward(**SMALL).fit(train.items, comparisons)
+
+    def test_validation_that_cannot_be_is_an_error(self, world):
+        train, _ = world
+        with pytest.raises(ValueError, match="validation_fraction=0 to train for max_epochs"):
+            rm.MLPReward(**SMALL).fit(train.items, np.array([[0, 1]]), groups=train.groups)
+        rm.MLPReward(**SMALL, validation_fraction=0.0).fit(train.items, np.array([[0, 1]]))
+
+    def test_a_diverging_fit_names_where(self, world, comparisons):
+        train, _ = world
+        with pytest.raises(FloatingPointError, match=r"epoch \d+, batch \d+ at learning_rate=1e\+30"):
+            rm.MLPReward(squared_margin, **{**SMALL, "learning_rate": 1e30}).fit(
+                train.items, comparisons, groups=train.groups
+            )
+
+    def test_the_paper_architecture(self):
+        items = np.random.default_rng(0).normal(size=(4, 2048)).astype(np.float32)
+        model = rm.MLPReward(max_epochs=1, validation_fraction=0.0).fit(items, np.array([[0, 1], [2, 3]]))
+        assert sum(p.numel() for p in model.network_.parameters()) == 2_623_489
+
+    def test_global_random_state_is_left_alone(self, world, comparisons):
+        train, _ = world
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        rm.MLPReward(**SMALL, dropout=0.5).fit(train.items, comparisons, groups=train.groups)
+        assert torch.equal(before, torch.get_rng_state())
+
+
+class TestLightGBM:
+    def test_classification_is_lightgbms_own_binary(self, world, comparisons):
+        train, test = world
+        ours = rm.LightGBMReward(rm.classification, n_estimators=40).fit(train.items, comparisons)
+        rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
+        theirs = lightgbm.LGBMClassifier(n_estimators=40, verbosity=-1).fit(rows, labels)
+        expected = theirs.predict(test.items, raw_score=True)
+        np.testing.assert_allclose(ours.predict(test.items), expected, rtol=1e-9, atol=1e-9)
+
+    def test_autograd_classification_agrees_with_binary(self, world, comparisons):
+        """The same loss through per-item slopes: items that occur once are the same rows, in another order."""
+        train, test = world
+        once = np.random.default_rng(0).permutation(train.n_items)[:600].reshape(300, 2)
+        better = train.rewards.ravel()[once]
+        once = np.where((better[:, :1] > better[:, 1:]), once, once[:, ::-1])
+        native = rm.LightGBMReward(rm.classification, n_estimators=20).fit(train.items, once)
+        autograd = rm.LightGBMReward(lambda w, o: rm.classification(w, o), n_estimators=20).fit(train.items, once)
+        np.testing.assert_allclose(native.predict(test.items), autograd.predict(test.items), rtol=1e-5, atol=1e-5)
+
+    def test_bradley_terry_lowers_its_loss(self, world, comparisons):
+        train, _ = world
+        losses = []
+        for n in (1, 10, 100):
+            model = rm.LightGBMReward(n_estimators=n).fit(train.items, comparisons)
+            scores = torch.from_numpy(model.predict(train.items))
+            losses.append(rm.bradley_terry(scores[comparisons[:, 0]], scores[comparisons[:, 1]]).mean().item())
+        assert np.log(2) > losses[0] > losses[1] > losses[2]
+
+    def test_hinge_is_refused(self, world, comparisons):
+        with pytest.raises(ValueError, match="no curvature, which trees are fitted by"):
+            rm.LightGBMReward(rm.hinge).fit(world[0].items, comparisons)
+
+    def test_other_parameters(self, world, comparisons):
+        train, _ = world
+        model = rm.LightGBMReward(parameters={"lambda_l2": 50.0}, n_estimators=5).fit(train.items, comparisons)
+        plain = rm.LightGBMReward(n_estimators=5).fit(train.items, comparisons)
+        assert np.abs(model.predict(train.items)).max() < np.abs(plain.predict(train.items)).max()
+        with pytest.raises(ValueError, match="must not name"):
+            rm.LightGBMReward(parameters={"num_leaves": 3}).fit(train.items, comparisons)
+
+
+class TestClassifier:
+    @pytest.mark.parametrize(
+        "estimator",
+        [
+            None,
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            KNeighborsClassifier(25),
+            CalibratedClassifierCV(LogisticRegression(C=100)),
+        ],
+    )
+    def test_any_classifier(self, estimator, world, comparisons):
+        train, test = world
+        model = rm.ClassifierReward(estimator).fit(train.items, comparisons)
+        assert rm.normalized_gain(model.predict(test.items), test.rewards).mean() > 0.15
+
+    def test_the_score_is_the_logit(self, world, comparisons):
+        train, test = world
+        model = rm.ClassifierReward(RandomForestClassifier(20, random_state=0)).fit(train.items, comparisons)
+        p = model.estimator_.predict_proba(test.items)[:, 1]
+        inside = (p > 0) & (p < 1)
+        np.testing.assert_allclose(model.predict(test.items)[inside], np.log(p / (1 - p), where=inside)[inside])
+        assert np.isfinite(model.predict(test.items)).all()
+
+    def test_weights_that_an_estimator_cannot_take(self, world, comparisons):
+        model = rm.ClassifierReward(KNeighborsClassifier())
+        with pytest.raises(ValueError, match="KNeighborsClassifier takes no sample_weight"):
+            model.fit(world[0].items, comparisons, sample_weight=np.ones(len(comparisons)))
+        with pytest.raises(TypeError, match="neither"):
+            rm.ClassifierReward(Normalizer()).fit(world[0].items, comparisons)
+
+
+class TestEnsemble:
+    def test_members_are_put_on_one_scale(self, world, comparisons):
+        train, test = world
+        model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
+        model.fit(train.items, comparisons, groups=train.groups)
+        before = model.predict(test.items)
+        loud = model.members_[0].network_[-1]
+        with torch.no_grad():
+            loud.weight *= 1000
+            loud.bias.mul_(1000).add_(7)
+        touched = model.members_[0].predict(train.items[np.unique(comparisons)]).astype(float)
+        model.locations_[0], model.scales_[0] = touched.mean(), touched.std()
+        np.testing.assert_allclose(model.predict(test.items), before, atol=1e-3)
+
+    @pytest.mark.parametrize("reduce", [rm.mean, rm.minimum, rm.lower_confidence, partial(rm.lower_confidence, k=0.0)])
+    def test_reductions(self, reduce, world, comparisons, tmp_path):
+        train, test = world
+        model = rm.EnsembleReward(rm.LinearReward(), 3, reduce=reduce, bootstrap=True, random_state=0)
+        scores = model.fit(train.items, comparisons).predict(test.items)
+        members = np.stack([m.predict(test.items) for m in model.members_])
+        np.testing.assert_allclose(scores, reduce((members - model.locations_[:, None]) / model.scales_[:, None]))
+        model.save(tmp_path / "model")
+        np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(test.items), scores)
+
+    def test_members_differ_or_it_says_so(self, world, comparisons):
+        train, test = world
+        model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
+        model.fit(train.items, comparisons, groups=train.groups)
+        members = [member.predict(test.items) for member in model.members_]
+        assert not np.array_equal(members[0], members[1])
+        assert model.member.random_state == 0  # the prototype is as it was
+        with pytest.warns(UserWarning, match="pass bootstrap=True"):
+            rm.EnsembleReward(rm.LinearReward(), 2).fit(train.items, comparisons)
+        with pytest.raises(ValueError, match="two members"):
+            rm.EnsembleReward(rm.LinearReward(), 1, reduce=rm.lower_confidence).fit(train.items, comparisons).predict(
+                test.items
+            )
+
+
+@pytest.mark.parametrize(
+    "model", [rm.LinearReward(), rm.MLPReward(**SMALL), rm.LightGBMReward(n_estimators=10), rm.ClassifierReward()]
+)
+def test_pipelines(model, world, comparisons):
+    train, test = world
+    pipeline = make_pipeline(Normalizer(), clone(model))
+    name = pipeline.steps[-1][0]
+    pipeline.fit(train.items, comparisons, **{f"{name}__groups": train.groups})
+    alone = clone(model).fit(Normalizer().transform(train.items), comparisons, groups=train.groups)
+    expected = alone.predict(Normalizer().transform(test.items))
+    np.testing.assert_array_equal(pipeline.predict(test.items), expected)
+
+
+def test_float16_items(world, comparisons):
+    train, test = world
+    for model in (rm.LinearReward(), rm.MLPReward(**SMALL), rm.LightGBMReward(n_estimators=20), rm.ClassifierReward()):
+        half = clone(model).fit(train.items.astype(np.float16), comparisons, groups=train.groups)
+        whole = clone(model).fit(train.items, comparisons, groups=train.groups)
+        a, b = half.predict(test.items.astype(np.float16)), whole.predict(test.items)
+        assert np.corrcoef(a, b)[0, 1] > 0.9

@@ -1,0 +1,137 @@
+from functools import partial
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+import rmspace as rm
+from rmspace.models._gradients import check_curvature, score_slope
+
+SMOOTH = {
+    "bradley_terry": rm.bradley_terry,
+    "classification": rm.classification,
+    "thurstone": rm.thurstone,
+    "margin_bradley_terry": partial(rm.margin_bradley_terry, margin=0.7),
+    "label_smoothed": partial(rm.label_smoothed, smoothing=0.2),
+    "squared": lambda w, o: (1 - (w - o)).square(),
+}
+ALL = {**SMOOTH, "hinge": rm.hinge}
+
+
+def sigma(x):
+    return 1 / (1 + mpmath.exp(-x))
+
+
+EXACT = {
+    "bradley_terry": lambda w, o: -mpmath.log(sigma(w - o)),
+    "classification": lambda w, o: -mpmath.log(sigma(w)) - mpmath.log(1 - sigma(o)),
+    "thurstone": lambda w, o: -mpmath.log(mpmath.erfc((o - w) / mpmath.sqrt(2)) / 2),
+    "margin_bradley_terry": lambda w, o: -mpmath.log(sigma(w - o - mpmath.mpf(0.7))),
+    "label_smoothed": lambda w, o: (
+        -mpmath.mpf(0.8) * mpmath.log(sigma(w - o)) - mpmath.mpf(0.2) * mpmath.log(sigma(o - w))
+    ),
+    "hinge": lambda w, o: max(mpmath.mpf(0), 1 - (w - o)),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("gap", [-60.0, -31.0, -29.9, -3.0, -0.1, 0.0, 0.5, 2.0, 8.5])
+def test_values_against_arbitrary_precision(name, gap):
+    mpmath.mp.dps = 60
+    winner, loser = torch.tensor([gap + 0.25], dtype=torch.float64), torch.tensor([0.25], dtype=torch.float64)
+    exact = float(EXACT[name](mpmath.mpf(gap) + 0.25, mpmath.mpf(0.25)))
+    assert ALL[name](winner, loser).item() == pytest.approx(exact, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_extreme_gaps_are_safe(name, dtype):
+    gap = torch.tensor([-1e4, -1e3, -50.0, 0.0, 50.0, 1e3, 1e4], dtype=dtype)
+    winner, loser = gap.clone().requires_grad_(), torch.zeros_like(gap).requires_grad_()
+    losses = ALL[name](winner, loser)
+    gradients = torch.autograd.grad(losses.sum(), [winner, loser])
+    assert torch.isfinite(losses).all()
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert (losses >= -1e-6).all()
+    if name != "squared":  # losing by more never costs less
+        assert (losses[:-1] >= losses[1:] - 1e-6).all() or name == "label_smoothed"
+
+
+def numeric_slope(objective, scores, pairs, weights, item, step):
+    def total(at):
+        moved = scores.copy()
+        moved[item] = at
+        w, o = (torch.from_numpy(moved[pairs[:, k]]) for k in (0, 1))
+        return float((torch.from_numpy(weights) * objective(w, o)).sum())
+
+    s = scores[item]
+    up, here, down = total(s + step), total(s), total(s - step)
+    return (up - down) / (2 * step), (up - 2 * here + down) / step**2
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_gradient_and_curvature_against_finite_differences(name):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=6) * 2
+    pairs = np.array([[0, 1], [2, 1], [0, 3], [3, 0], [4, 5], [1, 2], [0, 1]])  # items on both sides, a pair twice
+    weights = rng.uniform(0.5, 2.0, size=len(pairs))
+    slope = score_slope(SMOOTH[name], scores, pairs, weights, curvature=True)
+    for item in range(6):
+        gradient, curvature = numeric_slope(SMOOTH[name], scores, pairs, weights, item, 1e-4)
+        assert slope.gradient[item] == pytest.approx(gradient, rel=1e-6, abs=1e-7)
+        assert slope.curvature[item] == pytest.approx(curvature, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in SMOOTH if name != "squared"])
+def test_curvature_at_extreme_gaps(name):
+    scores = np.array([-1e4, 0.0, 1e4])
+    slope = score_slope(SMOOTH[name], scores, np.array([[0, 1], [1, 2], [2, 0], [0, 2]]), np.ones(4), curvature=True)
+    assert np.isfinite(slope.curvature).all()
+    assert (slope.curvature >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["bradley_terry", "thurstone", "hinge", "margin_bradley_terry", "label_smoothed"])
+def test_only_differences_count(name):
+    w, o = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
+    torch.testing.assert_close(ALL[name](w, o), ALL[name](w + 3.7, o + 3.7))
+
+
+@pytest.mark.parametrize("objective", [f for n, f in ALL.items() if n != "squared"])
+def test_shapes_must_agree(objective):
+    with pytest.raises(ValueError, match="one shape"):
+        objective(torch.zeros(3), torch.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("objective", "error", "message"),
+    [
+        (lambda w, o: rm.bradley_terry(w, o).mean(), ValueError, "one loss a pair.*do not reduce"),
+        (lambda w, o: rm.bradley_terry(w, o)[:-1], ValueError, "one loss a pair"),
+        (lambda w, o: 0.5, TypeError, "torch tensor; got float"),
+        (lambda w, o: (w - o) * float("nan"), ValueError, "not finite"),
+        (lambda w, o: torch.ones_like(w), ValueError, "do not depend on"),
+    ],
+)
+def test_objectives_are_held_to_their_promise(objective, error, message):
+    with pytest.raises(error, match=message):
+        score_slope(objective, np.array([0.0, 1.0, 2.0]), np.array([[0, 1], [1, 2]]), np.ones(2), curvature=True)
+
+
+@pytest.mark.parametrize("objective", [rm.hinge, lambda w, o: (o - w).abs(), lambda w, o: o - w])
+def test_trees_need_curvature(objective):
+    with pytest.raises(ValueError, match="no curvature, which trees are fitted by"):
+        check_curvature(objective)
+
+
+@pytest.mark.parametrize("objective", [*SMOOTH.values(), lambda w, o: torch.relu(1 - w + o).square()])
+def test_smooth_objectives_have_curvature(objective):
+    check_curvature(objective)
+
+
+def test_options_are_checked():
+    w = torch.zeros(1)
+    with pytest.raises(ValueError, match="margin must be at least 0"):
+        rm.hinge(w, w, margin=-1.0)
+    with pytest.raises(ValueError, match=r"smoothing must be in \[0.0, 0.5\]"):
+        rm.label_smoothed(w, w, smoothing=0.7)
