@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
@@ -66,7 +67,7 @@ def test_cut_short(name, tmp_path):
         with pytest.raises(ValueError, match="damaged"):
             rm.load(folder)
         path.unlink()
-        with pytest.raises((ValueError, FileNotFoundError), match="cut short|not a saved model"):
+        with pytest.raises((ValueError, FileNotFoundError), match=r"cut short|not a saved model"):
             rm.load(folder)
         path.write_bytes(content)
 
@@ -153,9 +154,18 @@ def test_untrusted_types_are_refused_when_loading(tmp_path):
         rm.load(folder)
 
 
+def test_forests_load_for_those_who_trust_them(tmp_path):
+    model = rm.ClassifierReward(RandomForestClassifier(3), random_state=0).fit(ITEMS, PAIRS)
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"not trusted: sklearn\.tree\._tree\.Tree; if you trust who wrote it"):
+        rm.load(tmp_path / "model")
+    again = rm.load(tmp_path / "model", trusted=["sklearn.tree._tree.Tree"])
+    np.testing.assert_array_equal(again.predict(ITEMS), model.predict(ITEMS))
+
+
 def test_generators_cannot_be_saved(tmp_path):
     model = rm.MLPReward(hidden_sizes=(3,), max_epochs=1, validation_fraction=0, random_state=np.random.RandomState(0))
-    with pytest.raises(TypeError, match="parameter random_state=.*cannot be saved"):
+    with pytest.raises(TypeError, match=r"parameter random_state=.*cannot be saved"):
         model.fit(ITEMS, PAIRS).save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Write what was learned as files in `folder`; return the small rest for the JSON."""
         raise NotImplementedError
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
         """Read back what `_write` wrote."""
         raise NotImplementedError
 

@@ -1,40 +1,47 @@
-"""scikit-learn estimators in a skops file: types outside scikit-learn, numpy and scipy are refused, both ways."""
+"""scikit-learn estimators in a skops file, which is read without pickle and without types that nobody vouched for."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import skops.io
+
+_LIBRARIES = ("sklearn.", "numpy.", "scipy.")
 
 
 def write_estimators(path: Path, **estimators: Any) -> None:
     """Write estimators by name.
 
     Raises:
-        TypeError: one has a type that `read_estimators` would refuse.
+        TypeError: one holds a type from outside scikit-learn, numpy and scipy.
     """
     data = skops.io.dumps(estimators)
-    if unknown := skops.io.get_untrusted_types(data=data):
+    unknown = skops.io.get_untrusted_types(data=data)
+    if foreign := [name for name in unknown if not name.startswith(_LIBRARIES)]:
         raise TypeError(
             f"{' and '.join(map(repr, estimators.values()))} holds types that cannot be saved safely: "
-            f"{', '.join(unknown)}; use scikit-learn's own estimators, or keep it yourself"
+            f"{', '.join(foreign)}; use scikit-learn's own estimators, or keep it yourself"
         )
     path.write_bytes(data)
 
 
-def read_estimators(path: Path) -> dict[str, Any]:
+def read_estimators(path: Path, trusted: Sequence[str]) -> dict[str, Any]:
     """Read estimators by name.
 
     Raises:
-        ValueError: the file is damaged, or names types outside scikit-learn, numpy and scipy.
+        ValueError: the file is damaged, or names types that neither skops nor `trusted` vouches for.
     """
     data = path.read_bytes()
     try:
-        unknown = skops.io.get_untrusted_types(data=data)
+        unknown = set(skops.io.get_untrusted_types(data=data)) - set(trusted)
         if unknown:
-            raise ValueError(f"{path} names types that are not trusted: {', '.join(unknown)}")
-        return dict(skops.io.loads(data))
+            raise ValueError(
+                f"{path} names types that are not trusted: {', '.join(sorted(unknown))}; "
+                f"if you trust who wrote it, load with trusted={sorted(unknown)}"
+            )
+        return dict(skops.io.loads(data, trusted=list(trusted)))
     except (zipfile.BadZipFile, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -168,7 +168,7 @@ class LightGBMReward(BaseReward):
         (folder / "trees.txt").write_text(text, encoding="utf-8")
         return {"n_features_in": self.n_features_in_}
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
         text = (folder / "trees.txt").read_text(encoding="utf-8")
         check_booster_text(text)
         self.booster_ = lightgbm.Booster(model_str=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -110,10 +111,10 @@ class ClassifierReward(BaseReward):
         write_estimators(folder / "estimator.skops", fitted=self.estimator_)
         return {"n_features_in": self.n_features_in_}
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
         from rmspace.models._sklearn_file import read_estimators
 
-        self.estimator_ = read_estimators(folder / "estimator.skops")["fitted"]
+        self.estimator_ = read_estimators(folder / "estimator.skops", trusted)["fitted"]
         self.n_features_in_ = state["n_features_in"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -173,10 +173,10 @@ class EnsembleReward(BaseReward):
             "scales": self.scales_.tolist(),
         }
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
         from rmspace.models.persistence import read_model
 
-        self.members_ = [read_model(folder / f"member_{k}") for k in range(state["n_members"])]
+        self.members_ = [read_model(folder / f"member_{k}", trusted) for k in range(state["n_members"])]
         self.locations_, self.scales_ = np.array(state["locations"]), np.array(state["scales"])
         self.n_features_in_ = state["n_features_in"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -142,7 +143,7 @@ class LinearReward(BaseReward):
         write_tensors(folder / "weights.safetensors", {"coef": self.coef_, "mean": self.mean_})
         return {"intercept": self.intercept_, "loss": self.loss_}
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
         tensors = read_tensors(folder / "weights.safetensors")
         self.coef_, self.mean_ = tensors["coef"], tensors["mean"]
         self.intercept_, self.loss_ = state["intercept"], state["loss"]

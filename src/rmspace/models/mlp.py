@@ -174,7 +174,7 @@ class MLPReward(BaseReward):
             "best_epoch": history.best_epoch,
         }
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
         from rmspace.models._training import History
 
         network = _build(state["n_features_in"], self.hidden_sizes, self.dropout, torch.Generator())

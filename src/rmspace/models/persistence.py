@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,16 @@ def save(model: BaseReward, folder: PathLike, *, overwrite: bool = False) -> Non
         write_model(model, staged)
 
 
-def load(folder: PathLike) -> Any:
+def load(folder: PathLike, *, trusted: Sequence[str] = ()) -> Any:
     """Load a model that was saved with `model.save(folder)`.
 
     Nothing named in the folder is imported or run. A function of your own (an objective, say) is kept by name alone;
     predictions do not need objectives.
+
+    Args:
+        folder: where it was saved.
+        trusted: types inside a `ClassifierReward` that skops does not vouch for and you do, such as the compiled
+            trees of a random forest, "sklearn.tree._tree.Tree".
 
     Raises:
         FileNotFoundError: there is no model at `folder`.
@@ -89,7 +94,7 @@ def load(folder: PathLike) -> Any:
     ...     bool((load(folder + "/model").predict(items) == model.predict(items)).all())
     True
     """
-    return read_model(Path(folder))
+    return read_model(Path(folder), trusted)
 
 
 def write_model(model: Any, folder: Path) -> None:
@@ -110,7 +115,7 @@ def write_model(model: Any, folder: Path) -> None:
     (folder / _MARKER).write_bytes(_canonical(head))
 
 
-def read_model(folder: Path) -> Any:
+def read_model(folder: Path, trusted: Sequence[str]) -> Any:
     """Check a model's folder and read it."""
     path = folder / _MARKER
     if not path.is_file():
@@ -126,9 +131,9 @@ def read_model(folder: Path) -> Any:
         if file_hash(file) != expected:
             raise ValueError(f"{file} is damaged: its hash is not the one in {_MARKER}; save the model again")
     try:
-        model = cls(**{name: _decode(value, folder) for name, value in head["params"].items()})
+        model = cls(**{name: _decode(value, folder, trusted) for name, value in head["params"].items()})
         if head["state"] is not None:
-            model._read(folder, head["state"])
+            model._read(folder, head["state"], trusted)
     except (KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
         raise ValueError(f"{folder} does not hold together as a {head['class']} ({error!r})") from error
     return model
@@ -196,24 +201,24 @@ def _encode_function(name: str, value: Any, folder: Path) -> Any:
     return {"foreign": f"{module}.{label}"}
 
 
-def _decode(value: Any, folder: Path) -> Any:
+def _decode(value: Any, folder: Path, trusted: Sequence[str]) -> Any:
     if not isinstance(value, dict):
         return value
     (kind,) = value.keys() - {"keywords"}
     content = value[kind]
     if kind == "sequence":
-        return tuple(_decode(element, folder) for element in content)
+        return tuple(_decode(element, folder, trusted) for element in content)
     if kind == "mapping":
-        return {key: _decode(element, folder) for key, element in content.items()}
+        return {key: _decode(element, folder, trusted) for key, element in content.items()}
     if kind == "foreign":
         return ForeignFunction(content)
     if kind == "model":
-        return read_model(folder / content)
+        return read_model(folder / content, trusted)
     if kind == "estimator":
         from rmspace.models._sklearn_file import read_estimators
 
-        return read_estimators(folder / content)["value"]
+        return read_estimators(folder / content, trusted)["value"]
     if kind == "function" and content in _FUNCTIONS:
-        keywords = {key: _decode(element, folder) for key, element in value["keywords"].items()}
+        keywords = {key: _decode(element, folder, trusted) for key, element in value["keywords"].items()}
         return partial(_FUNCTIONS[content], **keywords) if keywords else _FUNCTIONS[content]
     raise ValueError(f"{folder} names {kind} {content!r}, which this rmspace does not know; upgrade rmspace")
