@@ -14,15 +14,20 @@ from rmspace._files import new_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 findings that are errors, 2 a mistake in the input."""
+    """Run one command and return its exit status: 0 done, 1 findings that are errors, 2 a mistake in the input.
+
+    An interruption is 130, as shells count it.
+    """
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
+    except KeyboardInterrupt as interrupt:
+        print(f"rmspace: interrupted{_notes(interrupt)}", file=sys.stderr)
+        return 130
     except (ValueError, TypeError, ArithmeticError, OSError) as error:
         if options.debug:
             raise
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        print(f"rmspace: {error}{notes}", file=sys.stderr)
+        print(f"rmspace: {error}{_notes(error)}", file=sys.stderr)
         return 2
 
 
@@ -84,6 +89,10 @@ def summary(table: pd.DataFrame) -> str:
     wide.columns.name = wide.index.name = None
     facts = f"label error {table.label_error.iloc[0]:.1%}, mean absolute gap {table.mean_abs_gap.iloc[0]:.3g}"
     return f"{wide.to_string()}\n{facts}"
+
+
+def _notes(error: BaseException) -> str:
+    return "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
 
 
 def _parser() -> argparse.ArgumentParser:

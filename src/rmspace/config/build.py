@@ -78,7 +78,7 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
     options, resolved = {}, {}
     data, resolved["data"] = builder.block(document.data["data"], ("data",), handed=0)
     for name in known[1:]:
-        if name not in document.data:
+        if document.data.get(name) is None and name not in _REQUIRED:
             resolved[name] = parameters[name].default
             continue
         options[name], resolved[name] = _option(builder, name, document.data[name])

@@ -1,0 +1,189 @@
+# ruff: noqa: E501
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rmspace as rm
+from rmspace.config import ConfigError, dump_yaml, load_config
+from rmspace.config.read import read_config
+
+BASE = """\
+data: {use: make_reward_world, n_prompts: 50, n_test_prompts: 10, dim: 32}
+pairs: {use: same_prompt}
+n_pairs: 100
+annotator: {use: logistic, beta: 1}
+models:
+  BT:
+    use: MLPReward
+    learning_rate: 1e-3
+    objective: {use: hinge, margin: 2}
+seed: 0
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text=BASE, *overrides):
+        (tmp_path / "a.yaml").write_text(textwrap.dedent(text))
+        return load_config(tmp_path / "a.yaml", overrides)
+
+    return load
+
+
+def changed(old, new):
+    assert old in BASE
+    return BASE.replace(old, new)
+
+
+def test_objects(load):
+    options = load().options
+    model = options["models"]["BT"]
+    assert isinstance(model, rm.MLPReward)
+    assert model.learning_rate == 1e-3
+    assert model.objective.func is rm.hinge
+    assert model.objective.keywords == {"margin": 2.0}
+    assert options["pairs"] is rm.same_prompt
+    assert options["annotator"].keywords == {"beta": 1.0}
+    train, test = load().data()
+    assert (train.n_prompts, test.n_prompts, train.dim) == (50, 10, 32)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (changed("n_pairs: 100", "n_pair: 100"), 3, "n_pair: unknown key; did you mean n_pairs?"),
+        (changed("learning_rate", "learing_rate"), 8, "models.BT.learing_rate: unknown key of MLPReward; did you mean learning_rate?"),
+        (changed("use: MLPReward", "use: MLPRewards"), 7, "models.BT.use: rmspace has no 'MLPRewards'; did you mean MLPReward?"),
+        (changed("n_pairs: 100", "n_pairs: 1e2"), 3, "n_pairs: must be a whole number; got 100.0"),
+        (changed("n_pairs: 100", "n_pairs: true"), 3, "n_pairs: must be a whole number; got True"),
+        (changed("n_pairs: 100", "n_pairs: '100'"), 3, "n_pairs: must be a whole number; got '100'"),
+        (changed("n_pairs: 100", "n_pairs: 100\nn_pairs: 200"), 4, "n_pairs: the key stands twice; the first is in line 3"),
+        (changed("same_prompt}", "same_prompt, repeats: no}"), 2, "pairs.repeats: must be true or false; got 'no'"),
+        (changed("beta: 1}", "beta: one}"), 4, "annotator.beta: must be a number; got 'one'"),
+        (changed(", beta: 1}", "}"), 4, "annotator: logistic needs the key beta"),
+        (changed("beta: 1}", "beta: 1, gap: 2}"), 4, "annotator.gap: is filled in by the run"),
+        (changed("{use: hinge, margin: 2}", "hinge"), 9, "models.BT.objective: must be a function, written {use: its_name}; got 'hinge'"),
+        (changed("{use: hinge, margin: 2}", "{use: hinge, margins: 2}"), 9, "models.BT.objective.margins: unknown key of hinge; did you mean margin?"),
+        (changed("    use: MLPReward\n", ""), 6, "models.BT: must be a block {use: name, ...}"),
+        (changed("data: {use: make_reward_world, ", "data: {use: my.own_world, "), 1, "data.use: cannot import my"),
+        (changed("make_reward_world, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
+        (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
+        (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
+        (changed("seed: 0", "reward_scale: big"), 10, "reward_scale: must be a number or 'std'; got 'big'"),
+        (changed("seed: 0", "<<: {seed: 1}"), 10, "merge keys"),
+        (changed("seed: 0", "confidence: .inf\nn: [1, yes]"), 11, "n: must be"),
+        (changed("pairs: {use: same_prompt}\n", ""), 1, "the key pairs is missing"),
+        (changed("models:", "models: {}\nmodel:"), 6, "model: unknown key; did you mean models?"),
+        ("- 1", 1, "must be a mapping"),
+    ],
+)  # fmt: skip
+def test_one_clear_line(load, tmp_path, text, line, message):
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    error = str(caught.value)
+    assert "\n" not in error
+    assert error.startswith(f"{tmp_path / 'a.yaml'}:{line}: ")
+    assert message in error
+
+
+def test_alias_bombs_and_circles_are_refused(load):
+    bomb = "\n".join(
+        ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+        + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
+    )
+    with pytest.raises(ConfigError, match="aliases expand to over 20000 values"):
+        load(bomb)
+    with pytest.raises(ConfigError, match="contain themselves"):
+        load("a: &a [*a]")
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load("a: " + "[" * 5000 + "]" * 5000)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+def test_overrides(load):
+    experiment = load(
+        BASE, "n_pairs=7", "models.BT.hidden_sizes=[8, 8]", "annotator={use: oracle}",
+        "pairs.candidates.use=similar", "models.lin.use=LinearReward",
+    )  # fmt: skip
+    assert experiment.options["n_pairs"] == 7
+    assert experiment.options["models"]["BT"].hidden_sizes == [8, 8]
+    assert experiment.options["annotator"] is rm.oracle
+    assert experiment.options["pairs"].keywords == {"candidates": rm.similar}
+    assert isinstance(experiment.options["models"]["lin"], rm.LinearReward)
+    for override, message in (
+        ("n_pairs", "command line: n_pairs: an override must be key.path=value"),
+        ("n_pair=3", "command line: n_pair=3: n_pair: unknown key"),
+        ("n_pairs.x=3", "n_pairs is a value, not a block"),
+        ("n_pairs=[", "command line: n_pairs=[:1: not valid YAML"),
+        ("models.BT.patience=0.5", "models.BT.patience: must be a whole number; got 0.5"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(BASE, override)
+        assert message in str(caught.value)
+
+
+def test_user_modules_from_the_config_folder(load, tmp_path):
+    (tmp_path / "mine_for_tests.py").write_text(
+        "def square(winner, loser, *, margin: float = 1.0):\n    return (margin - winner + loser).square()\n"
+        "def top(scores, rewards):\n    return rewards.max(axis=1)\n"
+    )
+    before = list(sys.path)
+    text = changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: 2}")
+    experiment = load(text + "metrics: {top: {use: mine_for_tests.top}}\n")
+    assert experiment.options["models"]["BT"].objective.func.__name__ == "square"
+    assert sys.path == before
+    with pytest.raises(ConfigError, match=r"has no 'squar'; did you mean square\?"):
+        load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.squar}"))
+    with pytest.raises(ConfigError, match=r"objective\.margin: must be a number; got 'x'"):
+        load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: x}"))
+
+
+def test_third_party_estimators(load):
+    text = """
+    data: {use: make_reward_world}
+    pairs: {use: same_prompt}
+    n_pairs: 100
+    annotator: {use: oracle}
+    models:
+      forest: {use: ClassifierReward, estimator: {use: sklearn.ensemble.RandomForestClassifier, max_depth: 3}}
+      pipe:
+        use: sklearn.pipeline.Pipeline
+        steps: [[norm, {use: sklearn.preprocessing.Normalizer}], [lin, {use: LinearReward}]]
+      ten: {use: EnsembleReward, member: {use: LinearReward}, reduce: {use: lower_confidence, k: 2}, bootstrap: true}
+    """
+    models = load(text).options["models"]
+    assert models["forest"].estimator.max_depth == 3
+    assert isinstance(models["pipe"].steps[1][1], rm.LinearReward)
+    assert models["ten"].reduce.keywords == {"k": 2.0}
+
+
+def test_resolved_config_says_the_same(load, tmp_path):
+    first = load(BASE, "n_pairs=50")
+    (tmp_path / "again.yaml").write_text(dump_yaml(first.resolved))
+    second = load_config(tmp_path / "again.yaml")
+    assert second.resolved == first.resolved
+    assert first.resolved["models"]["BT"]["batch_size"] == 512
+    assert first.resolved["n_pairs"] == 50
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Co", "Cn"])) | st.sampled_from(["no", "1e-3", "on", "0o7", "~", ".inf", "2020-01-01", "1_0"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abyn", min_size=1), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text("abyn", min_size=1), plain))
+@settings(max_examples=200, deadline=None)
+def test_what_is_written_is_read_back(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("yaml") / "a.yaml"
+    path.write_text(dump_yaml(data), encoding="utf-8")
+    assert read_config(path).data == data
