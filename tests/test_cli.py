@@ -33,7 +33,7 @@ def config(tmp_path):
 
 def test_run_fills_the_folder(config, tmp_path, capsys):
     out = tmp_path / "deep" / "out"
-    assert main(["run", config, "n_pairs=200", "--out", str(out)]) == 0
+    assert main(["run", config, "n_pairs=100", "--out", str(out), "n_pairs=200"]) == 0
     assert sorted(path.name for path in out.iterdir()) == [
         "best_of_n.png", "best_of_n.svg", "config.yaml", "manifest.json", "normalized_gain.png", "normalized_gain.svg",
         "results.csv",
@@ -93,7 +93,12 @@ def test_interruption_keeps_what_was_finished(config, tmp_path):
     )
     command = [sys.executable, "-m", "rmspace", "run", config, "--out", str(tmp_path / "out")]
     command.append("models.slow={use: LinearReward, objective: {use: slow_for_tests.slow}}")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit it ignored
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

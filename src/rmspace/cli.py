@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     An interruption is 130, as shells count it.
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     try:
         return int(options.command(options))
     except KeyboardInterrupt as interrupt:
@@ -93,6 +93,17 @@ def summary(table: pd.DataFrame) -> str:
 
 def _notes(error: BaseException) -> str:
     return "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments; overrides may stand before or after the options."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(options, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -181,7 +181,7 @@ class _Builder:
             if parameter.default is parameter.empty:
                 raise self.document.error(key, f"{_name(target)} needs the key {name}")
             if _plain(parameter.default):
-                resolved[name] = parameter.default
+                resolved[name] = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
         return keywords, resolved
 
     def _nested(self, value: Any, key: Key, annotation: Any) -> tuple[Any, Any]:
