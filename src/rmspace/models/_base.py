@@ -77,10 +77,11 @@ def gather(
     groups: npt.ArrayLike | None,
     dtype: npt.DTypeLike,
 ) -> Gathered:
-    """Check the input of a fit and read the rows that it touches, each once."""
+    """Check the input of a fit and read the rows that it touches, each once; comparisons of weight 0 are left out."""
     array = check_items(items)
     ids = check_pairs("comparisons", comparisons, len(array))
     weights = check_weights(sample_weight, len(ids))
+    ids, weights = ids[weights > 0], weights[weights > 0]
     touched, local = np.unique(ids, return_inverse=True)
     rows = np.asarray(array[touched], dtype=dtype)
     check_finite("items", rows)

@@ -20,7 +20,7 @@ class Slope(NamedTuple):
 
 
 def pair_losses(objective: Objective, winner: Tensor, loser: Tensor) -> Tensor:
-    """Call an objective and hold it to its promise: one finite loss a pair, unreduced, from the scores."""
+    """Call an objective and hold it to its promise: one loss a pair, unreduced, from the scores."""
     losses = objective(winner, loser)
     name = _name(objective)
     if not isinstance(losses, Tensor):
@@ -62,7 +62,8 @@ def score_slope(
     sides = [torch.from_numpy(scores[pairs[:, k]]).requires_grad_() for k in (0, 1)]
     weight = torch.from_numpy(weights)
     loss = (weight * pair_losses(objective, *sides)).sum()
-    first = torch.autograd.grad(loss, sides, create_graph=curvature)
+    slopes = torch.autograd.grad(loss, sides, create_graph=curvature, allow_unused=True)
+    first = [torch.zeros_like(side) if slope is None else slope for side, slope in zip(sides, slopes, strict=True)]
     second = _second(sides, first) if curvature else None
     for name, values in (("losses", [loss]), ("gradients", first), ("curvatures", second or [])):
         if not all(bool(torch.isfinite(v).all()) for v in values):
@@ -88,7 +89,7 @@ def check_curvature(objective: Objective) -> None:
         )
 
 
-def _second(sides: list[Tensor], first: tuple[Tensor, ...]) -> list[Tensor]:
+def _second(sides: list[Tensor], first: list[Tensor]) -> list[Tensor]:
     """Differentiate each side's slope in its own score; a slope that is constant has no curvature."""
     second = []
     for side, slope in zip(sides, first, strict=True):
@@ -99,7 +100,7 @@ def _second(sides: list[Tensor], first: tuple[Tensor, ...]) -> list[Tensor]:
     return second
 
 
-def _collect(sides: tuple[Tensor, ...] | list[Tensor], pairs: IntArray, n_items: int) -> Float64Array:
+def _collect(sides: list[Tensor], pairs: IntArray, n_items: int) -> Float64Array:
     return np.asarray(
         sum(np.bincount(pairs[:, k], weights=side.numpy(force=True), minlength=n_items) for k, side in enumerate(sides))
     )

@@ -47,6 +47,8 @@ class History:
     training: list[float]
     validation: list[float]
     best_epoch: int
+    n_training: int  # comparisons trained on
+    n_validation: int  # comparisons the validation loss is measured on
 
 
 def train(
@@ -78,6 +80,11 @@ def train(
             best_epoch = epoch
             continue
         loss = mean_loss(network, validation, objective)
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the validation loss became {loss} in epoch {epoch} at learning_rate={schedule.learning_rate:g}; "
+                "lower learning_rate, scale the items, or check the objective"
+            )
         validation_losses.append(loss)
         if loss < best:
             best, best_epoch = loss, epoch
@@ -86,7 +93,8 @@ def train(
             break
     if best_weights is not None:
         network.load_state_dict(best_weights)
-    return History(training_losses, validation_losses, best_epoch)
+    n_validation = 0 if validation is None else len(validation.pairs)
+    return History(training_losses, validation_losses, best_epoch, len(training.pairs), n_validation)
 
 
 def scores_of(network: nn.Module, rows: Tensor) -> Tensor:

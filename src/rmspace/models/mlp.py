@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from rmspace._validation import check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather
 from rmspace.models._split import split_comparisons
 from rmspace.models._tensors import read_tensors, write_tensors
-from rmspace.models._training import Comparisons, Schedule, scores_of, train
+from rmspace.models._training import Comparisons, History, Schedule, scores_of, train
 from rmspace.objectives import bradley_terry
 
 _ROWS = 1 << 13
@@ -43,12 +44,13 @@ class MLPReward(BaseReward):
         weight_decay: decoupled (AdamW), at least 0.
         dropout: share of hidden units dropped in training, in [0, 1).
         validation_fraction: share of prompts held out, in [0, 1); comparisons between a held-out prompt and another
-            are not used. 0 trains for max_epochs and keeps the last weights.
+            are not used, and prompts compared with one another are held out together to keep those few. 0 trains for
+            max_epochs and keeps the last weights.
         random_state: seed of the initial weights, the held-out prompts and the order of batches.
 
     Attributes:
         network_: the torch module, float32 on the CPU.
-        history_: training and validation loss after each epoch, and the best epoch.
+        history_: training and validation loss after each epoch, the best epoch, and the number of comparisons of each.
 
     Source: the architecture and learning rate are those of arXiv 2411.04991.
 
@@ -123,7 +125,7 @@ class MLPReward(BaseReward):
             masks = split_comparisons(data.pairs, names, self.validation_fraction, np.random.default_rng(seed))
             training, validation = whole.part(masks[0]), whole.part(masks[1])
         with torch.random.fork_rng(devices=[]):  # dropout draws from torch's own generator
-            torch.manual_seed(seed)
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             self.history_ = train(network, training, validation, self.objective, schedule, generator)
         self.network_ = network.eval()
         self.n_features_in_ = data.rows.shape[1]
@@ -166,23 +168,15 @@ class MLPReward(BaseReward):
     def _write(self, folder: Path) -> dict[str, Any]:
         weights = {name: value.numpy() for name, value in self.network_.state_dict().items()}
         write_tensors(folder / "weights.safetensors", weights)
-        history = self.history_
-        return {
-            "n_features_in": self.n_features_in_,
-            "training": history.training,
-            "validation": history.validation,
-            "best_epoch": history.best_epoch,
-        }
+        return {"n_features_in": self.n_features_in_, "history": asdict(self.history_)}
 
     def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
-        from rmspace.models._training import History
-
         network = _build(state["n_features_in"], self.hidden_sizes, self.dropout, torch.Generator())
         tensors = read_tensors(folder / "weights.safetensors")
         network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
         self.network_ = network.eval()
         self.n_features_in_ = state["n_features_in"]
-        self.history_ = History(state["training"], state["validation"], state["best_epoch"])
+        self.history_ = History(**state["history"])
 
 
 def _build(dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator) -> nn.Sequential:
