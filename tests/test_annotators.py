@@ -61,6 +61,8 @@ def test_beta_for_error_at_its_ends():
     pairs, rewards = gaussian_pairs(100, 1.0)
     assert rm.beta_for_error(pairs, rewards, 0.0) == np.inf
     assert rm.beta_for_error(pairs, rewards, 0.5) == pytest.approx(0.0, abs=1e-9)
+    for rate in (0.1, 0.3):
+        assert rm.beta_for_error(pairs, rewards, rate / 2, annotator=partial(rm.lapse, rate=rate)) == np.inf
     with pytest.raises(ValueError, match=r"at least 0\.1, this annotator's floor"):
         rm.beta_for_error(pairs, rewards, 0.05, annotator=partial(rm.lapse, rate=0.2))
 

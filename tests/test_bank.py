@@ -1,3 +1,4 @@
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 import rmspace as rm
 from conftest import make_bank
-from rmspace._files import new_folder
+from rmspace._files import FolderKind, new_folder
 
 
 def test_items_and_ids_agree():
@@ -133,13 +134,52 @@ def test_folders_are_replaced_only_when_asked_and_only_their_own_kind(tmp_path):
     bank.save(tmp_path / "bank", overwrite=True)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
-    with pytest.raises(FileExistsError, match=r"is not a folder with a bank\.json"):
+    with pytest.raises(FileExistsError, match=r"no bank\.json of rmspace's"):
         bank.save(tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
 
 
+KIND = FolderKind("test", "m.json", r"m\.json|table")
+
+
+def test_other_peoples_files_are_never_deleted(tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "bank.json").write_text('{"name": "my web app"}')
+    with pytest.raises(FileExistsError, match=r"no bank\.json of rmspace's"):
+        make_bank(2, 2).save(tmp_path / "web", overwrite=True)
+    make_bank(2, 2).save(tmp_path / "bank")
+    (tmp_path / "bank" / "notes.md").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"also holds notes\.md, which rmspace did not write"):
+        make_bank(2, 2).save(tmp_path / "bank", overwrite=True)
+    with pytest.raises(FileExistsError, match="exists already"), new_folder(tmp_path / "race", KIND) as folder:
+        (folder / "m.json").write_text("{}")
+        (tmp_path / "race").mkdir()
+        (tmp_path / "race" / "precious.txt").write_text("mine")
+    assert (tmp_path / "race" / "precious.txt").read_text() == "mine"
+
+
+def test_links_lead_to_the_folder(tmp_path):
+    make_bank(2, 2).save(tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    make_bank(3, 2).save(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert rm.ResponseBank.open(tmp_path / "real").n_prompts == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+@pytest.mark.parametrize("position", range(6, 60))
+def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path, position):
+    make_bank(3, 2).save(tmp_path / "bank")
+    path = tmp_path / "bank" / "embeddings.npy"
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0x15
+    path.write_bytes(content)
+    with contextlib.suppress(ValueError, TypeError):
+        assert rm.ResponseBank.open(tmp_path / "bank").embeddings.shape == (3, 2, 4)
+
+
 def test_what_was_finished_is_kept(tmp_path):
-    with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", marker="m", keep="table") as folder:
+    with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", KIND, keep="table") as folder:
         (folder / "table").write_text("1")
         raise RuntimeError
     (kept,) = tmp_path.iterdir()
@@ -163,7 +203,9 @@ def test_truncated_files(tmp_path, name, keep):
         ({"version": 2}, "is a bank of version 2; this rmspace reads 1; upgrade"),
         ({"shape": [3, 2, 5]}, "mixes two banks"),
         ({"format": "x"}, "does not describe a bank"),
-        ({"rewards": None}, "lacks rewards"),
+        ({"rewards": None}, "rewards is missing"),
+        ({"features": 5}, "features is missing or not what"),
+        ({"shape": 5}, "shape is missing or not what"),
     ],
 )
 def test_damaged_heads(tmp_path, change, message):
@@ -197,6 +239,18 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.ResponseBank(EMBEDDINGS, features={"a": np.zeros(3)}), ValueError, "feature 'a' must be"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[0, 3]], IndexError, r"\[0, 3\); got 0 to 3"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "prompt ids"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "indexed by prompts alone"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[[]], ValueError, "at least one prompt"),
+        (
+            lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),
+            ValueError,
+            "dtype must be 'float16' or 'float32'",
+        ),
+        (
+            lambda: rm.ResponseBank(EMBEDDINGS, metadata={"a": np.int64(3)}).save("x"),
+            TypeError,
+            "metadata must be what",
+        ),
         (lambda: rm.ResponseBank(EMBEDDINGS)[3:], ValueError, "at least one prompt"),
         (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 3, 0), ValueError, "leave a training prompt"),
         (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 1.5, 0), ValueError, r"share in \(0, 1\)"),

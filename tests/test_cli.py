@@ -61,7 +61,7 @@ def test_an_existing_folder_needs_asking(config, tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["run", config, "--out", out, "--overwrite"]) == 0
     assert main(["run", config, "--out", str(tmp_path), "--overwrite"]) == 2
-    assert "not a folder with a manifest.json" in capsys.readouterr().err
+    assert "no manifest.json of rmspace's" in capsys.readouterr().err
     assert Path(config).exists()
 
 
@@ -84,7 +84,8 @@ def test_finished_models_survive_a_failure(config, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_interruption_keeps_what_was_finished(config, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_keeps_what_was_finished(config, tmp_path, stop):
     (tmp_path / "slow_for_tests.py").write_text(
         "import time, pathlib\n"
         "def slow(winner, loser):\n"
@@ -102,7 +103,7 @@ def test_interruption_keeps_what_was_finished(config, tmp_path):
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in error
@@ -117,6 +118,18 @@ def test_config_errors_are_one_line(config, tmp_path, capsys):
     assert error.count("\n") == 1
     assert "did you mean n_pairs?" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_user_modules_go_into_the_folder(config, tmp_path):
+    (tmp_path / "losses_for_tests.py").write_text(
+        "def mine(winner, loser):\n    return (1 - winner + loser).square()\n"
+    )
+    mine = "models.mine={use: LinearReward, objective: {use: losses_for_tests.mine}}"
+    assert main(["run", config, mine, "--out", str(tmp_path / "out")]) == 0
+    del sys.modules["losses_for_tests"]
+    sys.path.remove(str(tmp_path))
+    (tmp_path / "losses_for_tests.py").unlink()
+    assert main(["run", str(tmp_path / "out" / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
 
 
 def test_own_metrics_and_no_figures(config, tmp_path):

@@ -73,6 +73,12 @@ def test_objects(load):
         (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
         (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
         (changed("seed: 0", "reward_scale: big"), 10, "reward_scale: must be a number or 'std'; got 'big'"),
+        (changed("use: same_prompt", "use: spearman"), 2, "pairs: is called with 3 arguments; spearman takes 2"),
+        (changed("beta: 1}", "beta: -1}"), 4, "annotator: beta must be at least 0.0; got -1"),
+        (changed("    use: MLPReward\n    learning_rate: 1e-3\n    objective: {use: hinge, margin: 2}", "    use: hinge"), 6, "models.BT: must be a reward model, with fit and predict"),
+        (changed("use: same_prompt", "use: .x"), 2, "pairs.use: '.x' is not a dotted path"),
+        (changed("use: same_prompt", "use: builtins.max"), 2, "pairs.use: max has no signature"),
+        (changed("seed: 0", "metrics: {}"), 10, "metrics: must be a block of names"),
         (changed("seed: 0", "<<: {seed: 1}"), 10, "merge keys"),
         (changed("seed: 0", "confidence: .inf\nn: [1, yes]"), 11, "n: must be"),
         (changed("pairs: {use: same_prompt}\n", ""), 1, "the key pairs is missing"),
@@ -94,9 +100,9 @@ def test_alias_bombs_and_circles_are_refused(load):
         ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
         + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
     )
-    with pytest.raises(ConfigError, match="aliases expand to over 20000 values"):
+    with pytest.raises(ConfigError, match="over 20000 values, each use of an alias counted"):
         load(bomb)
-    with pytest.raises(ConfigError, match="contain themselves"):
+    with pytest.raises(ConfigError, match="contains itself"):
         load("a: &a [*a]")
     with pytest.raises(ConfigError, match="nested too deeply"):
         load("a: " + "[" * 5000 + "]" * 5000)
@@ -118,6 +124,7 @@ def test_overrides(load):
     assert experiment.options["pairs"].keywords == {"candidates": rm.similar}
     assert isinstance(experiment.options["models"]["lin"], rm.LinearReward)
     for override, message in (
+        ("models.v1.0.alpha=3", "models.v1: must be a block"),
         ("n_pairs", "command line: n_pairs: an override must be key.path=value"),
         ("n_pair=3", "command line: n_pair=3: n_pair: unknown key"),
         ("n_pairs.x=3", "n_pairs is a value, not a block"),
@@ -129,6 +136,11 @@ def test_overrides(load):
         assert message in str(caught.value)
 
 
+def test_overrides_of_names_with_dots(load):
+    text = changed("  BT:", "  v1.0:")
+    assert load(text, "models.v1.0.patience=7").options["models"]["v1.0"].patience == 7
+
+
 def test_user_modules_from_the_config_folder(load, tmp_path):
     (tmp_path / "mine_for_tests.py").write_text(
         "def square(winner, loser, *, margin: float = 1.0):\n    return (margin - winner + loser).square()\n"
@@ -138,11 +150,21 @@ def test_user_modules_from_the_config_folder(load, tmp_path):
     text = changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: 2}")
     experiment = load(text + "metrics: {top: {use: mine_for_tests.top}}\n")
     assert experiment.options["models"]["BT"].objective.func.__name__ == "square"
-    assert sys.path == before
+    assert list(experiment.modules) == ["mine_for_tests"]
+    assert sys.path[: len(before)] == before  # the folder stands last, so that it shadows nothing
     with pytest.raises(ConfigError, match=r"has no 'squar'; did you mean square\?"):
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.squar}"))
     with pytest.raises(ConfigError, match=r"objective\.margin: must be a number; got 'x'"):
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: x}"))
+
+
+def test_a_broken_user_module_is_named_with_its_place(load, tmp_path):
+    (tmp_path / "broken_for_tests.py").write_text("def f(:\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml:9: models\.BT\.objective\.use: cannot import .*SyntaxError"):
+        load(changed("{use: hinge, margin: 2}", "{use: broken_for_tests.f}"))
+    (tmp_path / "json.py").write_text("def f(w, o):\n    return w\n")
+    with pytest.raises(ConfigError, match=r"json\.py cannot be imported: .* has its name; rename yours"):
+        load(changed("{use: hinge, margin: 2}", "{use: json.f}"))
 
 
 def test_third_party_estimators(load):

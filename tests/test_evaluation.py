@@ -176,6 +176,19 @@ def test_compare_pairs_the_prompts(rng):
     assert swapped.difference == pytest.approx(-row.difference)
 
 
+def test_compare_takes_rounding_for_nothing(rng):
+    rewards = rng.normal(size=(100, 10)).round(1)
+    table = rm.compare(rewards, -rewards, rewards, n=[1, 10])
+    same = table[(table.metric == "best_of_n") & (table.n == 1)].iloc[0]
+    assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_compare_with_one_prompt_says_nothing():
+    table = rm.compare(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))
+    assert (table.p_value == 1.0).all()
+    assert table.low.isna().any()
+
+
 GOOD = np.arange(6.0).reshape(2, 3)
 
 

@@ -115,6 +115,9 @@ def test_prompts_in_both_banks_are_refused(world):
     train, _ = world
     with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
         run((train[:50], train[47:57]))
+    half = rm.ResponseBank(train.embeddings[45:55].astype(np.float16)[:, ::-1], train.rewards[45:55, ::-1].astype("f4"))
+    with pytest.raises(ValueError, match="5 of 10 test prompts"):
+        run((train[:50], half), n=2)
     other, _ = rm.make_reward_world(20, 5, 6, 48)
     with pytest.raises(ValueError, match="embeddings of one length; got 32 and 48"):
         run((train, other))

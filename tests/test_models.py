@@ -167,6 +167,14 @@ def test_broken_objectives_are_named(model, objective, error, message, world, co
         MODELS[model](objective).fit(train.items, comparisons, groups=train.groups)
 
 
+@pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
+def test_an_objective_of_one_side(model, world, comparisons):
+    train, test = world
+    fit = MODELS[model](lambda w, o: -torch.nn.functional.logsigmoid(w)).fit
+    scores = fit(train.items, comparisons, groups=train.groups).predict(test.items)
+    assert scores.mean() > 0
+
+
 def test_soft_labels_are_two_weighted_rows(world):
     train, _ = world
     pairs = np.repeat([[0, 1]], 2, axis=0)
@@ -194,6 +202,8 @@ class TestLinear:
         ours = rm.LinearReward(rm.classification, alpha=alpha, tol=1e-9).fit(train.items, comparisons)
         rows = train.items[comparisons.T.ravel()].astype(float)
         labels = np.repeat([1, 0], len(comparisons))
+        touched = train.items[np.unique(comparisons)].astype(float)
+        alpha *= ((touched - touched.mean(axis=0)) ** 2).sum(axis=1).mean()
         theirs = LogisticRegression(C=1 / (alpha * len(comparisons)), tol=1e-10, max_iter=10_000).fit(rows, labels)
         np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=2e-4)
         np.testing.assert_allclose(ours.predict(test.items), theirs.decision_function(test.items), atol=2e-4)
@@ -203,6 +213,13 @@ class TestLinear:
         model = rm.LinearReward().fit(train.items, comparisons)
         assert model.predict(train.items[np.unique(comparisons)]).mean() == pytest.approx(0.0, abs=1e-6)
         assert model.intercept_ == pytest.approx(0.0, abs=1e-9)
+
+    def test_the_unit_of_the_embedding_does_not_matter(self, world, comparisons):
+        train, test = world
+        plain = rm.LinearReward().fit(train.items, comparisons).predict(test.items)
+        for scale in (1e-5, 1e4):
+            scaled = rm.LinearReward().fit(train.items * scale, comparisons).predict(test.items * scale)
+            np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-3)
 
     def test_too_few_iterations_are_told(self, world, comparisons):
         train, _ = world
@@ -219,6 +236,30 @@ class TestMLP:
         assert prompts[0]
         assert prompts[1]
         assert not prompts[0] & prompts[1]
+
+    def test_cross_prompt_comparisons_are_not_wasted(self, rng):
+        bank = rm.ResponseBank(np.zeros((2000, 4, 2), np.float32))
+        pairs = rm.cross_prompt(bank, 2000, rng)  # random prompts would leave 81% and 1%
+        training, validation = split_comparisons(pairs, bank.groups, 0.1, rng)
+        assert training.mean() > 0.88
+        assert validation.mean() > 0.08
+
+    def test_comparisons_of_weight_zero_are_left_out(self, world, comparisons):
+        train, test = world
+        weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
+        model = rm.MLPReward(**SMALL)
+        heavy = clone(model).fit(train.items, comparisons, sample_weight=weights, groups=train.groups)
+        short = clone(model).fit(train.items, comparisons[:500], groups=train.groups)
+        np.testing.assert_array_equal(heavy.predict(test.items), short.predict(test.items))
+
+    def test_a_validation_loss_that_is_not_finite_stops(self, world, comparisons):
+        train, _ = world
+
+        def sometimes(winner, loser):
+            return rm.bradley_terry(winner, loser) * (1.0 if winner.requires_grad else float("nan"))
+
+        with pytest.raises(FloatingPointError, match="validation loss became nan in epoch 1"):
+            rm.MLPReward(sometimes, **SMALL).fit(train.items, comparisons, groups=train.groups)
 
     def test_best_weights_are_kept(self, world, comparisons):
         from rmspace.models._training import Comparisons, mean_loss
@@ -278,6 +319,12 @@ class TestMLP:
                 train.items, comparisons, groups=train.groups
             )
 
+    def test_weights_that_overflow_are_not_kept(self, world, comparisons):
+        train, _ = world
+        broken = {**SMALL, "learning_rate": 1e38, "max_epochs": 1, "validation_fraction": 0.0, "batch_size": 10_000}
+        with pytest.raises(FloatingPointError, match="learning_rate=1e\\+38"):
+            rm.MLPReward(**broken, weight_decay=10.0).fit(train.items, comparisons)
+
     def test_the_paper_architecture(self):
         items = np.random.default_rng(0).normal(size=(4, 2048)).astype(np.float32)
         model = rm.MLPReward(max_epochs=1, validation_fraction=0.0).fit(items, np.array([[0, 1], [2, 3]]))
@@ -328,8 +375,20 @@ class TestLightGBM:
         model = rm.LightGBMReward(parameters={"lambda_l2": 50.0}, n_estimators=5).fit(train.items, comparisons)
         plain = rm.LightGBMReward(n_estimators=5).fit(train.items, comparisons)
         assert np.abs(model.predict(train.items)).max() < np.abs(plain.predict(train.items)).max()
-        with pytest.raises(ValueError, match="must not name"):
-            rm.LightGBMReward(parameters={"num_leaves": 3}).fit(train.items, comparisons)
+        for name in ("num_leaves", "num_leaf", "eta", "min_data_in_leaf", "num_iterations", "n_jobs", "seed", "loss"):
+            with pytest.raises(ValueError, match=f"must not name.*{name}"):
+                rm.LightGBMReward(parameters={name: 3}).fit(train.items, comparisons)
+        with pytest.raises(ValueError, match=r"no parameter 'lambda_ll2'; did you mean lambda_l2\?"):
+            rm.LightGBMReward(parameters={"lambda_ll2": 3}).fit(train.items, comparisons)
+        with pytest.raises(ValueError, match="linear_tree, which cannot be saved"):
+            rm.LightGBMReward(parameters={"linear_tree": True}).fit(train.items, comparisons)
+
+    def test_too_few_comparisons(self, world, comparisons):
+        train, _ = world
+        with pytest.raises(ValueError, match="lower min_child_samples"):
+            rm.LightGBMReward().fit(train.items, comparisons[:5])
+        with pytest.warns(UserWarning, match="no tree has a split"):
+            rm.LightGBMReward(rm.classification).fit(train.items, comparisons[:5])
 
 
 class TestClassifier:
@@ -354,6 +413,14 @@ class TestClassifier:
         inside = (p > 0) & (p < 1)
         np.testing.assert_allclose(model.predict(test.items)[inside], np.log(p[inside] / (1 - p[inside])))
         assert np.isfinite(model.predict(test.items)).all()
+
+    def test_pipelines_take_weights(self, world, comparisons):
+        train, test = world
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+        weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
+        heavy = rm.ClassifierReward(pipeline).fit(train.items, comparisons, sample_weight=weights)
+        short = rm.ClassifierReward(pipeline).fit(train.items, comparisons[:500])
+        np.testing.assert_allclose(heavy.predict(test.items), short.predict(test.items), rtol=1e-4, atol=1e-4)
 
     def test_weights_that_an_estimator_cannot_take(self, world, comparisons):
         model = rm.ClassifierReward(KNeighborsClassifier())

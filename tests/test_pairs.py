@@ -107,6 +107,12 @@ def test_bad_input(act, message, rng):
         act(rng)
 
 
+def test_a_seed_is_no_generator():
+    for strategy in (rm.same_prompt, rm.cross_prompt):
+        with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator; got 0; use"):
+            strategy(make_bank(3, 3), 2, 0)
+
+
 def test_a_count_must_be_whole(rng):
     with pytest.raises(TypeError, match=r"n_pairs must be an integer; got 2\.5"):
         rm.same_prompt(make_bank(3, 3), 2.5, rng)

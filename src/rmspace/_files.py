@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rmspace._typing import PathLike
 
 
+@dataclass(frozen=True)
+class FolderKind:
+    """A kind of folder that this library writes, so that only such a folder is ever replaced."""
+
+    format: str  # what the marker says under "format"
+    marker: str  # the JSON file that every folder of the kind has
+    files: str  # pattern of everything directly in it
+
+
 @contextmanager
-def new_folder(path: PathLike, *, marker: str, overwrite: bool = False, keep: str | None = None) -> Iterator[Path]:
+def new_folder(path: PathLike, kind: FolderKind, *, overwrite: bool = False, keep: str | None = None) -> Iterator[Path]:
     """Yield an empty folder beside `path` that takes its place, whole, when the block ends well.
 
-    Until then, and for good when the block raises (a full disk, say), what stood at `path` stays as it was.
-    `marker` names the file that tells a folder of this kind, the only kind that is ever replaced. Where the block
-    raises after it wrote a file named `keep`, what it wrote stays beside `path`, and the error says where.
+    Until then, and for good when the block raises (a full disk, say), what stood at `path` stays as it was. Where the
+    block raises after it wrote a file named `keep`, what it wrote stays beside `path`, and the error says where.
 
-    Raises: FileExistsError if `path` exists and is not to be, or must not be, replaced.
+    Raises:
+        FileExistsError: `path` exists and is not to be, or must not be, replaced; also where it came to exist while
+            the block ran.
     """
-    target = Path(path).absolute()
-    check_target(target, marker=marker, overwrite=overwrite)
+    target = Path(path).absolute().resolve()
+    check_target(target, kind, overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -33,6 +46,7 @@ def new_folder(path: PathLike, *, marker: str, overwrite: bool = False, keep: st
         for file in staged.rglob("*"):
             _sync(file)
         _sync(staged)
+        check_target(target, kind, overwrite=overwrite)
         _replace(staged, target)
         _sync(target.parent)
     except BaseException as error:
@@ -43,22 +57,50 @@ def new_folder(path: PathLike, *, marker: str, overwrite: bool = False, keep: st
         raise
 
 
-def check_target(path: PathLike, *, marker: str, overwrite: bool) -> None:
-    """Raise FileExistsError unless a folder may be written at `path`."""
-    target = Path(path)
-    if not target.exists():
+def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
+    """Raise FileExistsError unless a folder of this kind may be written at `target`."""
+    if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
         raise FileExistsError(f"{target} exists already; choose another folder, or ask to overwrite it")
-    replaceable = target.is_dir() and ((target / marker).exists() or not any(target.iterdir()))
-    if not replaceable:
-        raise FileExistsError(f"{target} is not a folder with a {marker}, so it is not overwritten; remove it")
+    if not target.is_dir():
+        raise FileExistsError(f"{target} is not a folder, so it is not overwritten; remove it")
+    present = sorted(path.name for path in target.iterdir())
+    if not present:
+        return
+    if _format_of(target / kind.marker) != kind.format:
+        raise FileExistsError(
+            f"{target} has no {kind.marker} of rmspace's, so it is not overwritten; choose another folder"
+        )
+    if foreign := [name for name in present if not re.fullmatch(kind.files, name)]:
+        raise FileExistsError(
+            f"{target} also holds {', '.join(foreign)}, which rmspace did not write, so it is not overwritten; "
+            "move that elsewhere"
+        )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a full disk, never meets half of it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def file_hash(path: PathLike) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _format_of(marker: Path) -> object:
+    try:
+        content = json.loads(marker.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content.get("format") if isinstance(content, dict) else None
 
 
 def _replace(staged: Path, target: Path) -> None:

@@ -44,6 +44,13 @@ def _check_range(name: str, value: float, low: float | None, high: float | None)
         raise ValueError(f"{name} must be {rule}; got {value:g}")
 
 
+def check_rng(rng: object) -> np.random.Generator:
+    """Return `rng` if it is a numpy Generator; a seed is not one."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator; got {rng!r}; use np.random.default_rng(seed)")
+    return rng
+
+
 def check_embeddings(embeddings: npt.ArrayLike) -> FloatArray:
     """Return embeddings as (n_prompts, n_responses, dim) float16 or float32, without reading them."""
     array = np.asanyarray(embeddings)

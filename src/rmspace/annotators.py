@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
 from rmspace._typing import Annotator, Float64Array, IntArray
-from rmspace._validation import check_finite, check_number, check_pairs, describe
+from rmspace._validation import check_finite, check_number, check_pairs, check_rng, describe
 
 
 def logistic(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
@@ -107,7 +107,7 @@ def annotate(
     [[1, 0], [2, 1]]
     """
     gap = _gaps(pairs, rewards, scale)
-    first_wins = rng.random(len(gap)) < _probabilities(annotator, gap)
+    first_wins = check_rng(rng).random(len(gap)) < _probabilities(annotator, gap)
     return np.where(first_wins[:, None], pairs, np.asarray(pairs)[:, ::-1]).astype(np.int64)
 
 
@@ -166,16 +166,16 @@ def beta_for_error(
         return float(_probabilities(partial(annotator, beta=beta), -size).mean()) - error_rate
 
     floor = excess(np.inf)
-    if floor > 0:
+    if floor > 1e-12:
         raise ValueError(
             f"error_rate must be at least {error_rate + floor:g}, this annotator's floor; got {error_rate}"
         )
-    if floor == 0:
+    if floor > -1e-12:
         return float(np.inf)
-    high = 1 / float(np.median(size))
+    high = 1 / float(size.max())
     while excess(high) > 0:
         high *= 2
-    return float(brentq(excess, 0.0, high, xtol=1e-12 * high, rtol=1e-12))
+    return float(brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-12))
 
 
 def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float) -> Float64Array:
@@ -194,6 +194,8 @@ def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]
         if unit == 0:
             raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
     else:
+        if isinstance(scale, str):
+            raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
         unit = check_number("scale", scale, low=0.0)
         if unit == 0:
             raise ValueError("scale must be above 0; got 0")

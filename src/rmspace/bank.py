@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._files import new_folder
+from rmspace._files import FolderKind, new_folder
 from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace._validation import check_embeddings, check_int, check_rewards, describe
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT, _VERSION, _MARKER = "rmspace-bank", 1, "bank.json"
+_KIND = FolderKind(_FORMAT, _MARKER, r"bank\.json|(?:embeddings|rewards|prompt_ids|feature_\d+)\.npy")
+_TYPES = {"shape": list, "dtype": str, "rewards": bool, "features": list, "metadata": dict}
 
 
 class ResponseBank:
@@ -185,6 +187,7 @@ class ResponseBank:
         Raises:
             FileExistsError: the folder exists and is not to be, or is no bank to be, replaced.
             OverflowError: an embedding too large for float16.
+            TypeError: metadata that JSON cannot hold.
 
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -192,8 +195,14 @@ class ResponseBank:
         ...     ResponseBank.open(folder + "/bank")
         ResponseBank(n_prompts=2, n_responses=2, dim=3, dtype=float16, rewards=False)
         """
-        with new_folder(folder, marker=_MARKER, overwrite=overwrite) as staged:
-            stored = np.dtype(dtype or self._source.dtype)
+        if dtype not in (None, "float16", "float32"):
+            raise ValueError(f"dtype must be 'float16' or 'float32'; got {dtype!r}")
+        stored = np.dtype(dtype or self._source.dtype)
+        try:
+            metadata = json.dumps(self.metadata)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"metadata must be what JSON can hold ({error}); convert numpy values") from error
+        with new_folder(folder, _KIND, overwrite=overwrite) as staged:
             _write_embeddings(staged / "embeddings.npy", self, stored)
             np.save(staged / "prompt_ids.npy", self.prompt_ids, allow_pickle=False)
             if self._rewards is not None:
@@ -208,7 +217,7 @@ class ResponseBank:
                 "dtype": stored.name,
                 "rewards": self._rewards is not None,
                 "features": names,
-                "metadata": self.metadata,
+                "metadata": json.loads(metadata),
             }
             (staged / _MARKER).write_text(json.dumps(head, indent=1), encoding="utf-8")
 
@@ -272,7 +281,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         raise FileNotFoundError(f"{path} is not there")
     try:
         return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # numpy lets the errors of its header's parser through, tokenizer errors among them
         raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
 
 
@@ -286,10 +295,9 @@ def _read_head(path: Path) -> dict[str, Any]:
     if not isinstance(head, dict) or head.get("format") != _FORMAT:
         raise ValueError(f"{path / _MARKER} does not describe a bank")
     if head.get("version") != _VERSION:
-        raise ValueError(f"{path} is a bank of version {head.get('version')}; this rmspace reads {_VERSION}; upgrade")
-    missing = {"shape", "dtype", "rewards", "features", "metadata"} - set(head)
-    if missing:
-        raise ValueError(f"{path / _MARKER} is damaged: it lacks {', '.join(sorted(missing))}")
+        raise ValueError(f"{path} is a bank of version {head.get('version')!r}; this rmspace reads {_VERSION}; upgrade")
+    if wrong := [name for name, kind in _TYPES.items() if not isinstance(head.get(name), kind)]:
+        raise ValueError(f"{path / _MARKER} is damaged: {', '.join(wrong)} is missing or not what it must be")
     return head
 
 
@@ -327,10 +335,13 @@ def _check_prompt_ids(prompt_ids: npt.ArrayLike | None, n_prompts: int) -> IntAr
 
 
 def _check_selection(prompts: int | slice | npt.ArrayLike, n_prompts: int) -> IntArray:
+    if isinstance(prompts, tuple):
+        raise TypeError("a bank is indexed by prompts alone; for items use bank.embeddings[prompt, response]")
     if isinstance(prompts, slice):
         rows = np.arange(n_prompts)[prompts]
     else:
         ids = np.atleast_1d(np.asarray(prompts))
+        ids = ids.astype(int) if ids.size == 0 else ids
         mask = ids.dtype == bool
         if ids.ndim != 1 or (mask and len(ids) != n_prompts) or (not mask and ids.dtype.kind not in "iu"):
             raise TypeError(

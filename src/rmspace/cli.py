@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,15 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     An interruption is 130, as shells count it.
     """
     options = _parse(arguments)
+    _stop_as_an_interruption()
     try:
         return int(options.command(options))
     except KeyboardInterrupt as interrupt:
         print(f"rmspace: interrupted{_notes(interrupt)}", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, ArithmeticError, OSError) as error:
+    except Exception as error:
         if options.debug:
             raise
-        print(f"rmspace: {error}{_notes(error)}", file=sys.stderr)
+        kind = "" if isinstance(error, ValueError | TypeError | OSError | FloatingPointError) else type(error).__name__
+        message = " ".join(f"{kind} {error}{_notes(error)}".split())
+        print(f"rmspace: {message}; --debug shows where" if kind else f"rmspace: {message}", file=sys.stderr)
         return 2
 
 
@@ -37,14 +42,15 @@ def run_config(options: argparse.Namespace) -> int:
     from rmspace.evaluation.baselines import best_response, random_response
     from rmspace.experiment import run
     from rmspace.figures import BEST, RANDOM
-    from rmspace.output import MANIFEST, TABLE, write_figures, write_manifest, write_table
+    from rmspace.output import RUN, TABLE, copy_modules, write_figures, write_manifest, write_table
 
     experiment = load_config(options.config, options.overrides)
     references = {RANDOM: random_response, BEST: best_response}
     chosen = {**experiment.options, "baselines": {**references, **experiment.options.get("baselines", {})}}
     start = time.perf_counter()
-    with new_folder(options.out, marker=MANIFEST, overwrite=options.overwrite, keep=TABLE) as folder:
+    with new_folder(options.out, RUN, overwrite=options.overwrite, keep=TABLE) as folder:
         (folder / "config.yaml").write_text(dump_yaml(experiment.resolved), encoding="utf-8")
+        copy_modules(folder, experiment.modules)
         train, test = experiment.data()
         done: list[pd.DataFrame] = []
 
@@ -89,6 +95,12 @@ def summary(table: pd.DataFrame) -> str:
     wide.columns.name = wide.index.name = None
     facts = f"label error {table.label_error.iloc[0]:.1%}, mean absolute gap {table.mean_abs_gap.iloc[0]:.3g}"
     return f"{wide.to_string()}\n{facts}"
+
+
+def _stop_as_an_interruption() -> None:
+    """Let a scheduler's SIGTERM end a run as Ctrl-C does, so that finished models are kept and named."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _notes(error: BaseException) -> str:

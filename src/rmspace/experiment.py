@@ -16,6 +16,7 @@ from rmspace._validation import check_int, check_pairs
 from rmspace.annotators import annotate, label_error
 from rmspace.bank import ResponseBank
 from rmspace.evaluation.report import evaluate
+from rmspace.health import row_hashes
 from rmspace.models._fitting import fit_model, seed_model
 
 STAGES = ("pairs", "annotation", "models", "intervals")
@@ -59,12 +60,12 @@ def run(
 
     Returns:
         A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, label_error
-        (realised share of wrong labels), mean_abs_gap (mean absolute gold gap of the pairs, in units of reward) and
-        fit_seconds (missing for baselines).
+        (realised share of wrong labels where rewards differ; missing where none do), mean_abs_gap (mean absolute gold
+        gap of the pairs, in units of reward) and fit_seconds (missing for baselines).
 
     Raises:
-        ValueError, TypeError: input that breaks its rule; a prompt that is in both banks; a name used twice. An error
-            inside a model carries a note with its name.
+        ValueError, TypeError: input that breaks its rule; a test prompt found in training (see `check_apart`); a name
+            used twice. An error inside a model carries a note with its name.
 
     >>> from rmspace import make_reward_world, same_prompt, oracle, LinearReward, classification
     >>> train, test = make_reward_world(100, 30, 8, 32, seed=0)
@@ -75,18 +76,19 @@ def run(
     (['BT', 'CLF'], True, [0.0])
     """
     seed = check_int("seed", seed, low=0)
+    _check_names(models, baselines or {})
     jobs: list[tuple[str, Any, Baseline | None]] = [
         (name, None, baseline) for name, baseline in (baselines or {}).items()
     ]
     jobs += [(name, model, None) for name, model in models.items()]
-    _check_names(models, baselines or {})
     check_apart(train, test)
-    chosen = check_pairs("pairs", pairs(train, n_pairs, rng=_stream(seed, "pairs")), train.n_items)
+    chosen = check_pairs("pairs", pairs(train, n_pairs, _stream(seed, "pairs")), train.n_items)
     comparisons = annotate(chosen, train.rewards, annotator, rng=_stream(seed, "annotation"), scale=reward_scale)
+    gap = mean_abs_gap(chosen, train.rewards)
     facts = {
         "n_pairs": len(comparisons),
-        "label_error": label_error(comparisons, train.rewards),
-        "mean_abs_gap": mean_abs_gap(chosen, train.rewards),
+        "label_error": label_error(comparisons, train.rewards) if gap > 0 else float("nan"),
+        "mean_abs_gap": gap,
     }
     model_seed, interval_seed = (int(_stream(seed, stage).integers(2**31 - 1)) for stage in STAGES[2:])
     tables = []
@@ -124,24 +126,36 @@ def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
 
 
 def check_apart(train: ResponseBank, test: ResponseBank) -> None:
-    """Raise ValueError where the banks differ in dim, or a test prompt's rewards and embeddings are in training too."""
+    """Raise ValueError where the banks differ in dim, or a test prompt's responses are a training prompt's.
+
+    Prompts are matched by their rewards and embeddings, in any order of the responses and after rounding to float32
+    and float16; where one bank has more responses, by the first of each. Other responses to the same prompt cannot be
+    told from arrays: split banks by prompt.
+    """
     if train.dim != test.dim:
         raise ValueError(f"train and test must have embeddings of one length; got {train.dim} and {test.dim}")
     width = min(train.n_responses, test.n_responses)
-    known: dict[bytes, list[int]] = {}
-    for prompt, row in enumerate(np.asarray(train.rewards, dtype=np.float64)[:, :width]):
-        known.setdefault(row.tobytes(), []).append(prompt)
-    shared = [
-        prompt
-        for prompt, row in enumerate(np.asarray(test.rewards, dtype=np.float64)[:, :width])
-        for twin in known.get(row.tobytes(), [])
-        if np.array_equal(test.embeddings[prompt, :width], train.embeddings[twin, :width])
-    ]
+    rewards = [_reward_keys(bank, width) for bank in (train, test)]
+    common = set(rewards[0]) & set(rewards[1])
+    suspects = [[prompt for prompt, key in enumerate(keys) if key in common] for keys in rewards]
+    known = set(_embedding_keys(train, suspects[0], width))
+    keys = _embedding_keys(test, suspects[1], width)
+    shared = [prompt for prompt, key in zip(suspects[1], keys, strict=True) if key in known]
     if shared:
         raise ValueError(
-            f"train and test must have no prompt in common; {len(set(shared))} of {test.n_prompts} test prompts "
+            f"train and test must have no prompt in common; {len(shared)} of {test.n_prompts} test prompts "
             f"(the first is {shared[0]}) have the embeddings and rewards of a training prompt; use split_prompts"
         )
+
+
+def _reward_keys(bank: ResponseBank, width: int) -> list[bytes]:
+    return [row.tobytes() for row in np.sort(np.asarray(bank.rewards[:, :width], dtype=np.float32), axis=1)]
+
+
+def _embedding_keys(bank: ResponseBank, prompts: list[int], width: int) -> list[bytes]:
+    with np.errstate(over="ignore"):
+        blocks = (np.asarray(bank.embeddings[p, :width], dtype=np.float16)[None] for p in prompts)
+        return [np.sort(row_hashes(block), axis=1).tobytes() for block in blocks]
 
 
 def _scores(
@@ -167,6 +181,11 @@ def _stream(seed: int, stage: str) -> np.random.Generator:
 
 
 def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -> None:
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models must be a mapping of names to reward models; got {type(models).__name__}")
+    for name, model in models.items():
+        if not all(hasattr(model, method) for method in ("fit", "predict", "get_params")):
+            raise TypeError(f"model {name!r} must have fit, predict and get_params; got {model!r}")
     if not models and not baselines:
         raise ValueError("an experiment needs at least one model; got none")
     if twice := set(models) & set(baselines):

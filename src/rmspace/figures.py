@@ -41,12 +41,14 @@ def best_of_n_curve(table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts
         line = rows[rows.model == name]
         if len(line):
             dashes = "--" if name == BEST else ":"
-            axes.plot(line.n.astype(float), line.value, label=name, color="0.35", linestyle=dashes, linewidth=1.2)
+            axes.plot(
+                line.n.astype(float), line.value, label=_plain(name), color="0.35", linestyle=dashes, linewidth=1.2
+            )
     for k, name in enumerate(_models(rows)):
         line, colour = rows[rows.model == name], _COLOURS[k % len(_COLOURS)]
         sizes = line.n.astype(float)
         axes.fill_between(sizes, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(sizes, line.value, color=colour, marker=_MARKERS[k % len(_MARKERS)], markersize=4, label=name)
+        axes.plot(sizes, line.value, color=colour, marker=_MARKERS[k % len(_MARKERS)], markersize=4, label=_plain(name))
     ticks = _ticks(sorted({int(size) for size in rows.n}))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(size) for size in ticks])
@@ -75,19 +77,18 @@ def gain_bars(table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts
     """
     rows = _rows(table, metric)
     size = rows.n.max()
-    rows = rows[rows.n == size].set_index("model").loc[_models(rows)]
+    rows = rows[(rows.n == size) | pd.isna(size)].set_index("model").loc[_models(rows)]
     figure, axes = _canvas(height=0.9 + 0.32 * len(rows))
     places = range(len(rows))
     errors = [(rows.value - rows.low).clip(lower=0), (rows.high - rows.value).clip(lower=0)]
     colours = [_COLOURS[k % len(_COLOURS)] for k in places]
     axes.barh(places, rows.value, xerr=errors, color=colours, height=0.65, error_kw={"capsize": 3, "linewidth": 1})
-    axes.set_yticks(places, [str(name) for name in rows.index])
+    axes.set_yticks(places, list(rows.label))
     axes.invert_yaxis()
     axes.axvline(0, color="0.2", linewidth=0.8)
     axes.set_xlim(min(0.0, float(rows.low.min()) - 0.05), 1.0)
-    axes.set_xlabel(
-        f"normalised gain at N = {size} (0 random, 1 best response)\nmean over {_prompts(n_prompts)}, 95% interval"
-    )
+    scale = f"normalised gain at N = {'all' if pd.isna(size) else size} (0 random, 1 best response)"
+    axes.set_xlabel(f"{scale}\nmean over {_prompts(n_prompts)}, 95% interval")
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -110,15 +111,21 @@ def _canvas(height: float = 3.6) -> tuple[Figure, Axes]:
 
 
 def _rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    rows = table[(table.metric == metric) & table.n.notna()].sort_values("n", kind="stable")
+    rows = table[table.metric == metric].sort_values("n", kind="stable")
     if rows.empty:
-        raise ValueError(f"the table has no metric {metric!r} with an n; it has {sorted(set(table.metric))}")
-    return rows
+        raise ValueError(f"the table has no metric {metric!r}; it has {sorted(set(table.metric))}")
+    return rows.assign(label=[_plain(name) for name in rows.model])
 
 
 def _models(rows: pd.DataFrame) -> Sequence[Any]:
     order = rows.sort_index().model.unique()
     return [name for name in order if name not in (RANDOM, BEST)]
+
+
+def _plain(name: object) -> str:
+    """Keep matplotlib from reading a name as mathematics, or hiding it from the legend."""
+    text = str(name).replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text
 
 
 def _prompts(n_prompts: int | None) -> str:

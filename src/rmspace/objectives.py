@@ -143,7 +143,7 @@ def label_smoothed(
 
     Args:
         winner, loser: scores (n_pairs,).
-        smoothing: a, in [0, 0.5).
+        smoothing: a, in [0, 0.5]; at 0.5 both orders cost the same and nothing can be learned.
         objective: L, any objective.
 
     Returns:

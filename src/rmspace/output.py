@@ -14,22 +14,25 @@ from typing import Any
 import matplotlib
 import pandas as pd
 
+from rmspace._files import FolderKind, write_whole
 from rmspace.bank import ResponseBank
 from rmspace.evaluation.best_of_n import best_of_n, normalized_gain
 from rmspace.figures import best_of_n_curve, gain_bars
 
 TABLE, MANIFEST = "results.csv", "manifest.json"
+RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|\w+\.(?:png|svg|py)")
 _PACKAGES = ("rmspace", "numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm", "matplotlib")
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> None:
     """Write the table as CSV, numbers in full precision."""
-    table.to_csv(folder / TABLE, index=False)
+    write_whole(folder / TABLE, table.to_csv(index=False))
 
 
 def write_manifest(folder: Path, banks: Mapping[str, ResponseBank], facts: Mapping[str, Any]) -> None:
     """Write what the result rests on: versions, machine, hash and size of each bank, and other facts."""
     manifest = {
+        "format": RUN.format,
         **facts,
         "banks": {
             name: {
@@ -52,7 +55,7 @@ def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] 
     forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
     for file, function, draw in forms:
         metric = _metric_named(function, file, metrics)
-        if metric is None or table[table.metric == metric].n.isna().all():
+        if metric is None or (draw is best_of_n_curve and table[table.metric == metric].n.isna().all()):
             continue
         figure = draw(table, metric=metric, n_prompts=n_prompts)
         with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
@@ -60,6 +63,12 @@ def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] 
             figure.savefig(folder / f"{file}.svg", metadata={"Date": None})
         written += [f"{file}.png", f"{file}.svg"]
     return written
+
+
+def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:
+    """Copy the user's modules beside the resolved config, which is looked through for them."""
+    for path in modules.values():
+        (folder / path.name).write_bytes(path.read_bytes())
 
 
 def _metric_named(function: Any, default: str, metrics: Mapping[str, Any] | None) -> str | None:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from rmspace._typing import Candidates, IntArray
-from rmspace._validation import check_finite, check_int, describe
+from rmspace._validation import check_finite, check_int, check_rng, describe
 from rmspace.bank import ResponseBank
 
 
@@ -80,7 +80,7 @@ def same_prompt(
     >>> len({tuple(sorted(pair)) for pair in pairs.tolist()}), bool((np.diff(bank.groups[pairs]) == 0).all())
     (18, True)
     """
-    n_pairs = check_int("n_pairs", n_pairs, low=1)
+    n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
     columns = _check_candidates(candidates, bank)
     n_prompts, width = columns.shape
     if width < 2:
@@ -104,7 +104,8 @@ def cross_prompt(
 ) -> IntArray:
     """Pair items of two different prompts: prompts in shuffled rounds, each side a random candidate of its prompt.
 
-    Each prompt fills floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs places.
+    Each prompt fills floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs places. Items are drawn independently, so
+    a pair may come twice by chance, where there are not many more pairs than asked for.
 
     Args:
         bank: whose items are paired.
@@ -123,7 +124,7 @@ def cross_prompt(
     >>> np.bincount(bank.groups[pairs].ravel()).tolist()
     [4, 4, 4, 4, 4]
     """
-    n_pairs = check_int("n_pairs", n_pairs, low=1)
+    n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
     columns = _check_candidates(candidates, bank)
     n_prompts, width = columns.shape
     if n_prompts < 2:
@@ -181,4 +182,4 @@ def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
     ordered = np.sort(columns, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         raise ValueError(f"{rule}, none twice for one prompt")
-    return columns
+    return columns.astype(np.int64, copy=False)

@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import rmspace
 from rmspace._typing import PathLike
 from rmspace.bank import ResponseBank
-from rmspace.config.read import ConfigError, Document, Key, read_config
+from rmspace.config.read import Document, Key, read_config
 from rmspace.config.types import Mismatch, fit_type
 from rmspace.experiment import run
 
@@ -34,6 +36,7 @@ class Experiment:
     data: Callable[[], tuple[ResponseBank, ResponseBank]]
     options: dict[str, Any]
     resolved: dict[str, Any]
+    modules: dict[str, Path]  # the user's own, from the config's folder
 
 
 def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
@@ -82,7 +85,8 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
             resolved[name] = parameters[name].default
             continue
         options[name], resolved[name] = _option(builder, name, document.data[name])
-    return Experiment(partial(_call_data, data, document), options, resolved)
+    _try_annotator(options["annotator"], document)
+    return Experiment(partial(_call_data, data, document), options, resolved, builder.modules)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -98,9 +102,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
     if name in ("models", "metrics", "baselines"):
-        if not isinstance(value, dict) or (not value and name == "models"):
+        if not isinstance(value, dict) or not value:
             raise builder.document.error((name,), "must be a block of names, each with its own {use: ...}")
         pairs = {key: builder.block(inner, (name, key), handed=_HANDED.get(name)) for key, inner in value.items()}
+        for key, (made, _) in pairs.items():
+            if name == "models" and not hasattr(made, "fit"):
+                raise builder.document.error((name, key), f"must be a reward model, with fit and predict; got {made!r}")
         return {key: made for key, (made, _) in pairs.items()}, {key: plain for key, (_, plain) in pairs.items()}
     if name in _HANDED:
         return builder.block(value, (name,), handed=_HANDED[name])
@@ -108,11 +115,19 @@ def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
     return fitted, value
 
 
+def _try_annotator(annotator: Any, document: Document) -> None:
+    """Let an annotator judge one tie, so that a beta out of range is found before anything runs."""
+    try:
+        annotator(np.zeros(1))
+    except (TypeError, ValueError) as error:
+        raise document.error(("annotator",), str(error)) from error
+
+
 def _call_data(data: Any, document: Document) -> tuple[ResponseBank, ResponseBank]:
     try:
         banks = data()
-    except (OSError, ValueError, TypeError) as error:
-        raise document.error(("data",), str(error)) from error
+    except Exception as error:
+        raise document.error(("data",), _said(error)) from error
     if not (isinstance(banks, tuple) and len(banks) == 2 and all(isinstance(bank, ResponseBank) for bank in banks)):
         raise document.error(("data",), f"must name a function that returns two banks (train, test); got {banks!r}")
     return banks
@@ -124,6 +139,7 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.folder = document.path.resolve().parent
+        self.modules: dict[str, Path] = {}
 
     def block(self, value: Any, key: Key, *, handed: int | None) -> tuple[Any, dict[str, Any]]:
         """Make what a `{use: name, keyword: value, ...}` block says; return it and its resolved form.
@@ -135,13 +151,17 @@ class _Builder:
             raise self.document.error(key, f"must be a block {{use: name, ...}}; got {value!r}")
         target = self._look_up(value["use"], (*key, "use"))
         given = {name: inner for name, inner in value.items() if name != "use"}
-        keywords, resolved = self._keywords(target, given, key, handed)
+        try:
+            parameters = _parameters(target)
+        except TypeError as error:
+            raise self.document.error((*key, "use"), str(error)) from error
+        keywords, resolved = self._keywords(target, parameters, given, key, handed)
         try:
             made = (
                 target(**keywords) if inspect.isclass(target) else partial(target, **keywords) if keywords else target
             )
-        except (TypeError, ValueError) as error:
-            raise self.document.error(key, str(error)) from error
+        except Exception as error:
+            raise self.document.error(key, _said(error)) from error
         return made, {"use": value["use"], **resolved}
 
     def fit(self, value: Any, annotation: Any, key: Key) -> Any:
@@ -153,13 +173,21 @@ class _Builder:
             raise self.document.error(key, f"must be {mismatch}; got {value!r}") from None
 
     def _keywords(
-        self, target: Callable[..., Any], given: dict[str, Any], key: Key, handed: int | None
+        self,
+        target: Callable[..., Any],
+        parameters: Mapping[str, inspect.Parameter],
+        given: dict[str, Any],
+        key: Key,
+        handed: int | None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Check keywords against the signature; return them built, and all of them with defaults, plain."""
-        parameters = _parameters(target)
         positional = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         if inspect.isclass(target):
             handed = 0
+        elif handed is not None and len(positional) < handed and not _takes_any(parameters):
+            raise self.document.error(
+                key, f"is called with {handed} arguments; {_name(target)} takes {len(positional)}"
+            )
         elif handed is None:
             handed = sum(parameters[name].default is inspect.Parameter.empty for name in positional)
         by_caller, options = positional[:handed], {n: p for n, p in parameters.items() if n not in positional[:handed]}
@@ -199,7 +227,7 @@ class _Builder:
     def _look_up(self, name: str, key: Key) -> Callable[..., Any]:
         """Find a public name of rmspace, or import a dotted path, the config's own folder first."""
         if "." not in name:
-            if name not in rmspace.__all__:
+            if not name or name not in rmspace.__all__:
                 raise self.document.error(key, f"rmspace has no {name!r}{nearest(name, rmspace.__all__)}")
             target = getattr(rmspace, name)
         else:
@@ -210,34 +238,51 @@ class _Builder:
 
     def _import(self, name: str, key: Key) -> Any:
         *modules, attribute = name.split(".")
-        self._check_shadow(modules[0], key)
-        sys.path.insert(0, str(self.folder))
+        if not all(part.isidentifier() for part in (*modules, attribute)):
+            raise self.document.error(key, f"{name!r} is not a dotted path of names")
+        own = self._own_module(modules[0], key)
+        if own is not None and str(self.folder) not in sys.path:
+            sys.path.append(str(self.folder))  # for good: a user's function may import its neighbours when it runs
         try:
             module = importlib.import_module(".".join(modules))
-        except ImportError as error:
-            raise self.document.error(key, f"cannot import {'.'.join(modules)} ({error})") from error
-        finally:
-            sys.path.remove(str(self.folder))
+        except Exception as error:
+            raise self.document.error(key, f"cannot import {'.'.join(modules)} ({_said(error)})") from error
         if not hasattr(module, attribute):
             public = [n for n in vars(module) if not n.startswith("_")]
             raise self.document.error(key, f"{module.__name__} has no {attribute!r}{nearest(attribute, public)}")
         return getattr(module, attribute)
 
-    def _check_shadow(self, module: str, key: Key) -> None:
-        """Refuse a module of the config's folder whose name something else has taken in this process."""
+    def _own_module(self, module: str, key: Key) -> Path | None:
+        """Return a module of the config's folder; refuse one whose name something else has taken."""
         own = [path for path in (self.folder / f"{module}.py", self.folder / module / "__init__.py") if path.exists()]
-        loaded = getattr(sys.modules.get(module), "__file__", None)
-        if own and loaded and Path(loaded).resolve() != own[0].resolve():
-            raise self.document.error(key, f"{own[0]} cannot be imported: {loaded} has the same name; rename yours")
+        if not own:
+            return None
+        spec = None if module in sys.modules else importlib.util.find_spec(module)
+        taken = getattr(sys.modules.get(module), "__file__", None) if spec is None else spec.origin
+        if module in sys.builtin_module_names or (taken and Path(taken).resolve() != own[0].resolve()):
+            raise self.document.error(
+                key, f"{own[0]} cannot be imported: {taken or 'Python'} has its name; rename yours"
+            )
+        if own[0].name != "__init__.py":
+            self.modules[module] = own[0]
+        return own[0]
+
+
+def _said(error: Exception) -> str:
+    """Return an error as one line, with its type where that says more than the words."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | TypeError | OSError) and text else f"{type(error).__name__}: {text}"
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters.values())
 
 
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(target).parameters
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{_name(target)} has no signature to check keywords against; wrap it in a function"
-        ) from error
+        raise TypeError(f"{_name(target)} has no signature to check keywords against; wrap it in a function") from error
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

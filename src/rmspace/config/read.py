@@ -112,7 +112,7 @@ def _parse(text: str, source: str, document: Document, at: Key) -> Any:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{source}:{line}: not valid YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise ConfigError(f"{source}: values are nested too deeply") from error
 
@@ -122,13 +122,16 @@ class _Walk:
 
     def __init__(self, source: str, document: Document) -> None:
         self.source, self.document, self.seen = source, document, 0
+        self.from_file = source == str(document.path)
 
     def value(self, node: yaml.Node, key: Key, above: tuple[int, ...]) -> Any:
-        place = f"{self.source}:{node.start_mark.line + 1}" if ":" not in self.source else self.source
+        place = f"{self.source}:{node.start_mark.line + 1}" if self.from_file else self.source
         self.document.places.setdefault(key, place)
         self.seen += 1
         if self.seen > _MOST_VALUES or id(node) in above:
-            raise self.document.error(key, f"aliases expand to over {_MOST_VALUES} values, or contain themselves")
+            raise self.document.error(
+                key, f"over {_MOST_VALUES} values, each use of an alias counted, or an alias that contains itself"
+            )
         above = (*above, id(node))
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self._mapping(node, key, above)
@@ -148,7 +151,7 @@ class _Walk:
             line = name_node.start_mark.line + 1
             name = name_node.value if isinstance(name_node, yaml.ScalarNode) else None
             here = (*key, str(name))
-            self.document.places[here] = f"{self.source}:{line}" if ":" not in self.source else self.source
+            self.document.places[here] = f"{self.source}:{line}" if self.from_file else self.source
             if name is None or name == "<<":
                 raise self.document.error(here, "keys must be text, and merge keys (<<) are not supported")
             if name in found:
@@ -171,10 +174,22 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def _split_key(path: str, data: Any) -> tuple[str, ...]:
+    """Split at dots, but take a name that is there, dots and all, as one."""
+    words = path.split(".")
+    for k in range(len(words), 1, -1):
+        name = ".".join(words[:k])
+        if isinstance(data, dict) and name in data:
+            rest = _split_key(".".join(words[k:]), data[name]) if k < len(words) else ()
+            return (name, *rest)
+    inner = data.get(words[0]) if isinstance(data, dict) else None
+    return (words[0], *_split_key(".".join(words[1:]), inner)) if len(words) > 1 else (words[0],)
+
+
 def _override(document: Document, override: str) -> None:
     source = f"command line: {override}"
     path, equals, text = override.partition("=")
-    key = tuple(path.split("."))
+    key = _split_key(path, document.data)
     if not equals or not all(key):
         raise ConfigError(f"{source}: an override must be key.path=value")
     block: Any = document.data

@@ -43,6 +43,10 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
     if origin in (Sequence, list, tuple):
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise Mismatch("a list")
+        if origin is tuple and Ellipsis not in arguments:
+            if len(arguments) != len(value):
+                raise Mismatch(f"a list of {len(arguments)}")
+            return [fit_type(element, inner, folder) for element, inner in zip(value, arguments, strict=True)]
         inner = arguments[0] if arguments else Any
         return [fit_type(element, inner, folder) for element in value]
     if origin is Mapping or origin is dict:
@@ -85,7 +89,10 @@ def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
 def _fit_path(value: Any, folder: Path) -> str:
     if not isinstance(value, str):
         raise Mismatch("a path")
-    path = (folder / Path(value).expanduser()).resolve()
+    try:
+        path = (folder / Path(value).expanduser()).resolve()
+    except RuntimeError as error:
+        raise Mismatch(f"a path that exists ({error})") from error
     if not path.exists():
         raise Mismatch(f"a path that exists ({path} does not)")
     return str(path)

@@ -96,7 +96,7 @@ def regret(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[i
     """
     score, gold = check_scores(scores, rewards)
     sizes = gold.shape[1] if n is None else n
-    return best_of_n(gold, gold, n=sizes) - best_of_n(score, gold, n=sizes)
+    return np.maximum(best_of_n(gold, gold, n=sizes) - best_of_n(score, gold, n=sizes), 0.0)
 
 
 def quantile_of_chosen(
@@ -129,7 +129,7 @@ def quantile_of_chosen(
 
 def as_sizes(n: int | Sequence[int]) -> list[int]:
     """Return one n, or several, as a list of integers of at least 1."""
-    sizes = list(n) if isinstance(n, Sequence | np.ndarray) else [n]
+    sizes = list(n) if isinstance(n, Sequence | np.ndarray) and np.ndim(n) else [n]
     if not sizes:
         raise ValueError("n must name at least one number of responses; got none")
     return [check_int("n", size, low=1) for size in sizes]

@@ -78,7 +78,7 @@ def sign_flip_test(differences: npt.ArrayLike, *, n_resamples: int = 4999, seed:
     0.001953125
     """
     defined = _defined(differences)
-    if len(defined) == 0 or not defined.any():
+    if len(defined) < 2 or not defined.any():  # one difference is as far from zero with either sign
         return 1.0
     result = permutation_test(
         (defined,),

@@ -98,8 +98,10 @@ def compare(
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
     for (metric, size, a), (_, _, b) in measured:
-        value, low, high = bootstrap_interval(a - b, confidence=confidence, n_resamples=n_resamples, seed=seed)
-        rows.append((metric, size, value, low, high, sign_flip_test(a - b, seed=seed)))
+        rounding = 1e-12 * np.maximum(np.abs(a), np.abs(b))
+        difference = np.where(np.abs(a - b) <= rounding, 0.0, a - b)
+        value, low, high = bootstrap_interval(difference, confidence=confidence, n_resamples=n_resamples, seed=seed)
+        rows.append((metric, size, value, low, high, sign_flip_test(difference, seed=seed)))
     return _table(rows, ["metric", "n", "difference", "low", "high", "p_value"])
 
 

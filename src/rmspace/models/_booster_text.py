@@ -1,57 +1,118 @@
-"""Whether LightGBM's text of a model holds together; its own loader can crash the process where it does not."""
+"""Whether LightGBM's text of a model is whole; its own loader ends the process on many texts that are not.
+
+The grammar is strict: only what LightGBM writes for numerical splits and constant leaves passes, line by line, with
+every array of its exact length and every count in agreement, so that the loader meets nothing it does not expect.
+"""
 
 from __future__ import annotations
 
 import re
 
-_PER_LEAF = ("leaf_value",)
-_PER_SPLIT = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
+_INTEGER = r"-?\d{1,9}"
+_NUMBER = r"-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan)"
+_HEAD = (
+    "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective", "feature_names",
+    "feature_infos", "tree_sizes",
+)  # fmt: skip
+_OPTIONAL = ("objective",)  # a custom objective leaves no line
+# Name of an array, its length as a function of the number of leaves, the form of an entry.
+_ARRAYS = {
+    "split_feature": (-1, _INTEGER),
+    "split_gain": (-1, _NUMBER),
+    "threshold": (-1, _NUMBER),
+    "decision_type": (-1, r"0|2|4|6|8|10"),
+    "left_child": (-1, _INTEGER),
+    "right_child": (-1, _INTEGER),
+    "leaf_value": (0, _NUMBER),
+    "leaf_weight": (0, _NUMBER),
+    "leaf_count": (0, r"\d{1,18}"),
+    "internal_value": (-1, _NUMBER),
+    "internal_weight": (-1, _NUMBER),
+    "internal_count": (-1, r"\d{1,18}"),
+}
+_TREE = ("num_leaves", "num_cat", *_ARRAYS, "is_linear", "shrinkage")
 
 
-def check_booster_text(text: str) -> None:
-    """Raise ValueError unless the text is whole: head, every tree with arrays of its size, children in range, end.
-
-    Only what rmspace writes is allowed: numerical splits and constant leaves.
-    """
-    head, *trees = re.split(r"^Tree=\d+\n", text.split("\nend of trees\n")[0], flags=re.MULTILINE)
-    fields = _fields(head)
-    if not text.startswith("tree\n") or "\nend of trees\n" not in text or "\nend of parameters\n" not in text:
+def check_booster_text(text: str) -> int:
+    """Return the number of features; raise ValueError unless the text is one that LightGBM can load."""
+    body, end, tail = text.partition("\nend of trees\n")
+    if not end or not text.startswith("tree\n") or not _known_tail(tail):
         raise ValueError("the text of the trees is cut short or is not LightGBM's")
-    sizes = _ints(fields.get("tree_sizes", ""))
-    if len(sizes) != len(trees) or not trees:
-        raise ValueError(f"the head promises {len(sizes)} trees; {len(trees)} are there")
-    if fields.get("num_class") != "1" or fields.get("num_tree_per_iteration") != "1":
-        raise ValueError("the trees must have one output")
-    n_features = _ints(fields.get("max_feature_idx", "-1"))[0] + 1
-    for number, tree in enumerate(trees):
+    head, *blocks = re.split(r"(?<=\n)(?=Tree=\d+\n)", body + "\n", flags=re.ASCII)
+    fields = _fields(head.removeprefix("tree\n").rstrip("\n").split("\n"), _HEAD, _OPTIONAL)
+    if (fields["num_class"], fields["num_tree_per_iteration"], fields["version"]) != ("1", "1", "v4"):
+        raise ValueError("the trees must have one output, in LightGBM's format v4")
+    _match(rf"|binary sigmoid:{_NUMBER}", fields.get("objective", ""))
+    n_features = int(_match(_INTEGER, fields["max_feature_idx"])) + 1
+    if any(len(fields[name].split(" ")) != n_features for name in ("feature_names", "feature_infos")):
+        raise ValueError("the head is damaged: its features have not as many names and ranges")
+    for info in fields["feature_infos"].split(" "):
+        _match(rf"none|\[{_NUMBER}:{_NUMBER}\]", info)
+    sizes = [int(_match(r"\d{1,12}", size)) for size in fields["tree_sizes"].split(" ")]
+    # Each block but the last ends in the line break that the last one lost to "end of trees".
+    lengths = [len(block.encode()) for block in blocks]
+    if sizes != lengths:
+        raise ValueError(f"the head promises trees of {sizes[:3]}... bytes; they have {lengths[:3]}...: it is damaged")
+    for number, block in enumerate(blocks):
         try:
-            _check_tree(_fields(tree), n_features)
-        except (KeyError, ValueError, IndexError) as error:
+            _check_tree(block, number, n_features)
+        except (KeyError, ValueError) as error:
             raise ValueError(f"tree {number} is damaged ({error})") from error
+    return n_features
 
 
-def _check_tree(tree: dict[str, str], n_features: int) -> None:
-    leaves = int(tree["num_leaves"])
-    if leaves < 1 or tree["num_cat"] != "0" or tree.get("is_linear", "0") != "0":
+def _check_tree(block: str, number: int, n_features: int) -> None:
+    first, *lines = block.rstrip("\n").split("\n")
+    if first != f"Tree={number}" or not block.endswith("\n\n\n"):
+        raise ValueError("it does not stand in its place")
+    tree = _fields(lines, _TREE)
+    leaves = int(_match(r"[1-9]\d{0,6}", tree["num_leaves"]))
+    if (tree["num_cat"], tree["is_linear"]) != ("0", "0"):
         raise ValueError("it must have numerical splits and constant leaves")
-    for names, length in ((_PER_LEAF, leaves), (_PER_SPLIT, leaves - 1)):
-        for name in names:
-            if len(tree[name].split()) != length:
-                raise ValueError(f"{name} must have {length} entries")
-    if leaves > 1 and not all(0 <= feature < n_features for feature in _ints(tree["split_feature"])):
+    _match(_NUMBER, tree["shrinkage"])
+    for name, (more, form) in _ARRAYS.items():
+        entries = tree[name].split(" ") if tree[name] else []
+        bare = leaves == 1 and name == "leaf_weight" and not entries  # a tree without a split says no weight
+        if len(entries) != leaves + more and not bare:
+            raise ValueError(f"{name} must have {leaves + more} entries")
+        for entry in entries:
+            _match(form, entry)
+    if leaves > 1:
+        _check_shape(tree, leaves, n_features)
+
+
+def _check_shape(tree: dict[str, str], leaves: int, n_features: int) -> None:
+    if not all(0 <= feature < n_features for feature in _ints(tree["split_feature"])):
         raise ValueError("it splits on a feature that does not exist")
-    children = _ints(tree["left_child"]) + _ints(tree["right_child"])
+    left, right = _ints(tree["left_child"]), _ints(tree["right_child"])
     # Every split but the root (0) and every leaf (-1, -2, ...) is the child of exactly one split, of a smaller number.
-    if leaves > 1 and sorted(children) != [*range(-leaves, 0), *range(1, leaves - 1)]:
+    if sorted(left + right) != [*range(-leaves, 0), *range(1, leaves - 1)]:
         raise ValueError("its splits and leaves do not form a tree")
-    for side in ("left_child", "right_child"):
-        if any(0 <= child <= parent for parent, child in enumerate(_ints(tree[side]))):
-            raise ValueError("its splits form a circle")
+    if any(0 <= child <= parent for side in (left, right) for parent, child in enumerate(side)):
+        raise ValueError("its splits form a circle")
 
 
-def _fields(block: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+def _known_tail(tail: str) -> bool:
+    """Say whether what follows the trees is importances and parameters, then the end."""
+    lines = tail.split("\n")
+    forms = r"|feature_importances:|[^=\n]+=\d+|parameters:|\[\w+: [^\]\n]*\]|end of parameters|pandas_categorical:\w+"
+    return "end of parameters" in lines and all(re.fullmatch(forms, line) for line in lines)
+
+
+def _fields(lines: list[str], names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, str]:
+    """Read name=value lines that must have these names, in this order, each once."""
+    pairs = [line.partition("=") for line in lines]
+    found = [name for name, _, _ in pairs]
+    if found != [name for name in names if name in found or name not in optional]:
+        raise ValueError(f"its lines must be {', '.join(names)}: it is damaged")
+    return {name: value for name, _, value in pairs}
+
+
+def _match(form: str, text: str) -> str:
+    if not re.fullmatch(form, text, flags=re.ASCII):
+        raise ValueError(f"{text[:20]!r} has not the form it must have: it is damaged")
+    return text
 
 
 def _ints(text: str) -> list[int]:
-    return [int(word) for word in text.split()]
+    return [int(word) for word in text.split(" ")]

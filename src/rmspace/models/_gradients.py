@@ -21,8 +21,10 @@ class Slope(NamedTuple):
 
 def pair_losses(objective: Objective, winner: Tensor, loser: Tensor) -> Tensor:
     """Call an objective and hold it to its promise: one loss a pair, unreduced, from the scores."""
-    losses = objective(winner, loser)
     name = _name(objective)
+    if not callable(objective):
+        raise TypeError(f"objective must be a function of winner and loser scores; got {objective!r}")
+    losses = objective(winner, loser)
     if not isinstance(losses, Tensor):
         raise TypeError(f"objective {name} must return a torch tensor; got {type(losses).__name__}")
     if losses.shape != winner.shape:

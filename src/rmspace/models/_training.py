@@ -93,6 +93,11 @@ def train(
             break
     if best_weights is not None:
         network.load_state_dict(best_weights)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+        raise FloatingPointError(
+            f"the weights are no longer finite after epoch {best_epoch} at learning_rate={schedule.learning_rate:g}; "
+            "lower learning_rate, or scale the items"
+        )
     n_validation = 0 if validation is None else len(validation.pairs)
     return History(training_losses, validation_losses, best_epoch, len(training.pairs), n_validation)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +11,7 @@ from typing import Any, Self
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+from lightgbm.basic import LightGBMError
 
 from rmspace._typing import Float64Array, FloatArray, Objective
 from rmspace._validation import check_finite, check_int, check_number
@@ -18,15 +21,8 @@ from rmspace.models._gradients import check_curvature, score_slope
 from rmspace.objectives import bradley_terry, classification
 
 _ROWS = 1 << 15
-_OWN = {
-    "objective",
-    "n_estimators",
-    "learning_rate",
-    "num_leaves",
-    "min_child_samples",
-    "random_state",
-    "n_jobs",
-}
+# LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
+_OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
 
 
@@ -103,7 +99,20 @@ class LightGBMReward(BaseReward):
         settings = self._settings()
         data = gather(items, comparisons, sample_weight, groups, np.float32)
         boost = self._boost_rows if is_plain(self.objective, classification) else self._boost_items
-        self.booster_ = boost(data, settings)
+        try:
+            self.booster_ = boost(data, settings)
+        except LightGBMError as error:
+            raise ValueError(
+                f"LightGBM refused {len(data.rows)} items and these parameters ({error}); with few comparisons, "
+                "lower min_child_samples"
+            ) from error
+        if not self.booster_.feature_importance().any():
+            warnings.warn(
+                f"no tree has a split, so all scores are equal: {len(data.pairs)} comparisons are too few for "
+                f"min_child_samples={self.min_child_samples}",
+                UserWarning,
+                stacklevel=2,
+            )
         self.n_features_in_ = data.rows.shape[1]
         return self
 
@@ -129,8 +138,18 @@ class LightGBMReward(BaseReward):
 
     def _settings(self) -> dict[str, Any]:
         extra = dict(self.parameters or {})
-        if clash := _OWN & set(extra):
-            raise ValueError(f"parameters must not name {sorted(clash)}; give them as arguments of LightGBMReward")
+        known = set(lightgbm.basic._ConfigAliases.get(*lightgbm.basic._ConfigAliases._get_all_param_aliases()))
+        if unknown := sorted(set(extra) - known):
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            raise ValueError(
+                f"LightGBM has no parameter {unknown[0]!r}" + (f"; did you mean {close[0]}?" if close else "")
+            )
+        if extra.get("linear_tree"):
+            raise ValueError("parameters must not ask for linear_tree, which cannot be saved; leave it out")
+        if clash := _spellings() & set(extra):
+            raise ValueError(
+                f"parameters must not name {sorted(clash)}, which LightGBMReward has as arguments; give the arguments"
+            )
         return {
             "n_estimators": check_int("n_estimators", self.n_estimators, low=1),
             "learning_rate": check_number("learning_rate", self.learning_rate, low=0.0),
@@ -165,11 +184,20 @@ class LightGBMReward(BaseReward):
 
     def _write(self, folder: Path) -> dict[str, Any]:
         text = self.booster_.model_to_string(num_iteration=-1)
+        check_booster_text(text)
         (folder / "trees.txt").write_text(text, encoding="utf-8")
         return {"n_features_in": self.n_features_in_}
 
     def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
         text = (folder / "trees.txt").read_text(encoding="utf-8")
-        check_booster_text(text)
-        self.booster_ = lightgbm.Booster(model_str=text)
+        if check_booster_text(text) != state["n_features_in"]:
+            raise ValueError(f"{folder} is damaged: its trees have another number of features")
+        try:
+            self.booster_ = lightgbm.Booster(model_str=text)
+        except LightGBMError as error:
+            raise ValueError(f"{folder} is damaged ({error})") from error
         self.n_features_in_ = state["n_features_in"]
+
+
+def _spellings() -> set[str]:
+    return set(lightgbm.basic._ConfigAliases.get(*_OWN))

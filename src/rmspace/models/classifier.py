@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from rmspace._typing import Float64Array, FloatArray
 from rmspace._validation import check_finite
 from rmspace.models._base import BaseReward, draw_seed, gather
-from rmspace.models._fitting import seed_model
+from rmspace.models._fitting import fit_model, seed_model
 
 _ROWS = 1 << 15
 _SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
@@ -68,6 +69,8 @@ class ClassifierReward(BaseReward):
             ValueError, TypeError: input that breaks its rule; weights for an estimator that takes none; an estimator
                 that is no classifier.
         """
+        if self.estimator is not None and not hasattr(self.estimator, "get_params"):
+            raise TypeError(f"estimator must be a scikit-learn classifier; got {self.estimator!r}")
         estimator = clone(LogisticRegression() if self.estimator is None else self.estimator)
         if not hasattr(estimator, "decision_function") and not hasattr(estimator, "predict_proba"):
             raise TypeError(f"estimator must have decision_function or predict_proba; {estimator!r} has neither")
@@ -76,12 +79,13 @@ class ClassifierReward(BaseReward):
         data = gather(items, comparisons, sample_weight, groups, np.float32)
         stacked = data.rows[data.pairs.T.reshape(-1)]
         labels = np.repeat([1, 0], len(data.pairs))
-        weights = {}
+        weights = None
         if sample_weight is not None:
-            if not has_fit_parameter(estimator, "sample_weight"):
-                raise ValueError(f"{type(estimator).__name__} takes no sample_weight; fit without")
-            weights = {"sample_weight": np.tile(data.weights, 2)}
-        self.estimator_ = estimator.fit(stacked, labels, **weights)
+            last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+            if not has_fit_parameter(last, "sample_weight"):
+                raise ValueError(f"{type(last).__name__} takes no sample_weight; fit without")
+            weights = np.tile(data.weights, 2)
+        self.estimator_ = fit_model(estimator, stacked, labels, weights)
         self.n_features_in_ = stacked.shape[1]
         return self
 

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from rmspace._typing import Float64Array, FloatArray, Objective
-from rmspace._validation import check_int, check_number
+from rmspace._validation import check_finite, check_int, check_number
 from rmspace.models._base import BaseReward, gather
 from rmspace.models._gradients import score_slope
 from rmspace.models._tensors import read_tensors, write_tensors
@@ -25,15 +25,16 @@ _ROWS = 1 << 14
 class LinearReward(BaseReward):
     """Linear reward model: score(x) = w . (x - m) + b, m the mean of the training items.
 
-    Minimises the mean loss a comparison plus alpha / 2 |w|^2 by L-BFGS, from zero, without randomness. Objectives of
-    the gap alone (Bradley-Terry among them) fix a reward only up to a constant: b stays 0 for them, and scores have
+    Minimises the mean loss a comparison plus alpha / 2 (d |w|)^2 by L-BFGS, from zero, without randomness; d is the
+    root-mean-square distance of the training items from m, so that alpha does not depend on the embedding's unit.
+    Objectives of the gap alone (Bradley-Terry among them) fix a reward up to a constant: b stays 0, and scores have
     mean 0 over the items of the training comparisons.
 
     Args:
         objective: (winner scores, loser scores) -> one loss a pair.
-        alpha: strength of the penalty, at least 0; it acts on w in units of the embedding.
-        max_iter: of L-BFGS; a `ConvergenceWarning` tells that it was not enough.
-        tol: largest entry of the gradient at which L-BFGS stops.
+        alpha: strength of the penalty, at least 0.
+        max_iter: of L-BFGS. A `ConvergenceWarning` tells that it stopped short of `tol`, as at the kinks of `hinge`.
+        tol: L-BFGS stops where the gradient's largest entry is this share of what it was at the start.
 
     Attributes:
         coef_ (dim,), intercept_, mean_ (dim,): the learned w, b and m.
@@ -83,6 +84,8 @@ class LinearReward(BaseReward):
         data = gather(items, comparisons, sample_weight, groups, np.float64)
         mean = data.rows.mean(axis=0)
         rows = data.rows - mean
+        length = float(np.sqrt((rows**2).sum(axis=1).mean())) or 1.0
+        rows /= length
 
         def loss_and_gradient(parameters: Float64Array) -> tuple[float, Float64Array]:
             w, b = parameters[:-1], parameters[-1]
@@ -91,27 +94,30 @@ class LinearReward(BaseReward):
             gradient[:-1] += alpha * w
             return slope.loss / len(data.pairs) + alpha / 2 * float(w @ w), gradient
 
+        start = np.zeros(rows.shape[1] + 1)
+        small = check_number("tol", self.tol, low=0.0) * float(np.abs(loss_and_gradient(start)[1]).max())
         found = minimize(
             loss_and_gradient,
-            np.zeros(rows.shape[1] + 1),
+            start,
             jac=True,
             method="L-BFGS-B",
             options={
                 "maxiter": check_int("max_iter", self.max_iter, low=1),
                 "maxfun": 4 * self.max_iter,
-                "gtol": check_number("tol", self.tol, low=0.0),
+                "gtol": small,
                 "ftol": 0.0,
                 "maxcor": 20,
             },
         )
-        if found.nit >= self.max_iter:
+        if (left := float(np.abs(found.jac).max())) > small:
             warnings.warn(
-                f"LinearReward stopped after max_iter={self.max_iter} with a gradient of "
-                f"{np.abs(found.jac).max():.1e}, above tol={self.tol:g}; raise max_iter or alpha, or scale the items",
+                f"LinearReward stopped after {found.nit} iterations (max_iter={self.max_iter}) with a gradient of "
+                f"{left:.1e}, above {small:.1e} (tol={self.tol:g} of the first one); raise max_iter, alpha or tol, "
+                "unless the objective has kinks",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self.coef_ = found.x[:-1]
+        self.coef_ = found.x[:-1] / length
         self.intercept_ = float(found.x[-1])
         self.mean_ = mean
         self.loss_ = float(found.fun)
@@ -134,9 +140,8 @@ class LinearReward(BaseReward):
         scores = np.empty(len(array))
         for start in range(0, len(array), _ROWS):
             block = np.asarray(array[start : start + _ROWS], dtype=np.float64)
+            check_finite("items", block)
             scores[start : start + _ROWS] = (block - self.mean_) @ self.coef_ + self.intercept_
-        if not np.isfinite(scores).all():
-            raise ValueError("items must be finite; see bank.health()")
         return scores
 
     def _write(self, folder: Path) -> dict[str, Any]:
@@ -148,3 +153,5 @@ class LinearReward(BaseReward):
         self.coef_, self.mean_ = tensors["coef"], tensors["mean"]
         self.intercept_, self.loss_ = state["intercept"], state["loss"]
         self.n_features_in_ = len(self.coef_)
+        if self.mean_.shape != self.coef_.shape:
+            raise ValueError(f"{folder} is damaged: weights and mean differ in length")

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from rmspace._typing import FloatArray, Objective
-from rmspace._validation import check_int, check_number
+from rmspace._validation import check_finite, check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather
 from rmspace.models._split import split_comparisons
 from rmspace.models._tensors import read_tensors, write_tensors
@@ -142,14 +142,16 @@ class MLPReward(BaseReward):
 
         Raises:
             ValueError: another dim than in the fit, or values that are not finite.
+            FloatingPointError: items so large that their scores are not finite.
         """
         array = self._check_predict(items)
         scores = np.empty(len(array), np.float32)
         for start in range(0, len(array), _ROWS):
             block = np.array(array[start : start + _ROWS], dtype=np.float32)
+            check_finite("items", block)
             scores[start : start + _ROWS] = scores_of(self.network_, torch.from_numpy(block)).numpy()
         if not np.isfinite(scores).all():
-            raise ValueError("items must be finite; see bank.health()")
+            raise FloatingPointError("scores overflow float32; scale the items as they were in the fit")
         return scores
 
     def _check_parameters(self) -> Schedule:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rmspace import objectives
-from rmspace._files import file_hash, new_folder
+from rmspace._files import FolderKind, file_hash, new_folder
 from rmspace._typing import PathLike
 from rmspace.models._base import BaseReward
 from rmspace.models.boosted import LightGBMReward
@@ -27,6 +28,10 @@ from rmspace.models.linear import LinearReward
 from rmspace.models.mlp import MLPReward
 
 _FORMAT, _VERSION, _MARKER = "rmspace-model", 1, "model.json"
+_KIND = FolderKind(
+    _FORMAT, _MARKER, r"model\.json|weights\.safetensors|trees\.txt|estimator\.skops|param_\w+(?:\.skops)?|member_\d+"
+)
+_TYPES = {"class": str, "params": dict, "files": dict}
 
 _CLASSES: dict[str, type[BaseReward]] = {
     cls.__name__: cls for cls in (LinearReward, MLPReward, LightGBMReward, ClassifierReward, EnsembleReward)
@@ -66,7 +71,7 @@ class ForeignFunction:
 
 def save(model: BaseReward, folder: PathLike, *, overwrite: bool = False) -> None:
     """Write a fitted model as a folder; see `BaseReward.save`."""
-    with new_folder(folder, marker=_MARKER, overwrite=overwrite) as staged:
+    with new_folder(folder, _KIND, overwrite=overwrite) as staged:
         write_model(model, staged)
 
 
@@ -124,19 +129,34 @@ def read_model(folder: Path, trusted: Sequence[str]) -> Any:
     cls = _CLASSES.get(head["class"])
     if cls is None:
         raise ValueError(f"{path} names the class {head['class']!r}; only {', '.join(_CLASSES)} are loaded")
-    for name, expected in head["files"].items():
-        file = folder / name
-        if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
-            raise ValueError(f"{folder} is cut short: {name} is missing")
-        if file_hash(file) != expected:
-            raise ValueError(f"{file} is damaged: its hash is not the one in {_MARKER}; save the model again")
+    _check_files(folder, head["files"])
     try:
         model = cls(**{name: _decode(value, folder, trusted) for name, value in head["params"].items()})
         if head["state"] is not None:
             model._read(folder, head["state"], trusted)
-    except (KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, RuntimeError, OSError) as error:
         raise ValueError(f"{folder} does not hold together as a {head['class']} ({error!r})") from error
     return model
+
+
+def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Raise ValueError unless the folder holds exactly these files, links excluded, with these hashes."""
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
+    present.discard(_MARKER)
+    if missing := sorted(set(hashes) - present):
+        raise ValueError(f"{folder} is cut short: {', '.join(missing)} is missing")
+    if foreign := sorted(present - set(hashes)):
+        raise ValueError(f"{folder} is damaged: {', '.join(foreign)} is not in {_MARKER}")
+    for name, expected in hashes.items():
+        if (folder / name).is_symlink() or file_hash(folder / name) != expected:
+            raise ValueError(f"{folder / name} is damaged: its hash is not the one in {_MARKER}; save the model again")
+
+
+def _inside(folder: Path, name: Any) -> Path:
+    """Return the path of a parameter's file, which stands in the folder itself."""
+    if not isinstance(name, str) or not re.fullmatch(r"param_\w+(\.skops)?", name):
+        raise ValueError(f"{folder} is damaged: {name!r} is no file of a model")
+    return folder / name
 
 
 def _canonical(head: Mapping[str, Any]) -> bytes:
@@ -150,15 +170,17 @@ def _read_head(path: Path) -> dict[str, Any]:
     raw = path.read_bytes()
     try:
         head = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error
     if not isinstance(head, dict) or head.get("format") != _FORMAT:
         raise ValueError(f"{path} does not describe a model, or is damaged")
     version = head.get("version")
-    if not isinstance(version, int) or version > _VERSION:
+    if not isinstance(version, int) or not 1 <= version <= _VERSION:
         raise ValueError(f"{path} has version {version!r}; this rmspace reads up to {_VERSION}; upgrade rmspace")
     if _canonical(head) != raw:
         raise ValueError(f"{path} is damaged: it is not as it was written; save the model again")
+    if wrong := [name for name, kind in _TYPES.items() if not isinstance(head.get(name), kind)]:
+        raise ValueError(f"{path} is damaged: {', '.join(wrong)} is missing or not what it must be")
     return head
 
 
@@ -213,11 +235,11 @@ def _decode(value: Any, folder: Path, trusted: Sequence[str]) -> Any:
     if kind == "foreign":
         return ForeignFunction(content)
     if kind == "model":
-        return read_model(folder / content, trusted)
+        return read_model(_inside(folder, content), trusted)
     if kind == "estimator":
         from rmspace.models._sklearn_file import read_estimators
 
-        return read_estimators(folder / content, trusted)["value"]
+        return read_estimators(_inside(folder, content), trusted)["value"]
     if kind == "function" and content in _FUNCTIONS:
         keywords = {key: _decode(element, folder, trusted) for key, element in value["keywords"].items()}
         return partial(_FUNCTIONS[content], **keywords) if keywords else _FUNCTIONS[content]

@@ -24,7 +24,11 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
     path = Path(folder)
     if not (path / "meta.json").is_file():
         raise FileNotFoundError(f"{path} is no folder of generators' responses: it has no meta.json")
-    meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+    try:
+        meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
+        sizes = {key: len(meta[key]) for key in ("prompts", "split", "generators")}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path / 'meta.json'} must list prompts, split and generators ({error!r})") from error
     bank = ResponseBank(
         load_array(path / "embeddings.npy"),
         load_array(path / "rewards.npy"),
@@ -36,8 +40,8 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
         ("split", bank.n_prompts),
         ("generators", bank.n_responses),
     ):
-        if len(meta.get(key, ())) != size:
-            raise ValueError(f"{path / 'meta.json'} must list {size} {key}; got {len(meta.get(key, ()))}")
+        if sizes[key] != size:
+            raise ValueError(f"{path / 'meta.json'} must list {size} {key}; got {sizes[key]}")
     return bank
 
 
