@@ -39,7 +39,7 @@ def check_booster_text(text: str) -> int:
     if not end or not text.startswith("tree\n") or not _known_tail(tail):
         raise ValueError("the text of the trees is cut short or is not LightGBM's")
     head, *blocks = re.split(r"(?<=\n)(?=Tree=\d+\n)", body + "\n", flags=re.ASCII)
-    fields = _fields(head.removeprefix("tree\n").rstrip("\n").split("\n"), _HEAD, _OPTIONAL)
+    fields = _fields(_lines(head.removeprefix("tree\n"), "\n\n"), _HEAD, _OPTIONAL)
     if (fields["num_class"], fields["num_tree_per_iteration"], fields["version"]) != ("1", "1", "v4"):
         raise ValueError("the trees must have one output, in LightGBM's format v4")
     _match(rf"|binary sigmoid:{_NUMBER}", fields.get("objective", ""))
@@ -62,8 +62,8 @@ def check_booster_text(text: str) -> int:
 
 
 def _check_tree(block: str, number: int, n_features: int) -> None:
-    first, *lines = block.rstrip("\n").split("\n")
-    if first != f"Tree={number}" or not block.endswith("\n\n\n"):
+    first, *lines = _lines(block, "\n\n\n")
+    if first != f"Tree={number}":
         raise ValueError("it does not stand in its place")
     tree = _fields(lines, _TREE)
     leaves = int(_match(r"[1-9]\d{0,6}", tree["num_leaves"]))
@@ -106,6 +106,13 @@ def _fields(lines: list[str], names: tuple[str, ...], optional: tuple[str, ...] 
     if found != [name for name in names if name in found or name not in optional]:
         raise ValueError(f"its lines must be {', '.join(names)}: it is damaged")
     return {name: value for name, _, value in pairs}
+
+
+def _lines(block: str, end: str) -> list[str]:
+    """Split a block that ends in exactly these line breaks."""
+    if block.rstrip("\n") + end != block:
+        raise ValueError("its line breaks are not where they were: it is damaged")
+    return block.rstrip("\n").split("\n")
 
 
 def _match(form: str, text: str) -> str:
