@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
 from rmspace.models import persistence
-from rmspace.models._booster_text import check_booster_text
+from rmspace.models._booster_text import check_booster_text, trees_alone
 
 PAIRS = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] * 8)
 ITEMS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
@@ -205,6 +205,7 @@ BREAKS = {
     "a line twice": lambda text: text.replace("num_cat=0\n", "num_cat=0\nnum_cat=0\n", 1),
     "another line break": lambda text: text.replace("leaf_value=", "leaf_value=\x0b", 1),
     "a value that is none": lambda text: text.replace("threshold=", "threshold=x", 1),
+    "a line after the trees": lambda text: text.replace("parameters:\n", "parameters:\nColumn_3=1\n", 1),
     "another head": lambda text: text.replace("num_class=1", "num_class=9"),
     "no features": lambda text: text.replace("max_feature_idx=3", "max_feature_idx=0"),
 }
@@ -212,7 +213,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("how", BREAKS)
 def test_damaged_trees_are_caught_before_lightgbm_sees_them(how):
-    text = MODELS["lightgbm"].fit(ITEMS, PAIRS).booster_.model_to_string()
+    text = trees_alone(MODELS["lightgbm"].fit(ITEMS, PAIRS).booster_.model_to_string())
     check_booster_text(text)
     damaged = BREAKS[how](text)
     assert damaged != text

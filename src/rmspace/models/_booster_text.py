@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_END = "\nend of trees\n\nparameters:\nend of parameters\n\npandas_categorical:null\n"
 _INTEGER = r"-?\d{1,9}"
 _NUMBER = r"-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan)"
 _HEAD = (
@@ -33,10 +34,15 @@ _ARRAYS = {
 _TREE = ("num_leaves", "num_cat", *_ARRAYS, "is_linear", "shrinkage")
 
 
+def trees_alone(text: str) -> str:
+    """Return LightGBM's text without what follows the trees: importances, and the parameters of the fit."""
+    return text.partition("\nend of trees\n")[0] + _END
+
+
 def check_booster_text(text: str) -> int:
     """Return the number of features; raise ValueError unless the text is one that LightGBM can load."""
-    body, end, tail = text.partition("\nend of trees\n")
-    if not end or not text.startswith("tree\n") or not _known_tail(tail):
+    body = text.removesuffix(_END)
+    if body == text or not text.startswith("tree\n"):
         raise ValueError("the text of the trees is cut short or is not LightGBM's")
     head, *blocks = re.split(r"(?<=\n)(?=Tree=\d+\n)", body + "\n", flags=re.ASCII)
     fields = _fields(_lines(head.removeprefix("tree\n"), "\n\n"), _HEAD, _OPTIONAL)
@@ -90,13 +96,6 @@ def _check_shape(tree: dict[str, str], leaves: int, n_features: int) -> None:
         raise ValueError("its splits and leaves do not form a tree")
     if any(0 <= child <= parent for side in (left, right) for parent, child in enumerate(side)):
         raise ValueError("its splits form a circle")
-
-
-def _known_tail(tail: str) -> bool:
-    """Say whether what follows the trees is importances and parameters, then the end."""
-    lines = tail.split("\n")
-    forms = r"|feature_importances:|[^=\n]+=\d+|parameters:|\[\w+: [^\]\n]*\]|end of parameters|pandas_categorical:\w+"
-    return "end of parameters" in lines and all(re.fullmatch(forms, line) for line in lines)
 
 
 def _fields(lines: list[str], names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, str]:

@@ -16,7 +16,7 @@ from lightgbm.basic import LightGBMError
 from rmspace._typing import Float64Array, FloatArray, Objective
 from rmspace._validation import check_finite, check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather, is_plain
-from rmspace.models._booster_text import check_booster_text
+from rmspace.models._booster_text import check_booster_text, trees_alone
 from rmspace.models._gradients import check_curvature, score_slope
 from rmspace.objectives import bradley_terry, classification
 
@@ -183,7 +183,7 @@ class LightGBMReward(BaseReward):
         return lightgbm.train({**settings, "objective": slope}, rows)
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        text = self.booster_.model_to_string(num_iteration=-1)
+        text = trees_alone(self.booster_.model_to_string(num_iteration=-1))
         check_booster_text(text)
         (folder / "trees.txt").write_text(text, encoding="utf-8")
         return {"n_features_in": self.n_features_in_}
