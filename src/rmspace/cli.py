@@ -14,6 +14,8 @@ import pandas as pd
 
 from rmspace._files import new_folder
 
+_MAIN = ("best_of_n", "normalized_gain", "spearman", "pairwise_accuracy")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 findings that are errors, 2 a mistake in the input.
@@ -81,7 +83,7 @@ def health(options: argparse.Namespace) -> int:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return the table's last N, a line a model, as text: value and interval of each metric.
+    """Return the table's largest N, a line a model, as text: value and interval of four metrics, the main ones first.
 
     >>> rows = [("BT", "spearman", None, 0.5, 0.4, 0.6, 0.1, 2.0)]
     >>> columns = ["model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
@@ -89,10 +91,13 @@ def summary(table: pd.DataFrame) -> str:
     ['BT', '0.500', '[0.400,', '0.600]']
     """
     last = table[table.n.isna() | (table.n == table.groupby("metric").n.transform("max"))].copy()
+    shown = sorted(last.metric.unique(), key=lambda metric: _MAIN.index(metric) if metric in _MAIN else len(_MAIN))[:4]
+    last = last[last.metric.isin(shown)]
     last["metric"] += last.n.map(lambda size: "" if pd.isna(size) else f" (n={size})")
     last["text"] = [f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in last.itertuples()]
     wide = last.pivot_table(index="model", columns="metric", values="text", aggfunc="first", sort=False)
     wide.columns.name = wide.index.name = None
+    wide = wide[sorted(wide.columns, key=lambda name: shown.index(str(name).split(" (")[0]))]
     facts = f"label error {table.label_error.iloc[0]:.1%}, mean absolute gap {table.mean_abs_gap.iloc[0]:.3g}"
     return f"{wide.to_string()}\n{facts}"
 
