@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._files import FolderKind, new_folder
+from rmspace._bank_files import read_bank, write_bank
 from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace._validation import check_embeddings, check_int, check_rewards, describe
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FORMAT, _VERSION, _MARKER = "rmspace-bank", 1, "bank.json"
-_KIND = FolderKind(_FORMAT, _MARKER, r"bank\.json|(?:embeddings|rewards|prompt_ids|feature_\d+)\.npy")
-_TYPES = {"shape": list, "dtype": str, "rewards": bool, "features": list, "metadata": dict}
 
 
 class ResponseBank:
@@ -72,7 +67,7 @@ class ResponseBank:
     def __repr__(self) -> str:
         return (
             f"ResponseBank(n_prompts={self.n_prompts}, n_responses={self.n_responses}, dim={self.dim}, "
-            f"dtype={self._source.dtype}, rewards={self._rewards is not None})"
+            f"dtype={self.dtype}, rewards={self._rewards is not None})"
         )
 
     @property
@@ -94,6 +89,11 @@ class ResponseBank:
     def n_items(self) -> int:
         """Number of prompt-response pairs, `n_prompts * n_responses`."""
         return self.n_prompts * self.n_responses
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Precision of the embeddings, float16 or float32."""
+        return self._source.dtype
 
     @cached_property
     def embeddings(self) -> FloatArray:
@@ -195,31 +195,7 @@ class ResponseBank:
         ...     ResponseBank.open(folder + "/bank")
         ResponseBank(n_prompts=2, n_responses=2, dim=3, dtype=float16, rewards=False)
         """
-        if dtype not in (None, "float16", "float32"):
-            raise ValueError(f"dtype must be 'float16' or 'float32'; got {dtype!r}")
-        stored = np.dtype(dtype or self._source.dtype)
-        try:
-            metadata = json.dumps(self.metadata)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"metadata must be what JSON can hold ({error}); convert numpy values") from error
-        with new_folder(folder, _KIND, overwrite=overwrite) as staged:
-            _write_embeddings(staged / "embeddings.npy", self, stored)
-            np.save(staged / "prompt_ids.npy", self.prompt_ids, allow_pickle=False)
-            if self._rewards is not None:
-                np.save(staged / "rewards.npy", self._rewards, allow_pickle=False)
-            names = sorted(self._features)
-            for k, name in enumerate(names):
-                np.save(staged / f"feature_{k}.npy", self._features[name], allow_pickle=False)
-            head = {
-                "format": _FORMAT,
-                "version": _VERSION,
-                "shape": [self.n_prompts, self.n_responses, self.dim],
-                "dtype": stored.name,
-                "rewards": self._rewards is not None,
-                "features": names,
-                "metadata": json.loads(metadata),
-            }
-            (staged / _MARKER).write_text(json.dumps(head, indent=1), encoding="utf-8")
+        write_bank(self, folder, dtype=dtype, overwrite=overwrite)
 
     @classmethod
     def open(cls, folder: PathLike) -> ResponseBank:
@@ -229,22 +205,7 @@ class ResponseBank:
             FileNotFoundError: there is no bank at `folder`.
             ValueError: a file is damaged, cut short, of another shape, or of a newer version.
         """
-        path = Path(folder)
-        head = _read_head(path)
-        features = {name: load_array(path / f"feature_{k}.npy") for k, name in enumerate(head["features"])}
-        embeddings = load_array(path / "embeddings.npy")
-        if list(embeddings.shape) != head["shape"] or embeddings.dtype.name != head["dtype"]:
-            raise ValueError(
-                f"{path / 'embeddings.npy'} must be {head['dtype']} of shape {tuple(head['shape'])}, as {_MARKER} "
-                f"says; got {describe(embeddings)}; the folder mixes two banks"
-            )
-        return cls(
-            embeddings,
-            load_array(path / "rewards.npy") if head["rewards"] else None,
-            features=features,
-            prompt_ids=load_array(path / "prompt_ids.npy"),
-            metadata=head["metadata"],
-        )
+        return cls(**read_bank(Path(folder)))
 
 
 def split_prompts(bank: ResponseBank, test_size: int | float, seed: int) -> tuple[ResponseBank, ResponseBank]:
@@ -273,49 +234,6 @@ def split_prompts(bank: ResponseBank, test_size: int | float, seed: int) -> tupl
         raise ValueError(f"test_size must leave a training prompt; got {n_test} of {bank.n_prompts} prompts")
     order = np.random.default_rng(seed).permutation(bank.n_prompts)
     return bank[np.sort(order[n_test:])], bank[np.sort(order[:n_test])]
-
-
-def load_array(path: Path) -> npt.NDArray[Any]:
-    """Memory-map one `.npy` file; a missing, damaged or truncated one is a clear error."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there")
-    try:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # numpy lets the errors of its header's parser through, tokenizer errors among them
-        raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
-
-
-def _read_head(path: Path) -> dict[str, Any]:
-    if not (path / _MARKER).is_file():
-        raise FileNotFoundError(f"{path} is not a saved bank: it has no {_MARKER}")
-    try:
-        head = json.loads((path / _MARKER).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path / _MARKER} is damaged ({error})") from error
-    if not isinstance(head, dict) or head.get("format") != _FORMAT:
-        raise ValueError(f"{path / _MARKER} does not describe a bank")
-    if head.get("version") != _VERSION:
-        raise ValueError(f"{path} is a bank of version {head.get('version')!r}; this rmspace reads {_VERSION}; upgrade")
-    if wrong := [name for name, kind in _TYPES.items() if not isinstance(head.get(name), kind)]:
-        raise ValueError(f"{path / _MARKER} is damaged: {', '.join(wrong)} is missing or not what it must be")
-    return head
-
-
-def _write_embeddings(path: Path, bank: ResponseBank, dtype: np.dtype[Any]) -> None:
-    """Write prompt by prompt; plain writes, since a memory map dies of a full disk without an exception."""
-    shape = (bank.n_prompts, bank.n_responses, bank.dim)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, header)
-        for prompt, block in enumerate(bank.embeddings):
-            with np.errstate(over="ignore"):
-                stored = np.ascontiguousarray(block, dtype=dtype)
-            if np.isinf(stored).any() and np.isfinite(block).all():
-                raise OverflowError(
-                    f"embeddings must fit {dtype} (at most {np.finfo(dtype).max:g}); prompt {prompt} has "
-                    f"{np.abs(block).max():g}; save as float32, or scale the bank"
-                )
-            file.write(stored.data)
 
 
 def _check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:

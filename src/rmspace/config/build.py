@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.util
 import inspect
-import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +15,7 @@ import numpy as np
 import rmspace
 from rmspace._typing import PathLike
 from rmspace.bank import ResponseBank
+from rmspace.config.names import import_name, nearest, said
 from rmspace.config.read import Document, Key, read_config
 from rmspace.config.types import Mismatch, fit_type
 from rmspace.experiment import run
@@ -89,17 +86,6 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
     return Experiment(partial(_call_data, data, document), options, resolved, builder.modules)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or the list of what there is.
-
-    >>> nearest("learing_rate", ["learning_rate", "patience"])
-    '; did you mean learning_rate?'
-    """
-    names = [str(candidate) for candidate in known]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
-
-
 def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
     if name in ("models", "metrics", "baselines"):
         if not isinstance(value, dict) or not value:
@@ -127,7 +113,7 @@ def _call_data(data: Any, document: Document) -> tuple[ResponseBank, ResponseBan
     try:
         banks = data()
     except Exception as error:
-        raise document.error(("data",), _said(error)) from error
+        raise document.error(("data",), said(error)) from error
     if not (isinstance(banks, tuple) and len(banks) == 2 and all(isinstance(bank, ResponseBank) for bank in banks)):
         raise document.error(("data",), f"must name a function that returns two banks (train, test); got {banks!r}")
     return banks
@@ -161,7 +147,7 @@ class _Builder:
                 target(**keywords) if inspect.isclass(target) else partial(target, **keywords) if keywords else target
             )
         except Exception as error:
-            raise self.document.error(key, _said(error)) from error
+            raise self.document.error(key, said(error)) from error
         return made, {"use": value["use"], **resolved}
 
     def fit(self, value: Any, annotation: Any, key: Key) -> Any:
@@ -231,47 +217,13 @@ class _Builder:
                 raise self.document.error(key, f"rmspace has no {name!r}{nearest(name, rmspace.__all__)}")
             target = getattr(rmspace, name)
         else:
-            target = self._import(name, key)
+            try:
+                target = import_name(name, self.folder, self.modules)
+            except ImportError as error:
+                raise self.document.error(key, str(error)) from error
         if not callable(target):
             raise self.document.error(key, f"{name} is not a function or class; got {target!r}")
         return target
-
-    def _import(self, name: str, key: Key) -> Any:
-        *modules, attribute = name.split(".")
-        if not all(part.isidentifier() for part in (*modules, attribute)):
-            raise self.document.error(key, f"{name!r} is not a dotted path of names")
-        own = self._own_module(modules[0], key)
-        if own is not None and str(self.folder) not in sys.path:
-            sys.path.append(str(self.folder))  # for good: a user's function may import its neighbours when it runs
-        try:
-            module = importlib.import_module(".".join(modules))
-        except Exception as error:
-            raise self.document.error(key, f"cannot import {'.'.join(modules)} ({_said(error)})") from error
-        if not hasattr(module, attribute):
-            public = [n for n in vars(module) if not n.startswith("_")]
-            raise self.document.error(key, f"{module.__name__} has no {attribute!r}{nearest(attribute, public)}")
-        return getattr(module, attribute)
-
-    def _own_module(self, module: str, key: Key) -> Path | None:
-        """Return a module of the config's folder; refuse one whose name something else has taken."""
-        own = [path for path in (self.folder / f"{module}.py", self.folder / module / "__init__.py") if path.exists()]
-        if not own:
-            return None
-        spec = None if module in sys.modules else importlib.util.find_spec(module)
-        taken = getattr(sys.modules.get(module), "__file__", None) if spec is None else spec.origin
-        if module in sys.builtin_module_names or (taken and Path(taken).resolve() != own[0].resolve()):
-            raise self.document.error(
-                key, f"{own[0]} cannot be imported: {taken or 'Python'} has its name; rename yours"
-            )
-        if own[0].name != "__init__.py":
-            self.modules[module] = own[0]
-        return own[0]
-
-
-def _said(error: Exception) -> str:
-    """Return an error as one line, with its type where that says more than the words."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError | TypeError | OSError) and text else f"{type(error).__name__}: {text}"
 
 
 def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:

@@ -22,6 +22,8 @@ from rmspace._validation import (
     check_weights,
 )
 
+_ROWS = 1 << 13  # a block to predict
+
 
 class Gathered(NamedTuple):
     """The rows that comparisons touch, each once, and the comparisons in their terms."""
@@ -33,12 +35,39 @@ class Gathered(NamedTuple):
 
 
 class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base of the reward models; a subclass gives `fit`, `predict`, `_write` and `_read`."""
+    """Base of the reward models; a subclass gives `fit`, `_score`, `_write` and `_read`."""
 
     n_features_in_: int
 
     def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items, (n_items, dim) -> (n_items,)."""
+        """Score items, in blocks, so that a memory-mapped bank is never held whole.
+
+        Args:
+            items: (n_items, dim), finite.
+
+        Returns:
+            float64 (n_items,), higher is better.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: before `fit`.
+            ValueError: another dim than in the fit, or values that are not finite.
+            FloatingPointError: items so large that their scores overflow.
+        """
+        check_is_fitted(self)
+        array = check_items(items)
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
+        scores = np.empty(len(array))
+        for start in range(0, len(array), _ROWS):
+            block = np.array(array[start : start + _ROWS], dtype=np.float32)
+            check_finite("items", block)
+            scores[start : start + _ROWS] = self._score(block)
+        if not np.isfinite(scores).all():
+            raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
+        return scores
+
+    def _score(self, rows: FloatArray) -> FloatArray:
+        """Score a block of float32 rows."""
         raise NotImplementedError
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
@@ -61,13 +90,6 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
         """Read back what `_write` wrote."""
         raise NotImplementedError
-
-    def _check_predict(self, items: npt.ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        array = check_items(items)
-        if array.shape[1] != self.n_features_in_:
-            raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        return array
 
 
 def gather(

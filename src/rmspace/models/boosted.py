@@ -14,13 +14,12 @@ import numpy.typing as npt
 from lightgbm.basic import LightGBMError
 
 from rmspace._typing import Float64Array, FloatArray, Objective
-from rmspace._validation import check_finite, check_int, check_number
+from rmspace._validation import check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather, is_plain
 from rmspace.models._booster_text import check_booster_text, trees_alone
 from rmspace.models._gradients import check_curvature, score_slope
 from rmspace.objectives import bradley_terry, classification
 
-_ROWS = 1 << 15
 # LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
@@ -116,25 +115,8 @@ class LightGBMReward(BaseReward):
         self.n_features_in_ = data.rows.shape[1]
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items: the raw sum of the trees, in blocks.
-
-        Args:
-            items: (n_items, dim), finite.
-
-        Returns:
-            float64 (n_items,), higher is better; trees tie often.
-
-        Raises:
-            ValueError: another dim than in the fit, or values that are not finite.
-        """
-        array = self._check_predict(items)
-        scores = np.empty(len(array))
-        for start in range(0, len(array), _ROWS):
-            block = np.asarray(array[start : start + _ROWS], dtype=np.float32)
-            check_finite("items", block)
-            scores[start : start + _ROWS] = np.asarray(self.booster_.predict(block, raw_score=True))
-        return scores
+    def _score(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(self.booster_.predict(rows, raw_score=True))
 
     def _settings(self) -> dict[str, Any]:
         extra = dict(self.parameters or {})

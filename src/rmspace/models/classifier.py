@@ -13,12 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from rmspace._typing import Float64Array, FloatArray
-from rmspace._validation import check_finite
+from rmspace._typing import FloatArray
 from rmspace.models._base import BaseReward, draw_seed, gather
 from rmspace.models._fitting import fit_model, seed_model
 
-_ROWS = 1 << 15
 _SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
 
 
@@ -89,25 +87,11 @@ class ClassifierReward(BaseReward):
         self.n_features_in_ = stacked.shape[1]
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items, in blocks.
-
-        Args:
-            items: (n_items, dim), finite.
-
-        Returns:
-            float64 (n_items,), higher is better.
-
-        Raises:
-            ValueError: another dim than in the fit, or values that are not finite.
-        """
-        array = self._check_predict(items)
-        scores = np.empty(len(array))
-        for start in range(0, len(array), _ROWS):
-            block = np.asarray(array[start : start + _ROWS], dtype=np.float32)
-            check_finite("items", block)
-            scores[start : start + _ROWS] = _logit(self.estimator_, block)
-        return scores
+    def _score(self, rows: FloatArray) -> FloatArray:
+        if hasattr(self.estimator_, "decision_function"):
+            return np.asarray(self.estimator_.decision_function(rows))
+        p = np.maximum(np.asarray(self.estimator_.predict_proba(rows), dtype=np.float64), _SURE)
+        return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
         from rmspace.models._sklearn_file import write_estimators
@@ -120,10 +104,3 @@ class ClassifierReward(BaseReward):
 
         self.estimator_ = read_estimators(folder / "estimator.skops", trusted)["fitted"]
         self.n_features_in_ = state["n_features_in"]
-
-
-def _logit(estimator: Any, rows: FloatArray) -> Float64Array:
-    if hasattr(estimator, "decision_function"):
-        return np.asarray(estimator.decision_function(rows), dtype=np.float64)
-    p = np.maximum(np.asarray(estimator.predict_proba(rows), dtype=np.float64), _SURE)
-    return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))

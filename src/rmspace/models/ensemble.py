@@ -142,23 +142,11 @@ class EnsembleReward(BaseReward):
         self.n_features_in_ = array.shape[1]
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items by the combined members.
-
-        Args:
-            items: (n_items, dim), finite.
-
-        Returns:
-            float64 (n_items,), higher is better, in standard deviations of a member's scores.
-
-        Raises:
-            ValueError: as the members; a reduction that does not return one score an item.
-        """
-        array = self._check_predict(items)
-        scores = np.stack([np.asarray(member.predict(array), dtype=np.float64) for member in self.members_])
+    def _score(self, rows: FloatArray) -> FloatArray:
+        scores = np.stack([np.asarray(member.predict(rows), dtype=np.float64) for member in self.members_])
         combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
-        if combined.shape != (len(array),):
-            raise ValueError(f"reduce must return one score an item, ({len(array)},); got {describe(combined)}")
+        if combined.shape != (len(rows),):
+            raise ValueError(f"reduce must return one score an item, ({len(rows)},); got {describe(combined)}")
         return combined
 
     def _write(self, folder: Path) -> dict[str, Any]:

@@ -13,13 +13,11 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from rmspace._typing import Float64Array, FloatArray, Objective
-from rmspace._validation import check_finite, check_int, check_number
+from rmspace._validation import check_int, check_number
 from rmspace.models._base import BaseReward, gather
 from rmspace.models._gradients import score_slope
 from rmspace.models._tensors import read_tensors, write_tensors
 from rmspace.objectives import bradley_terry
-
-_ROWS = 1 << 14
 
 
 class LinearReward(BaseReward):
@@ -124,25 +122,8 @@ class LinearReward(BaseReward):
         self.n_features_in_ = rows.shape[1]
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items.
-
-        Args:
-            items: (n_items, dim), finite.
-
-        Returns:
-            float64 (n_items,), higher is better.
-
-        Raises:
-            ValueError: another dim than in the fit, or values that are not finite.
-        """
-        array = self._check_predict(items)
-        scores = np.empty(len(array))
-        for start in range(0, len(array), _ROWS):
-            block = np.asarray(array[start : start + _ROWS], dtype=np.float64)
-            check_finite("items", block)
-            scores[start : start + _ROWS] = (block - self.mean_) @ self.coef_ + self.intercept_
-        return scores
+    def _score(self, rows: FloatArray) -> FloatArray:
+        return np.asarray((rows - self.mean_) @ self.coef_ + self.intercept_)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         write_tensors(folder / "weights.safetensors", {"coef": self.coef_, "mean": self.mean_})

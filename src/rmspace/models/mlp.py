@@ -16,14 +16,12 @@ import torch
 from torch import nn
 
 from rmspace._typing import FloatArray, Objective
-from rmspace._validation import check_finite, check_int, check_number
+from rmspace._validation import check_int, check_number
 from rmspace.models._base import BaseReward, Gathered, draw_seed, gather
 from rmspace.models._split import split_comparisons
 from rmspace.models._tensors import read_tensors, write_tensors
 from rmspace.models._training import Comparisons, History, Schedule, scores_of, train
 from rmspace.objectives import bradley_terry
-
-_ROWS = 1 << 13
 
 
 class MLPReward(BaseReward):
@@ -131,28 +129,8 @@ class MLPReward(BaseReward):
         self.n_features_in_ = data.rows.shape[1]
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items, in blocks, so that a memory-mapped bank is never held whole.
-
-        Args:
-            items: (n_items, dim), finite.
-
-        Returns:
-            float32 (n_items,), higher is better.
-
-        Raises:
-            ValueError: another dim than in the fit, or values that are not finite.
-            FloatingPointError: items so large that their scores are not finite.
-        """
-        array = self._check_predict(items)
-        scores = np.empty(len(array), np.float32)
-        for start in range(0, len(array), _ROWS):
-            block = np.array(array[start : start + _ROWS], dtype=np.float32)
-            check_finite("items", block)
-            scores[start : start + _ROWS] = scores_of(self.network_, torch.from_numpy(block)).numpy()
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("scores overflow float32; scale the items as they were in the fit")
-        return scores
+    def _score(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(scores_of(self.network_, torch.from_numpy(rows)).numpy())
 
     def _check_parameters(self) -> Schedule:
         for size in self.hidden_sizes:

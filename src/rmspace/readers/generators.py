@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rmspace._bank_files import load_array
 from rmspace._typing import ExistingPath
-from rmspace.bank import ResponseBank, load_array
+from rmspace.bank import ResponseBank
 
 
 def read_generators(folder: ExistingPath | str) -> ResponseBank:

@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from rmspace._bank_files import load_array
 from rmspace._typing import ExistingPath
-from rmspace.bank import ResponseBank, load_array
+from rmspace.bank import ResponseBank
 from rmspace.health import looks_swapped
 
 _log = logging.getLogger(__name__)
