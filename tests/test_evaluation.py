@@ -157,6 +157,8 @@ def test_evaluate_takes_own_metrics(rng):
     assert table.metric.tolist() == ["bon", "bon", "top", "one"]
     assert table.n.tolist()[:2] == [2, 3]
     assert table.value[2] == pytest.approx(rm.best_of_n(scores, rewards, n=5).mean())
+    with pytest.raises(ValueError, match="with metrics, bind it"):
+        rm.evaluate(scores, rewards, metrics=metrics, n=3)
     with pytest.raises(ValueError, match=r"metric 'mean' must return one value a prompt, \(30,\); got float64"):
         rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
 

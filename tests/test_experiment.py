@@ -87,6 +87,7 @@ def test_own_functions_in_every_role(world):
         pairs=first_prompts,
         annotator=lambda gap: np.where(gap > 0, 0.9, 0.1),
         models={"own": rm.LinearReward(lambda w, o: (2 - (w - o)).square())},
+        n=None,
         metrics={"top": lambda s, r: r[np.arange(len(r)), s.argmax(axis=1)]},
         baselines={"first": lambda train, test: -np.tile(np.arange(test.n_responses), (test.n_prompts, 1))},
     )

@@ -61,7 +61,7 @@ def run_config(options: argparse.Namespace) -> int:
             write_table(folder, pd.concat(done, ignore_index=True))
 
         table = run(train=train, test=test, **chosen, on_model=on_model)
-        write_figures(folder, table, chosen.get("metrics"), test.n_prompts)
+        write_figures(folder, table, chosen.get("metrics"), test.n_prompts, experiment.resolved["confidence"])
         facts = {"seed": experiment.resolved["seed"], "seconds": round(time.perf_counter() - start, 1)}
         write_manifest(folder, {"train": train, "test": test}, facts)
     print(summary(table))

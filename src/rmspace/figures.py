@@ -18,14 +18,16 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = "osD^vPX*"
 
 
-def best_of_n_curve(table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts: int | None = None) -> Figure:
+def best_of_n_curve(
+    table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts: int | None = None, confidence: float = 0.95
+) -> Figure:
     """Draw the gold reward that Best-of-N reaches with each model, with intervals, between random and best response.
 
     Args:
         table: columns model, metric, n, value, low, high; the models named "random response" and "best response"
             are drawn as the lower and upper line.
         metric: the metric to draw.
-        n_prompts: number of test prompts, for the label of the axis.
+        n_prompts, confidence: number of test prompts and level of the intervals, for the label of the axis.
 
     Raises:
         ValueError: the table has no such metric.
@@ -54,18 +56,20 @@ def best_of_n_curve(table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts
     axes.set_xticks(ticks, [str(size) for size in ticks])
     axes.minorticks_off()
     axes.set_xlabel("N, responses to choose from")
-    axes.set_ylabel(f"gold reward of the choice\n(mean over {_prompts(n_prompts)}, 95% interval)")
+    axes.set_ylabel(f"gold reward of the choice\n(mean over {_prompts(n_prompts)}, {confidence:.0%} interval)")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 
-def gain_bars(table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts: int | None = None) -> Figure:
+def gain_bars(
+    table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts: int | None = None, confidence: float = 0.95
+) -> Figure:
     """Draw each model's normalised gain at the largest n as a bar with its interval: 0 = random, 1 = best response.
 
     Args:
         table: columns model, metric, n, value, low, high.
         metric: the metric to draw.
-        n_prompts: number of test prompts, for the label of the axis.
+        n_prompts, confidence: number of test prompts and level of the intervals, for the label of the axis.
 
     Raises:
         ValueError: the table has no such metric.
@@ -88,7 +92,7 @@ def gain_bars(table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts
     axes.axvline(0, color="0.2", linewidth=0.8)
     axes.set_xlim(min(0.0, float(rows.low.min()) - 0.05), 1.0)
     scale = f"normalised gain at N = {'all' if pd.isna(size) else size} (0 random, 1 best response)"
-    axes.set_xlabel(f"{scale}\nmean over {_prompts(n_prompts)}, 95% interval")
+    axes.set_xlabel(f"{scale}\nmean over {_prompts(n_prompts)}, {confidence:.0%} interval")
     axes.grid(axis="y", visible=False)
     return figure
 

@@ -49,20 +49,19 @@ def write_manifest(folder: Path, banks: Mapping[str, ResponseBank], facts: Mappi
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, n_prompts: int) -> list[str]:
-    """Draw the Best-of-N curve and the bars of normalised gain where they were measured; return the files' names."""
-    written = []
+def write_figures(
+    folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, n_prompts: int, confidence: float
+) -> None:
+    """Draw the Best-of-N curve and the bars of normalised gain where they were measured."""
     forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
     for file, function, draw in forms:
         metric = _metric_named(function, file, metrics)
         if metric is None or (draw is best_of_n_curve and table[table.metric == metric].n.isna().all()):
             continue
-        figure = draw(table, metric=metric, n_prompts=n_prompts)
+        figure = draw(table, metric=metric, n_prompts=n_prompts, confidence=confidence)
         with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
             figure.savefig(folder / f"{file}.png", dpi=200, metadata={"Software": None})
             figure.savefig(folder / f"{file}.svg", metadata={"Date": None})
-        written += [f"{file}.png", f"{file}.svg"]
-    return written
 
 
 def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:

@@ -38,7 +38,7 @@ def evaluate(
         rewards: gold rewards (n_prompts, n_responses).
         n: values of Best-of-N; those of 1, 2, 5, 10, 30, 50, 100, 300, 500 that the responses allow, and all of
             them, when None.
-        metrics: name -> function of (scores, rewards) with one value a prompt, instead of all the above.
+        metrics: name -> function of (scores, rewards) with one value a prompt, instead of all the above; bind their n.
         confidence, n_resamples, seed: of the intervals; see `bootstrap_interval`.
 
     Returns:
@@ -113,6 +113,10 @@ def _measure(
 ) -> Iterator[tuple[str, int | None, Float64Array]]:
     """Yield (metric, n, one value a prompt)."""
     if metrics is not None:
+        if n is not None:
+            raise ValueError(
+                "n is for the built-in table; with metrics, bind it: functools.partial(best_of_n, n=[2, 5])"
+            )
         for name, metric in metrics.items():
             yield from _measure_own(name, metric, scores, rewards)
         return
