@@ -52,7 +52,11 @@ CASES = [
 
 def make(model, objective):
     if model == "classifier":
-        estimator = LogisticRegression(C=100) if objective == "logistic" else RandomForestClassifier(50)
+        estimator = (
+            LogisticRegression(C=100, tol=1e-8, max_iter=5000)
+            if objective == "logistic"
+            else RandomForestClassifier(50)
+        )
         return rm.ClassifierReward(estimator, random_state=0)
     return MODELS[model](OBJECTIVES[objective])
 
@@ -144,7 +148,8 @@ class TestContract:
 @pytest.mark.parametrize(
     ("model", "objective"),
     [("linear", name) for name in OBJECTIVES if name != "hinge"]
-    + [("lightgbm", name) for name in OBJECTIVES if name not in ("hinge", "classification")],
+    + [("lightgbm", name) for name in OBJECTIVES if name not in ("hinge", "classification")]
+    + [("classifier", "logistic")],
 )
 def test_weight_two_is_a_repeated_row(model, objective, world, comparisons):
     train, test = world
@@ -350,6 +355,16 @@ class TestLightGBM:
         theirs = lightgbm.LGBMClassifier(n_estimators=40, verbosity=-1).fit(rows, labels)
         expected = theirs.predict(test.items, raw_score=True)
         np.testing.assert_allclose(ours.predict(test.items), expected, rtol=1e-9, atol=1e-9)
+
+    def test_weights_are_lightgbms_own(self, world, comparisons, rng):
+        train, test = world
+        weights = rng.uniform(0.5, 3.0, size=len(comparisons))
+        ours = rm.LightGBMReward(rm.classification, n_estimators=20, parameters={"lambda_l2": 5.0})
+        rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
+        theirs = lightgbm.LGBMClassifier(n_estimators=20, reg_lambda=5.0, verbosity=-1)
+        expected = theirs.fit(rows, labels, sample_weight=np.tile(weights, 2)).predict(test.items, raw_score=True)
+        scores = ours.fit(train.items, comparisons, sample_weight=weights).predict(test.items)
+        np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
 
     def test_autograd_classification_agrees_with_binary(self, world, comparisons):
         """The same loss through per-item slopes: items that occur once are the same rows, in another order."""

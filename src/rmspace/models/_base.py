@@ -30,7 +30,7 @@ class Gathered(NamedTuple):
 
     rows: FloatArray  # (n_touched, dim)
     pairs: IntArray  # (n_comparisons, 2) of positions in `rows`; column 0 won
-    weights: Float64Array  # (n_comparisons,), mean 1
+    weights: Float64Array  # (n_comparisons,), above 0
     groups: IntArray | None  # (n_touched,)
 
 
@@ -108,7 +108,7 @@ def gather(
     rows = np.asarray(array[touched], dtype=dtype)
     check_finite("items", rows)
     kept = None if groups is None else np.unique(check_groups(groups, len(array)), return_inverse=True)[1][touched]
-    return Gathered(rows, local.reshape(ids.shape), weights / weights.mean(), kept)
+    return Gathered(rows, local.reshape(ids.shape), weights, kept)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

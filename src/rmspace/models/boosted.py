@@ -126,7 +126,7 @@ class LightGBMReward(BaseReward):
             raise ValueError(
                 f"LightGBM has no parameter {unknown[0]!r}" + (f"; did you mean {close[0]}?" if close else "")
             )
-        if extra.get("linear_tree"):
+        if any(extra.get(name) for name in lightgbm.basic._ConfigAliases.get("linear_tree")):
             raise ValueError("parameters must not ask for linear_tree, which cannot be saved; leave it out")
         if clash := _spellings() & set(extra):
             raise ValueError(

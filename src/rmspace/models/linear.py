@@ -85,12 +85,14 @@ class LinearReward(BaseReward):
         length = float(np.sqrt((rows**2).sum(axis=1).mean())) or 1.0
         rows /= length
 
+        total = data.weights.sum()
+
         def loss_and_gradient(parameters: Float64Array) -> tuple[float, Float64Array]:
             w, b = parameters[:-1], parameters[-1]
             slope = score_slope(self.objective, rows @ w + b, data.pairs, data.weights)
-            gradient = np.append(slope.gradient @ rows, slope.gradient.sum()) / len(data.pairs)
+            gradient = np.append(slope.gradient @ rows, slope.gradient.sum()) / total
             gradient[:-1] += alpha * w
-            return slope.loss / len(data.pairs) + alpha / 2 * float(w @ w), gradient
+            return slope.loss / total + alpha / 2 * float(w @ w), gradient
 
         start = np.zeros(rows.shape[1] + 1)
         small = check_number("tol", self.tol, low=0.0) * float(np.abs(loss_and_gradient(start)[1]).max())

@@ -115,7 +115,7 @@ class MLPReward(BaseReward):
         whole = Comparisons(
             torch.from_numpy(data.rows),
             torch.from_numpy(data.pairs),
-            torch.from_numpy(data.weights.astype(np.float32)),
+            torch.from_numpy((data.weights / data.weights.mean()).astype(np.float32)),
         )
         training, validation = whole, None
         if self.validation_fraction > 0:
