@@ -26,8 +26,7 @@ def test_every_public_name_is_there_and_has_a_doctest():
         value = getattr(rmspace, name)
         doc = value.__doc__
         assert doc, name
-        needs_data = name in ("read_generators", "open_generators")  # no small folder of that kind can be shown
-        assert ">>>" in doc or needs_data, name
+        assert ">>>" in doc, name
 
 
 def test_libraries_stay_in_their_rooms():

@@ -21,6 +21,17 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the others.
+
+    >>> import tempfile
+    >>> meta = {"prompts": ["Hi", "Why?"], "generators": ["a", "b"], "split": ["train", "test"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/embeddings.npy", np.zeros((2, 2, 3), np.float16))
+    ...     np.save(folder + "/rewards.npy", np.zeros((2, 2)))
+    ...     np.save(folder + "/lengths.npy", np.array([[5, 9], [7, 1]]))
+    ...     _ = Path(folder, "meta.json").write_text(json.dumps(meta))
+    ...     bank = read_generators(folder)
+    >>> bank.metadata["generators"], bank.features["length"].tolist()
+    (['a', 'b'], [[5, 9], [7, 1]])
     """
     path = Path(folder)
     if not (path / "meta.json").is_file():
@@ -51,6 +62,16 @@ def open_generators(folder: ExistingPath | str) -> tuple[ResponseBank, ResponseB
 
     Raises:
         FileNotFoundError, ValueError: as `read_generators`; the split has another word than train and test.
+
+    >>> import tempfile
+    >>> meta = {"prompts": ["Hi", "Why?"], "generators": ["a", "b"], "split": ["train", "test"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("rewards", "lengths"):
+    ...         np.save(f"{folder}/{name}.npy", np.zeros((2, 2)))
+    ...     np.save(folder + "/embeddings.npy", np.zeros((2, 2, 3), np.float16))
+    ...     _ = Path(folder, "meta.json").write_text(json.dumps(meta))
+    ...     [bank.prompt_ids.tolist() for bank in open_generators(folder)]
+    [[0], [1]]
     """
     bank = read_generators(folder)
     split = np.array(bank.metadata["split"])
