@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -84,7 +85,7 @@ def gain_bars(
     rows = rows[(rows.n == size) | pd.isna(size)].set_index("model").loc[_models(rows)]
     figure, axes = _canvas(height=0.9 + 0.32 * len(rows))
     places = range(len(rows))
-    errors = [(rows.value - rows.low).clip(lower=0), (rows.high - rows.value).clip(lower=0)]
+    errors = np.stack([rows.value - rows.low, rows.high - rows.value]).clip(min=0)
     colours = [_COLOURS[k % len(_COLOURS)] for k in places]
     axes.barh(places, rows.value, xerr=errors, color=colours, height=0.65, error_kw={"capsize": 3, "linewidth": 1})
     axes.set_yticks(places, list(rows.label))

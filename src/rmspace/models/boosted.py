@@ -95,6 +95,7 @@ class LightGBMReward(BaseReward):
             ValueError, TypeError: input, a parameter or an objective that breaks its rule, such as one without
                 curvature (hinge).
         """
+        check_int("n_estimators", self.n_estimators, low=1)
         settings = self._settings()
         data = gather(items, comparisons, sample_weight, groups, np.float32)
         boost = self._boost_rows if is_plain(self.objective, classification) else self._boost_items
@@ -133,7 +134,6 @@ class LightGBMReward(BaseReward):
                 f"parameters must not name {sorted(clash)}, which LightGBMReward has as arguments; give the arguments"
             )
         return {
-            "n_estimators": check_int("n_estimators", self.n_estimators, low=1),
             "learning_rate": check_number("learning_rate", self.learning_rate, low=0.0),
             "num_leaves": check_int("num_leaves", self.num_leaves, low=2),
             "min_child_samples": check_int("min_child_samples", self.min_child_samples, low=0),
@@ -150,7 +150,7 @@ class LightGBMReward(BaseReward):
         stacked = data.rows[data.pairs.T.reshape(-1)]
         labels = np.repeat([1.0, 0.0], len(data.pairs))
         rows = lightgbm.Dataset(stacked, labels, weight=np.tile(data.weights, 2), params=settings)
-        return lightgbm.train({**settings, "objective": "binary"}, rows)
+        return lightgbm.train({**settings, "objective": "binary"}, rows, self.n_estimators)
 
     def _boost_items(self, data: Gathered, settings: dict[str, Any]) -> lightgbm.Booster:
         """Boost item scores by the gradient and curvature of the objective."""
@@ -162,7 +162,7 @@ class LightGBMReward(BaseReward):
             return at.gradient, np.maximum(at.curvature, _LEAST_CURVATURE)
 
         rows = lightgbm.Dataset(data.rows, np.zeros(len(data.rows)), params=settings)
-        return lightgbm.train({**settings, "objective": slope}, rows)
+        return lightgbm.train({**settings, "objective": slope}, rows, self.n_estimators)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         text = trees_alone(self.booster_.model_to_string(num_iteration=-1))
