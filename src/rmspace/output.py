@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 import pandas as pd
 
+from rmspace import __version__
 from rmspace._files import FolderKind, write_whole
 from rmspace.bank import ResponseBank
 from rmspace.evaluation.best_of_n import best_of_n, normalized_gain
@@ -21,7 +22,7 @@ from rmspace.figures import best_of_n_curve, gain_bars
 
 TABLE, MANIFEST = "results.csv", "manifest.json"
 RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|\w+\.(?:png|svg|py)")
-_PACKAGES = ("rmspace", "numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm", "matplotlib")
+_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm", "matplotlib")
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> None:
@@ -43,7 +44,11 @@ def write_manifest(folder: Path, banks: Mapping[str, ResponseBank], facts: Mappi
             }
             for name, bank in banks.items()
         },
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
+        "versions": {
+            "rmspace": __version__,
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in _PACKAGES},
+        },
         "machine": {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
