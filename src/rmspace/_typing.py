@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NewType, Protocol
 
 import numpy as np
@@ -86,7 +85,3 @@ class RewardModel(Protocol):
     def predict(self, items: FloatArray) -> FloatArray:
         """Score `items`, (n_items, dim) -> (n_items,)."""
         ...
-
-
-Metadata = Mapping[str, Any]
-Members = Sequence[RewardModel]
