@@ -11,6 +11,7 @@ import pytest
 import rmspace as rm
 from conftest import make_bank
 from rmspace._files import FolderKind, new_folder
+from rmspace._mapped import mapped
 
 
 def test_items_and_ids_agree():
@@ -53,8 +54,8 @@ def test_save_and_open(tmp_path, dtype):
     )
     bank.save(tmp_path / "bank")
     again = rm.ResponseBank.open(tmp_path / "bank")
-    assert isinstance(again.embeddings, np.memmap)
-    assert isinstance(again.rewards, np.memmap)
+    assert mapped(again.embeddings)
+    assert mapped(again.rewards)
     np.testing.assert_array_equal(again.embeddings, bank.embeddings)
     np.testing.assert_array_equal(again.rewards, bank.rewards)
     np.testing.assert_array_equal(again.features["length"], bank.features["length"])
@@ -259,3 +260,21 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
 def test_bad_input(act, error, message):
     with pytest.raises(error, match=message):
         act()
+
+
+@pytest.mark.parametrize("layout", ["prompts_first", "responses_first"])
+@pytest.mark.parametrize("choice", [slice(None), slice(2, 5), slice(None, None, -2), [4, 0, 1]], ids=str)
+def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(tmp_path, layout, choice):
+    whole = make_bank(6, 3)
+    first, second = (0, 1) if layout == "prompts_first" else (1, 0)
+    np.save(tmp_path / "e.npy", np.ascontiguousarray(whole.embeddings.transpose(first, second, 2)))
+    np.save(tmp_path / "r.npy", np.ascontiguousarray(whole.rewards.transpose(first, second)))
+    bank = rm.read_published(tmp_path / "e.npy", tmp_path / "r.npy", layout=layout)[choice]
+    expected = whole[choice]
+    assert mapped(bank.embeddings) and mapped(bank.items)
+    np.testing.assert_array_equal(bank.items, expected.items)
+    np.testing.assert_array_equal(bank.embeddings, expected.embeddings)
+    np.testing.assert_array_equal(bank[1:].items[2], expected[1:].items[2])
+    assert bank.fingerprint() == expected.fingerprint()
+    bank.save(tmp_path / "saved")
+    assert rm.ResponseBank.open(tmp_path / "saved").fingerprint() == expected.fingerprint()

@@ -51,6 +51,7 @@ def test_libraries_stay_in_their_rooms():
 def test_imports_run_one_way():
     order = [
         "_typing",
+        "_mapped",
         "_validation",
         "_files",
         "_bank_files",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._files import FolderKind, new_folder
+from rmspace._mapped import blocks, map_array
 from rmspace._typing import PathLike
 from rmspace._validation import describe
 
@@ -74,7 +75,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there")
     try:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return map_array(path)
     except Exception as error:  # numpy lets the errors of its header's parser through, tokenizer errors among them
         raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
 
@@ -96,17 +97,18 @@ def _read_head(path: Path) -> dict[str, Any]:
 
 
 def _write_embeddings(path: Path, bank: ResponseBank, dtype: np.dtype[Any]) -> None:
-    """Write prompt by prompt; plain writes, since a memory map dies of a full disk without an exception."""
+    """Write block by block; plain writes, since a memory map dies of a full disk without an exception."""
     shape = (bank.n_prompts, bank.n_responses, bank.dim)
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, header)
-        for prompt, block in enumerate(bank.embeddings):
+        for part, block in blocks(bank.embeddings):
             with np.errstate(over="ignore"):
                 stored = np.ascontiguousarray(block, dtype=dtype)
-            if np.isinf(stored).any() and np.isfinite(block).all():
+            if stored.dtype != block.dtype and (new := np.isinf(stored) & np.isfinite(block)).any():
+                prompt = int(np.argmax(new.any(axis=(1, 2))))
                 raise OverflowError(
-                    f"embeddings must fit {dtype} (at most {np.finfo(dtype).max:g}); prompt {prompt} has "
-                    f"{np.abs(block).max():g}; save as float32, or scale the bank"
+                    f"embeddings must fit {dtype} (at most {np.finfo(dtype).max:g}); prompt {part.start + prompt} has "
+                    f"{np.abs(block[prompt]).max():g}; save as float32, or scale the bank"
                 )
             file.write(stored.data)

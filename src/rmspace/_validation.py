@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from rmspace._mapped import Rows
 from rmspace._typing import Float64Array, FloatArray, IntArray
 
 _CHUNK = 1 << 22  # numbers looked at together, so that a memory-mapped array is never copied whole
@@ -88,7 +89,7 @@ def check_finite(name: str, array: npt.NDArray[Any]) -> None:
 
 def check_items(items: npt.ArrayLike) -> FloatArray:
     """Return items as a floating-point (n_items, dim) array, without reading them."""
-    array = np.asanyarray(items)
+    array = cast(FloatArray, items) if isinstance(items, Rows) else np.asanyarray(items)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"items must be (n_items, dim); got {describe(array)}; use bank.items")
     if not np.issubdtype(array.dtype, np.floating):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._bank_files import read_bank, write_bank
+from rmspace._mapped import blocks, choose, mapped
 from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace._validation import check_embeddings, check_int, check_rewards, describe
 
@@ -97,15 +98,27 @@ class ResponseBank:
 
     @cached_property
     def embeddings(self) -> FloatArray:
-        """Embeddings (n_prompts, n_responses, dim); a selection of prompts is read here, at first use."""
+        """Embeddings (n_prompts, n_responses, dim).
+
+        A selection of prompts from a file is not read here but where it is used: it comes as an object that is
+        indexed like an array and, for anything else, turns itself into one (`numpy.asarray`).
+        """
         if self._selected is None:
             return self._source
-        return np.asarray(self._source[self._selected])
+        return choose(self._source, self._selected)
 
-    @property
+    @cached_property
     def items(self) -> FloatArray:
-        """Embeddings as rows (n_items, dim), in the order of the item ids."""
-        return self.embeddings.reshape(-1, self.dim)
+        """Embeddings as rows (n_items, dim), in the order of the item ids; read as `embeddings` are."""
+        n_prompts, n_responses, dim = self._source.shape
+        prompts = np.arange(n_prompts) if self._selected is None else self._selected
+        if not mapped(self._source) or (self._selected is None and self._source.flags.c_contiguous):
+            return self.embeddings.reshape(-1, dim)
+        if self._source.flags.c_contiguous:
+            ids = prompts[:, None] * n_responses + np.arange(n_responses)
+            return choose(self._source.reshape(-1, dim), ids.ravel())
+        ids = prompts[:, None] + np.arange(n_responses) * n_prompts  # the file has the responses first
+        return choose(self._source.swapaxes(0, 1).reshape(-1, dim), ids.ravel())
 
     @property
     def groups(self) -> IntArray:
@@ -137,7 +150,7 @@ class ResponseBank:
         """Return the bank of some prompts: one id, a slice, ids in any order, or a mask (n_prompts,)."""
         rows = _check_selection(prompts, self.n_prompts)
         bank = object.__new__(ResponseBank)
-        if isinstance(prompts, slice) and self._selected is None:
+        if isinstance(prompts, slice) and prompts.step in (None, 1) and self._view:
             bank._source, bank._selected = self._source[prompts], None
         else:
             bank._source = self._source
@@ -147,6 +160,11 @@ class ResponseBank:
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
         return bank
+
+    @property
+    def _view(self) -> bool:
+        """Whether a range of prompts is a range of `_source`, in the order of the file."""
+        return self._selected is None and self._source.flags.c_contiguous
 
     def health(self) -> pd.DataFrame:
         """Return a table of findings about the values, empty when all is well; see `rmspace.health`."""
@@ -170,8 +188,8 @@ class ResponseBank:
             **{f"feature:{k}": v for k, v in sorted(self._features.items())},
         }.items():
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            for part in array:  # a prompt at a time, so that a memory-mapped bank is never held whole
-                digest.update(np.ascontiguousarray(part).data)
+            for _, block in blocks(array):
+                digest.update(np.ascontiguousarray(block).data)
         return digest.hexdigest()
 
     def save(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rmspace._mapped import blocks
 from rmspace._typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
     largest = 0.0
     hashes = np.empty((bank.n_prompts, bank.n_responses), np.uint64)
     low, high = np.full(bank.dim, np.inf), np.full(bank.dim, -np.inf)
-    for start in range(0, bank.n_prompts, step):
-        block = np.asarray(bank.embeddings[start : start + step])
-        hashes[start : start + step] = row_hashes(block)
+    for part, block in blocks(bank.embeddings, size=step):
+        hashes[part] = row_hashes(block)
         finite = np.isfinite(block).all(axis=2)
         non_finite += int((~finite).sum())
         rows = block[finite]

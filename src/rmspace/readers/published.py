@@ -27,7 +27,7 @@ def read_published(
     Two layouts are in use: `prompts_first`, embeddings (prompts, responses, dim) with rewards (prompts, responses)
     or (prompts, responses, 1); and `responses_first`, (responses, prompts, dim) with (responses, prompts). `auto`
     decides by `looks_swapped`; what was found is logged and kept in `metadata["layout"]`. A `responses_first` bank
-    is a transposed view: its `items` are copied at each use, so save it once as a bank if it is large.
+    is a transposed view, and its items lie scattered in the file: save it once as a bank if it is used often.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the other; `auto` cannot tell.

@@ -1,0 +1,188 @@
+"""Arrays in files: mapped for reading, read in blocks, only where they are wanted, and let go of afterwards."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from rmspace._typing import FloatArray, IntArray
+
+_BLOCK_BYTES = 1 << 25
+
+
+class MappedFile(mmap.mmap):
+    """A file mapped for reading that knows what the file was when it was opened."""
+
+    _file: BinaryIO
+    _path: Path
+    _was: tuple[int, int]
+
+    def __new__(cls, path: Path) -> MappedFile:
+        """Map the whole file."""
+        file = path.open("rb")
+        mapping = super().__new__(cls, file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapping._file, mapping._path = file, path
+        mapping._was = mapping._state()
+        return mapping
+
+    def check(self) -> None:
+        """Raise RuntimeError where the file has changed; reading past an end that moved would end the process."""
+        if self._state() != self._was:
+            raise RuntimeError(
+                f"{self._path} changed after it was opened (size and time of change were {self._was}, are "
+                f"{self._state()}); what was read of it may be of two banks: open it again"
+            )
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._file.fileno())
+        return found.st_size, found.st_mtime_ns
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map a `.npy` file of plain numbers; the errors are numpy's own."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.ndarray(array.shape, array.dtype, MappedFile(path), array.offset, array.strides)
+
+
+class Rows(NDArrayOperatorsMixin):
+    """Some rows of an array in a file, each read only when asked for; asked for anything else, it reads them all.
+
+    `rows[...]` with an integer, a slice, a mask or ids returns a numpy array, `numpy.asarray(rows)` all of it; every
+    other attribute, method and operator is that of the array so read.
+
+    Args:
+        table: (n, ...), mapped.
+        ids: (n_rows,) rows of `table`.
+    """
+
+    def __init__(self, table: FloatArray, ids: IntArray) -> None:
+        self.table, self.ids = table, ids
+        self.shape = (len(ids), *table.shape[1:])
+        self.dtype, self.ndim = table.dtype, table.ndim
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Rows(shape={self.shape}, dtype={self.dtype})"
+
+    def __getitem__(self, key: Any) -> Any:
+        first, *rest = key if isinstance(key, tuple) and key else (key,)
+        if first is Ellipsis or first is None or np.ndim(first) > 1:
+            return np.asarray(self)[key]
+        if isinstance(first, slice) and rest:
+            return self.table[self.ids[first]][(slice(None), *rest)]
+        return self.table[(self.ids[first], *rest)]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("these rows lie in a file and cannot be had without a copy")
+        whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        for part, block in blocks(self):
+            whole[part] = block
+        return whole
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        arrays = [np.asarray(value) if isinstance(value, Rows) else value for value in inputs]
+        return getattr(ufunc, method)(*arrays, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"Rows, like arrays, have no {name}")
+        return getattr(np.asarray(self), name)
+
+    def __reduce__(self) -> Any:
+        return np.asarray, (np.asarray(self),)
+
+
+def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield (part, rows) for an array, `Rows`, or a choice `ids` of either, a block at a time.
+
+    Of a mapped array only the pages of these rows are read, those of the next block while this one is used, and
+    the process lets go of each block's pages after its use, so that its memory does not grow. A block of a slice is a
+    view: copy what is to be kept.
+
+    Args:
+        array: (n, ...).
+        ids: rows to read; all when None.
+        size: rows in a block; 32 MB of them when None.
+
+    Raises:
+        RuntimeError: the file changed since it was opened.
+    """
+    if isinstance(array, Rows):
+        array, ids = array.table, array.ids if ids is None else array.ids[ids]
+    n = len(array) if ids is None else len(ids)
+    size = size or max(1, _BLOCK_BYTES // max(1, array.itemsize * int(np.prod(array.shape[1:]))))
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    mapping, address = _mapping_of(array)
+    ahead = _fetch(mapping, array, address, parts[0], ids) if parts else []
+    for part, following in zip_longest(parts, parts[1:]):
+        now, ahead = ahead, [] if following is None else _fetch(mapping, array, address, following, ids)
+        yield part, array[part] if ids is None else array[ids[part]]
+        _let_go(mapping, now)
+
+
+def choose(array: FloatArray, ids: IntArray) -> FloatArray:
+    """Return some rows of an array: a copy, or, of an array in a file, `Rows`, which a caller may take for an array."""
+    return cast(FloatArray, Rows(array, ids)) if mapped(array) else array[ids]
+
+
+def mapped(array: Any) -> bool:
+    """Say whether an array's numbers lie in a file that was mapped for reading."""
+    return isinstance(array, Rows) or _mapping_of(array)[0] is not None
+
+
+def _mapping_of(array: npt.NDArray[Any]) -> tuple[mmap.mmap | None, int]:
+    """Return the read-only mapping that an array looks into, and its address; numpy's own memory maps included."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.mode != "r":
+            return None, 0  # letting go of a private page would lose what was written to it
+        base = base.base
+    if not isinstance(base, mmap.mmap) or not hasattr(base, "madvise"):
+        return None, 0
+    return base, int(np.frombuffer(base, np.uint8).ctypes.data)
+
+
+def _fetch(
+    mapping: mmap.mmap | None, array: npt.NDArray[Any], address: int, part: slice, ids: IntArray | None
+) -> list[tuple[int, int]]:
+    """Have the pages of some rows read while the process goes on; return them as (start, length) in the mapping."""
+    if mapping is None:
+        return []
+    if isinstance(mapping, MappedFile):
+        mapping.check()
+    if not array[:1].flags.c_contiguous or array.strides[0] <= 0:  # rows that interleave: the kernel's own guesses
+        return [(0, len(mapping))]
+    row, stride = array[:1].nbytes, array.strides[0]
+    rows = np.arange(part.start, part.stop) if ids is None else np.unique(ids[part])
+    starts = array.ctypes.data - address + rows * stride
+    starts, ends = starts // mmap.PAGESIZE, -(-(starts + row) // mmap.PAGESIZE)
+    first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1]))
+    starts, ends = starts[first], ends[np.append(first[1:], len(ends)) - 1]
+    spans = list(zip((starts * mmap.PAGESIZE).tolist(), ((ends - starts) * mmap.PAGESIZE).tolist(), strict=True))
+    _advise(mapping, "MADV_WILLNEED", spans)
+    return spans
+
+
+def _let_go(mapping: mmap.mmap | None, spans: list[tuple[int, int]]) -> None:
+    """Drop pages from the process (they stay in the system's cache), if the file is still what it was."""
+    if mapping is not None:
+        _advise(mapping, "MADV_DONTNEED", spans)
+        if isinstance(mapping, MappedFile):
+            mapping.check()
+
+
+def _advise(mapping: mmap.mmap, advice: str, spans: list[tuple[int, int]]) -> None:
+    if hasattr(mmap, advice):
+        for start, length in spans:
+            mapping.madvise(getattr(mmap, advice), start, min(length, len(mapping) - start))

@@ -1,0 +1,161 @@
+"""Arrays in files: read in blocks, rows only where they are wanted, changes on disk noticed."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rmspace as rm
+from rmspace._mapped import Rows, blocks, choose, map_array, mapped
+
+SHAPE = (40, 3, 5)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mapped") / "array.npy"
+    np.save(path, np.random.default_rng(0).normal(size=SHAPE).astype(np.float16))
+    return path
+
+
+def resident(of: str) -> int:
+    """Kilobytes of this process by /proc, or -1 where there is none."""
+    status = Path("/proc/self/status")
+    lines = [line for line in status.read_text().splitlines() if line.startswith(of)] if status.exists() else []
+    return int(lines[0].split()[1]) if lines else -1
+
+
+def test_a_mapped_array_is_the_file(file):
+    array = map_array(file)
+    np.testing.assert_array_equal(array, np.load(file))
+    assert mapped(array) and mapped(array[3:].reshape(-1, 5)) and mapped(np.load(file, mmap_mode="r"))
+    assert not mapped(np.load(file)) and not mapped(np.load(file, mmap_mode="c"))
+
+
+def test_fortran_order_is_kept(tmp_path):
+    table = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    np.save(tmp_path / "f.npy", table)
+    np.testing.assert_array_equal(map_array(tmp_path / "f.npy"), table)
+
+
+@given(
+    ids=st.lists(st.integers(0, SHAPE[0] - 1), min_size=1, max_size=60),
+    size=st.integers(1, 70),
+    where=st.sampled_from(["file", "memmap", "memory", "swapped"]),
+)
+def test_blocks_are_the_rows(file, ids, size, where):
+    array = {
+        "file": map_array(file),
+        "memmap": np.load(file, mmap_mode="r"),
+        "memory": np.load(file),
+        "swapped": map_array(file).swapaxes(0, 1),
+    }[where]
+    chosen = np.array(ids) % len(array)
+    for whole, found in (
+        (array, blocks(array, size=size)),
+        (array[chosen], blocks(array, chosen, size=size)),
+        (array[chosen], blocks(choose(array, chosen), size=size)),
+        (array[chosen][::-1], blocks(choose(array, chosen), np.arange(len(chosen))[::-1], size=size)),
+    ):
+        parts = [(part, np.array(block)) for part, block in found]
+        assert max(len(block) for _, block in parts) <= size
+        assert [k for part, _ in parts for k in range(part.start, part.stop)] == list(range(len(whole)))
+        np.testing.assert_array_equal(np.concatenate([block for _, block in parts]), whole)
+
+
+KEYS = [
+    0,
+    -1,
+    np.int64(2),
+    slice(1, 4),
+    slice(None, None, -2),
+    [3, 0, 3],
+    np.array([1, -2]),
+    np.arange(6) % 2 == 0,
+    (2, 1),
+    (slice(1, 3), 2),
+    (slice(0, 2), [0, 1]),
+    ([0, 1], [2, 0]),
+    (0, slice(1), 3),
+    ...,
+    (..., 1),
+    None,
+    np.array([[0, 1], [2, 3]]),
+    (),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_rows_index_as_an_array_does(file, key):
+    ids = np.array([5, 5, 0, 39, 7, 2])
+    rows = Rows(map_array(file), ids)
+    np.testing.assert_array_equal(rows[key], np.load(file)[ids][key])
+
+
+def test_rows_do_what_an_array_does(file):
+    ids = np.array([4, 1, 30])
+    rows, array = Rows(map_array(file), ids), np.load(file)[ids]
+    assert (rows.shape, rows.dtype, rows.ndim, len(rows)) == (array.shape, array.dtype, array.ndim, len(array))
+    for mine, theirs in (
+        (rows + 1, array + 1),
+        (2 - rows, 2 - array),
+        (rows @ np.ones(5), array @ np.ones(5)),
+        (np.exp(rows), np.exp(array)),
+        (rows.mean(axis=0), array.mean(axis=0)),
+        (rows.T, array.T),
+        (rows.astype(np.float64), array.astype(np.float64)),
+        (np.concatenate([rows, rows]), np.concatenate([array, array])),
+        (np.asarray(rows, dtype=np.float32), array.astype(np.float32)),
+        (pickle.loads(pickle.dumps(rows)), array),
+        (np.stack(list(rows)), array),
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not hasattr(rows, "iloc") and not hasattr(rows, "toarray")
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+@pytest.mark.parametrize("change", ["truncate", "rewrite"])
+def test_a_file_that_changes_is_noticed(tmp_path, change):
+    path = tmp_path / "array.npy"
+    np.save(path, np.zeros((1000, 8), np.float32))
+    array = map_array(path)
+    found = blocks(array, size=100)
+    next(found)
+    if change == "truncate":
+        os.truncate(path, 4096)
+    else:
+        with path.open("r+b") as file:
+            file.seek(200)
+            file.write(b"1")
+        os.utime(path, ns=(1, 1))
+    with pytest.raises(RuntimeError, match=r"array\.npy changed after it was opened"):
+        for _ in found:
+            pass
+
+
+def test_a_bank_that_is_replaced_whole_stays_readable(tmp_path):
+    ones = rm.ResponseBank(np.ones((4, 2, 3), np.float32))
+    ones.save(tmp_path / "bank")
+    bank = rm.ResponseBank.open(tmp_path / "bank")
+    rm.ResponseBank(np.zeros((4, 2, 3), np.float32)).save(tmp_path / "bank", overwrite=True)
+    assert bank.fingerprint() == ones.fingerprint()
+
+
+@pytest.mark.skipif(resident("VmHWM") < 0, reason="needs /proc")
+def test_reading_a_large_file_in_blocks_takes_little_memory(tmp_path):
+    path = tmp_path / "large.npy"
+    table = np.lib.format.open_memmap(path, "w+", np.float16, (50_000, 2048))  # 205 MB
+    table.flush()
+    del table
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
+    array = map_array(path)
+    for choice in (None, np.arange(0, len(array), 2)):
+        for _, block in blocks(array, choice, size=1024):
+            block.max()
+    assert resident("VmHWM") - before < 60_000
