@@ -26,6 +26,7 @@ from .evaluation.report import evaluate as evaluate
 from .experiment import run as run
 from .figures import best_of_n_curve as best_of_n_curve
 from .figures import gain_bars as gain_bars
+from .models._sharing import share_items as share_items
 from .models.boosted import LightGBMReward as LightGBMReward
 from .models.classifier import ClassifierReward as ClassifierReward
 from .models.ensemble import EnsembleReward as EnsembleReward

@@ -76,14 +76,15 @@ def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
     return array
 
 
-def check_finite(name: str, array: npt.NDArray[Any]) -> None:
-    """Raise where a number is nan or infinite, naming the first row that has one."""
+def check_finite(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) -> None:
+    """Raise where a number is nan or infinite, naming the first row that has one, by its id where `ids` gives them."""
     rows = array.reshape(len(array), -1)
     step = max(1, _CHUNK // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         finite = np.isfinite(rows[start : start + step]).all(axis=1)
         if not finite.all():
-            first = start + int(np.argmin(finite))
+            row = start + int(np.argmin(finite))
+            first = row if ids is None else int(ids[row])
             raise ValueError(f"{name} must be finite; row {first} has nan or infinity; see bank.health()")
 
 

@@ -18,10 +18,12 @@ from rmspace.bank import ResponseBank
 from rmspace.evaluation.report import evaluate
 from rmspace.health import row_hashes
 from rmspace.models._fitting import fit_model, seed_model
+from rmspace.models._sharing import share_items
 
 STAGES = ("pairs", "annotation", "models", "intervals")
 
 
+@share_items()
 def run(
     *,
     train: ResponseBank,
@@ -61,7 +63,8 @@ def run(
     Returns:
         A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, label_error
         (realised share of wrong labels where rewards differ; missing where none do), mean_abs_gap (mean absolute gold
-        gap of the pairs, in units of reward) and fit_seconds (missing for baselines).
+        gap of the pairs, in units of reward) and fit_seconds (missing for baselines; models share what they read of
+        the items, see `share_items`, which counts for the first that needs it).
 
     Raises:
         ValueError, TypeError: input that breaks its rule; a test prompt found in training (see `check_apart`); a name

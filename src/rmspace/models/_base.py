@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from rmspace._mapped import blocks
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace._validation import (
     check_finite,
@@ -22,16 +23,28 @@ from rmspace._validation import (
     check_weights,
 )
 
-_ROWS = 1 << 13  # a block to predict
+_BLOCK_NUMBERS = 1 << 23  # of a block to predict
+
+Scorer = Callable[[FloatArray, IntArray], FloatArray]  # (block of items, their ids) -> scores
+
+
+class Touched(NamedTuple):
+    """Which rows comparisons touch, each once, and the comparisons in their terms; weights of 0 are left out."""
+
+    items: FloatArray  # (n_items, dim), unread
+    ids: IntArray  # (n_touched,) rows of `items`, ascending
+    within: IntArray  # the same with the comparisons of weight 0
+    pairs: IntArray  # (n_comparisons, 2) of positions in `ids`; column 0 won
+    weights: Float64Array  # (n_comparisons,), above 0
+    groups: npt.NDArray[Any] | None  # (n_items,)
 
 
 class Gathered(NamedTuple):
-    """The rows that comparisons touch, each once, and the comparisons in their terms."""
+    """The rows that comparisons touch, and the comparisons in their terms."""
 
     rows: FloatArray  # (n_touched, dim)
     pairs: IntArray  # (n_comparisons, 2) of positions in `rows`; column 0 won
     weights: Float64Array  # (n_comparisons,), above 0
-    groups: IntArray | None  # (n_touched,)
 
 
 class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -57,14 +70,20 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         array = check_items(items)
         if array.shape[1] != self.n_features_in_:
             raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        scores = np.empty(len(array))
-        for start in range(0, len(array), _ROWS):
-            block = np.array(array[start : start + _ROWS], dtype=np.float32)
-            check_finite("items", block)
-            scores[start : start + _ROWS] = self._score(block)
+        scores = self._predict(array)
         if not np.isfinite(scores).all():
             raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
         return scores
+
+    def _predict(self, array: FloatArray) -> FloatArray:
+        """Score checked items."""
+
+        def score(block: FloatArray, ids: IntArray) -> FloatArray:
+            rows = np.array(block, dtype=np.float32)
+            check_finite("items", rows, ids)
+            return self._score(rows)
+
+        return score_blocks(array, score)
 
     def _score(self, rows: FloatArray) -> FloatArray:
         """Score a block of float32 rows."""
@@ -92,6 +111,22 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         raise NotImplementedError
 
 
+def touch(
+    items: npt.ArrayLike,
+    comparisons: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None,
+    groups: npt.ArrayLike | None,
+) -> Touched:
+    """Check the input of a fit, but for the values of items, and find the rows that it touches."""
+    array = check_items(items)
+    pairs = check_pairs("comparisons", comparisons, len(array))
+    weights = check_weights(sample_weight, len(pairs))
+    names = None if groups is None else check_groups(groups, len(array))
+    ids, local = np.unique(pairs[weights > 0], return_inverse=True)
+    within = ids if weights.all() else np.unique(pairs)
+    return Touched(array, ids, within, local.reshape(-1, 2), weights[weights > 0], names)
+
+
 def gather(
     items: npt.ArrayLike,
     comparisons: npt.ArrayLike,
@@ -99,16 +134,21 @@ def gather(
     groups: npt.ArrayLike | None,
     dtype: npt.DTypeLike,
 ) -> Gathered:
-    """Check the input of a fit and read the rows that it touches, each once; comparisons of weight 0 are left out."""
-    array = check_items(items)
-    ids = check_pairs("comparisons", comparisons, len(array))
-    weights = check_weights(sample_weight, len(ids))
-    ids, weights = ids[weights > 0], weights[weights > 0]
-    touched, local = np.unique(ids, return_inverse=True)
-    rows = np.asarray(array[touched], dtype=dtype)
-    check_finite("items", rows)
-    kept = None if groups is None else np.unique(check_groups(groups, len(array)), return_inverse=True)[1][touched]
-    return Gathered(rows, local.reshape(ids.shape), weights, kept)
+    """Check the input of a fit and read the rows that it touches, each once, block by block."""
+    data = touch(items, comparisons, sample_weight, groups)
+    rows: FloatArray = np.empty((len(data.ids), data.items.shape[1]), dtype)
+    for part, block in blocks(data.items, data.ids):
+        rows[part] = block
+        check_finite("items", rows[part], data.ids[part])
+    return Gathered(rows, data.pairs, data.weights)
+
+
+def score_blocks(array: FloatArray, score: Scorer) -> FloatArray:
+    """Score items block by block; memory does not grow with their number, but for one score each."""
+    scores = np.empty(len(array))
+    for part, block in blocks(array, size=max(1, _BLOCK_NUMBERS // array.shape[1])):
+        scores[part] = score(block, np.arange(part.start, part.stop))
+    return scores
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

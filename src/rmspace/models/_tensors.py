@@ -1,4 +1,4 @@
-"""Named arrays in a safetensors file, which holds numbers and nothing that could run."""
+"""From arrays to tensors in the precision of the work, and to safetensors files, which hold nothing but numbers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,31 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
+
+from rmspace._mapped import blocks
+from rmspace._typing import FloatArray, IntArray
+from rmspace._validation import check_finite
+
+
+def read_rows(items: FloatArray, ids: IntArray, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Read some rows of an array, each once and block by block, straight into a tensor; ValueError if not finite."""
+    rows = torch.empty((len(ids), items.shape[1]), dtype=dtype, device=device)
+    for part, block in blocks(items, ids):
+        fill(rows[part], block, ids[part])
+    return rows
+
+
+def fill(out: torch.Tensor, block: FloatArray, ids: IntArray | None = None) -> None:
+    """Copy a block of items into a tensor, in its precision; ValueError where they are not finite there."""
+    native = block.astype(block.dtype.newbyteorder("="), copy=not block.flags.writeable)
+    if native.dtype not in (np.float16, np.float32, np.float64):
+        native = native.astype(np.float32)
+    out.copy_(torch.from_numpy(native))
+    if not np.isfinite(float(out.sum(dtype=torch.float32))):  # nan and infinity reach the sum; so may large numbers
+        check_finite("items", out.float().numpy(force=True), ids)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:

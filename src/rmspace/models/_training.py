@@ -12,20 +12,20 @@ from tqdm import tqdm
 from rmspace._typing import Objective
 from rmspace.models._gradients import pair_losses
 
-_SCORE_ROWS = 1 << 13
+_SCORE_ROWS = 1 << 12
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Comparisons as tensors: the rows they touch, pairs of positions in them, and weights."""
+    """Comparisons as tensors: rows, pairs of positions in them, and weights."""
 
-    rows: Tensor  # (n_rows, dim)
+    rows: Tensor  # (n_rows, dim), in the precision and on the device of the training
     pairs: Tensor  # (n, 2); column 0 won
-    weights: Tensor  # (n,)
+    weights: Tensor  # (n,), float32, on the device
 
     def part(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Comparisons:
         """Return some of the comparisons over the same rows."""
-        chosen = torch.from_numpy(np.flatnonzero(mask))
+        chosen = torch.from_numpy(np.flatnonzero(mask)).to(self.rows.device)
         return Comparisons(self.rows, self.pairs[chosen], self.weights[chosen])
 
 
@@ -65,7 +65,7 @@ def train(
     validation loss; without validation it runs `max_epochs` and keeps the last weights.
 
     Raises:
-        FloatingPointError: a loss that is not finite, with its epoch, batch and learning rate.
+        FloatingPointError: a loss or weights that are not finite, with the epoch, batch and learning rate.
         ValueError: an objective that breaks its promise.
     """
     optimizer = torch.optim.AdamW(
@@ -93,27 +93,23 @@ def train(
             break
     if best_weights is not None:
         network.load_state_dict(best_weights)
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-        raise FloatingPointError(
-            f"the weights are no longer finite after epoch {best_epoch} at learning_rate={schedule.learning_rate:g}; "
-            "lower learning_rate, or scale the items"
-        )
     n_validation = 0 if validation is None else len(validation.pairs)
     return History(training_losses, validation_losses, best_epoch, len(training.pairs), n_validation)
 
 
-def scores_of(network: nn.Module, rows: Tensor) -> Tensor:
-    """Score rows in blocks, without gradients: (n_rows, dim) -> (n_rows,)."""
+def scores_of(network: nn.Module, rows: Tensor, ids: Tensor | None = None) -> Tensor:
+    """Score rows, or some of them, in blocks, without gradients: (n_rows, dim) -> (n_rows,)."""
     network.eval()
     with torch.no_grad():
-        blocks = [network(rows[k : k + _SCORE_ROWS]).squeeze(1) for k in range(0, len(rows), _SCORE_ROWS)]
-    return torch.cat(blocks)
+        if ids is None:
+            return torch.cat([network(block).squeeze(1) for block in rows.split(_SCORE_ROWS)])
+        return torch.cat([network(rows[block]).squeeze(1) for block in ids.split(_SCORE_ROWS)])
 
 
 def mean_loss(network: nn.Module, data: Comparisons, objective: Objective) -> float:
     """Weighted mean loss a comparison, each row scored once."""
     touched, local = torch.unique(data.pairs, return_inverse=True)
-    scores = scores_of(network, data.rows[touched])
+    scores = scores_of(network, data.rows, touched)
     losses = pair_losses(objective, scores[local[:, 0]], scores[local[:, 1]])
     return float((losses * data.weights).sum() / data.weights.sum())
 
@@ -129,7 +125,7 @@ def _epoch(
 ) -> float:
     """Visit every comparison once and return the mean loss seen on the way."""
     network.train()
-    order = torch.randperm(len(data.pairs), generator=generator)
+    order = torch.randperm(len(data.pairs), generator=generator).to(data.rows.device)
     total = 0.0
     for batch, chosen in enumerate(order.split(schedule.batch_size)):
         pairs = data.pairs[chosen]
@@ -146,4 +142,9 @@ def _epoch(
         loss.backward()
         optimizer.step()
         total += value * len(pairs)
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+        raise FloatingPointError(
+            f"the weights are no longer finite after epoch {epoch}, batch {batch} at "
+            f"learning_rate={schedule.learning_rate:g}; lower learning_rate, or scale the items"
+        )
     return total / len(order)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from sklearn.base import clone
 from tqdm import tqdm
 
+from rmspace._mapped import choose
 from rmspace._typing import Float64Array, FloatArray
 from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
 from rmspace.models._base import BaseReward, draw_seed
 from rmspace.models._fitting import fit_model
+from rmspace.models._sharing import share_items
 from rmspace.models.mlp import MLPReward
 
 Reduction = Callable[[Float64Array], Float64Array]
@@ -119,16 +121,16 @@ class EnsembleReward(BaseReward):
         array = check_items(items)
         ids = check_pairs("comparisons", comparisons, len(array))
         weights = check_weights(sample_weight, len(ids))
-        touched = array[np.unique(ids)]
-        members, scores = [], []
+        touched = choose(array, np.unique(ids))
+        members = []
         streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
-        for rng in tqdm(streams, desc="members", leave=False, disable=None):
-            model = clone(member)
-            _reseed(model, int(rng.integers(2**31 - 1)))
-            drawn = weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids))) if self.bootstrap else None
-            members.append(fit_model(model, array, ids, sample_weight if drawn is None else drawn, groups))
-            scores.append(np.asarray(model.predict(touched), dtype=np.float64))
-        table = np.stack(scores)
+        with share_items():
+            for rng in tqdm(streams, desc="members", leave=False, disable=None):
+                model = clone(member)
+                _reseed(model, int(rng.integers(2**31 - 1)))
+                drawn = weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids))) if self.bootstrap else None
+                members.append(fit_model(model, array, ids, sample_weight if drawn is None else drawn, groups))
+        table = _score_all(members, touched)
         if n_members > 1 and (table == table[0]).all():
             warnings.warn(
                 f"all {n_members} members are the same: {type(member).__name__} draws nothing at random here; "
@@ -143,7 +145,7 @@ class EnsembleReward(BaseReward):
         return self
 
     def _score(self, rows: FloatArray) -> FloatArray:
-        scores = np.stack([np.asarray(member.predict(rows), dtype=np.float64) for member in self.members_])
+        scores = _score_all(self.members_, rows)
         combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
         if combined.shape != (len(rows),):
             raise ValueError(f"reduce must return one score an item, ({len(rows)},); got {describe(combined)}")
@@ -167,6 +169,10 @@ class EnsembleReward(BaseReward):
         self.members_ = [read_model(folder / f"member_{k}", trusted) for k in range(state["n_members"])]
         self.locations_, self.scales_ = np.array(state["locations"]), np.array(state["scales"])
         self.n_features_in_ = state["n_features_in"]
+
+
+def _score_all(members: Sequence[Any], items: FloatArray) -> Float64Array:
+    return np.stack([np.asarray(member.predict(items), dtype=np.float64) for member in members])
 
 
 def _reseed(model: Any, seed: int) -> None:

@@ -1,0 +1,93 @@
+"""What this machine is fast at: its device, and the precision of its matrix products."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+_WORTH_IT = 1.5  # bfloat16 rounds: it must be clearly faster, so that noise never decides
+_HOPELESS = 0.5
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def find_device(device: str) -> torch.device:
+    """Return the device that a name stands for; "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: a name that torch does not know, or a device that is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"device must be 'auto', 'cpu', 'cuda' or what this torch can use; got {device!r} ({error})"
+        ) from error
+    return found
+
+
+def find_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the precision of the hidden products; "auto" is bfloat16 where `bfloat16_gain` is at least 1.5.
+
+    Raises:
+        ValueError: another word than auto, float32 and bfloat16.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    if precision == "float32":
+        return torch.float32
+    gain = bfloat16_gain(device.type)
+    if precision == "auto":
+        return torch.bfloat16 if gain >= _WORTH_IT else torch.float32
+    if gain < 1:
+        warnings.warn(
+            f"this {device.type} multiplies bfloat16 {1 / max(gain, 1e-3):.1f} times slower than float32; the same "
+            "rounding is done around float32 products, which is no faster than precision='float32'",
+            UserWarning,
+            stacklevel=4,
+        )
+    return torch.bfloat16
+
+
+def on_device(device: torch.device, work: Callable[[torch.device], T]) -> T:
+    """Do some work on a device, and on the CPU, with a warning, where the device's memory does not suffice."""
+    try:
+        return work(device)
+    except torch.OutOfMemoryError as error:
+        if device.type == "cpu":
+            raise
+        reason = str(error).partition(". ")[0]
+    warnings.warn(f"{device} has too little memory left ({reason}); going on with the CPU", UserWarning, stacklevel=3)
+    return work(torch.device("cpu"))
+
+
+@cache
+def bfloat16_gain(device_type: str) -> float:
+    """How many times faster than float32 this machine multiplies bfloat16 matrices; measured once, in milliseconds."""
+    gain = _gain(device_type, 64, 256)
+    return gain if gain < _HOPELESS else _gain(device_type, 512, 1024)
+
+
+def _gain(device_type: str, rows: int, size: int) -> float:
+    """Return the ratio of the least times of a (rows, size) x (size, size) product, taken in turn."""
+    least: dict[torch.dtype, float] = {}
+    try:
+        for _ in range(4):
+            for dtype in (torch.float32, torch.bfloat16):
+                a = torch.ones((rows, size), dtype=dtype, device=device_type)
+                b = torch.ones((size, size), dtype=dtype, device=device_type)
+                start = time.perf_counter()
+                float((a @ b)[0, 0])  # waits for a GPU
+                least[dtype] = min(least.get(dtype, float("inf")), time.perf_counter() - start)
+    except (RuntimeError, NotImplementedError, AssertionError):  # no such product or device here
+        return 0.0
+    return least[torch.float32] / least[torch.bfloat16]

@@ -1,0 +1,117 @@
+"""Fits that share what they read: the same results, read once, let go at the end."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+
+import rmspace as rm
+from rmspace.models import mlp
+
+
+@pytest.fixture
+def world():
+    train, test = rm.make_reward_world(100, 30, 8, 16, noise_std=0.0, seed=0)
+    rng = np.random.default_rng(0)
+    pairs = rm.same_prompt(train, 600, rng)
+    comparisons = [rm.annotate(pairs, train.rewards, rm.oracle, rng=rng, scale=1.0) for _ in range(2)]
+    comparisons[1][::3] = comparisons[1][::3, ::-1]  # other labels, same pairs
+    return train, test, comparisons
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    seen = []
+    read = mlp.read_rows
+
+    def count(*args):
+        rows = read(*args)
+        seen.append(weakref.ref(rows))
+        return rows
+
+    monkeypatch.setattr(mlp, "read_rows", count)
+    return seen
+
+
+def model(seed=0, **options):
+    return rm.MLPReward(hidden_sizes=(8,), max_epochs=2, random_state=seed, **options)
+
+
+def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
+    train, test, (some, other) = world
+    jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
+    alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
+    assert len(reads) == 4
+    with rm.share_items():
+        together = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
+        assert len(reads) == 5
+        assert reads[-1]() is not None
+    gc.collect()
+    assert reads[-1]() is None, "the rows outlive the block"
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
+    train, test, (some, _) = world
+    alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
+    with rm.share_items():
+        model().fit(train.items, some, groups=train.groups)
+        together = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
+    assert len(reads) == 2
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_items_that_change_in_between_are_read_again(world, reads):
+    train, test, (some, _) = world
+    items = np.array(train.items)
+    with rm.share_items():
+        model().fit(items, some, groups=train.groups)
+        items[some[0, 0]] *= -1
+        changed = model().fit(items, some, groups=train.groups).predict(test.items)
+        assert len(reads) == 2
+    fresh = model().fit(items, some, groups=train.groups).predict(test.items)
+    np.testing.assert_array_equal(changed, fresh)
+
+
+def test_other_items_are_never_taken_for_these(world, reads):
+    train, test, (some, _) = world
+    doubled = 2 * np.asarray(train.items)
+    with rm.share_items():
+        model().fit(train.items, some, groups=train.groups)
+        inside = model().fit(doubled, some, groups=train.groups).predict(test.items)
+        fewer = np.array(train.items[:100])  # too short for the ids that were kept
+        model().fit(fewer, some[(some < 100).all(axis=1)], groups=train.groups[:100])
+    np.testing.assert_array_equal(inside, model().fit(doubled, some, groups=train.groups).predict(test.items))
+
+
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap):
+    train, test, (some, _) = world
+    ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, random_state=0)
+    ensemble.fit(train.items, some, groups=train.groups)
+    assert len(reads) == 1
+    if not bootstrap:
+        for member in ensemble.members_:
+            alone = model(member.random_state).fit(train.items, some, groups=train.groups)
+            np.testing.assert_array_equal(alone.predict(test.items), member.predict(test.items))
+
+
+def test_an_experiment_reads_once(world, reads):
+    train, test, _ = world
+    models = {"BT": model(None), "CLF": model(None, objective=rm.classification)}
+    rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=300, annotator=rm.oracle, n=4, models=models)
+    assert len(reads) == 1
+
+
+def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
+    train, _, (some, _) = world
+    train.save(tmp_path / "bank")
+    half = rm.ResponseBank.open(tmp_path / "bank")[::2]
+    comparisons = some[(some < half.n_items).all(axis=1)]
+    with rm.share_items():
+        for seed in range(2):
+            model(seed).fit(half.items, comparisons, groups=half.groups)
+        assert len(reads) == 1
+        model().fit(rm.ResponseBank.open(tmp_path / "bank")[1::2].items, comparisons, groups=half.groups)
+        assert len(reads) == 2
