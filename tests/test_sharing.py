@@ -3,11 +3,12 @@
 import gc
 import weakref
 
+import lightgbm
 import numpy as np
 import pytest
 
 import rmspace as rm
-from rmspace.models import mlp
+from rmspace.models import _bins, mlp
 
 
 @pytest.fixture
@@ -115,3 +116,65 @@ def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
         assert len(reads) == 1
         model().fit(rm.ResponseBank.open(tmp_path / "bank")[1::2].items, comparisons, groups=half.groups)
         assert len(reads) == 2
+
+
+@pytest.fixture
+def binnings(monkeypatch):
+    seen = []
+    make = _bins._bin
+
+    def count(*args):
+        seen.append(1)
+        return make(*args)
+
+    monkeypatch.setattr(_bins, "_bin", count)
+    return seen
+
+
+def trees(objective=rm.bradley_terry, seed=0, **options):
+    return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, **options)
+
+
+@pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
+def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnings, objective):
+    train, test, (some, other) = world
+    heavy = np.where(np.arange(len(some)) % 2, 1.0, 3.0)
+    jobs = [(some, heavy, 0), (some, None, 1), (other, None, 0), (other, heavy, 0), (some, np.ones(len(some)), 0)]
+    alone = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
+    binnings.clear()
+    with rm.share_items():
+        fits = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
+        assert len(binnings) == 1
+        trees(objective, parameters={"max_bin": 15}).fit(train.items, some)
+        assert len(binnings) == 2
+        trees(objective).fit(train.items, some[:200])
+        assert len(binnings) == 3
+    np.testing.assert_array_equal(alone, fits)
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+@pytest.mark.parametrize(
+    "parameters", [None, {"max_bin": 31, "feature_fraction": 0.5}, {"max_bin_by_feature": [20] * 600}]
+)
+def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rng, where, parameters):
+    items = rng.normal(size=(400, 600)).astype(np.float16)  # three blocks of columns
+    items[:, 300] = 1.0
+    items[:, 5:9] *= rng.random((400, 4)) < 0.1
+    items[:, 0] = rng.integers(0, 5, 400)
+    if where == "file":
+        rm.ResponseBank(items.reshape(200, 2, 600)).save(tmp_path / "bank")
+        items = rm.ResponseBank.open(tmp_path / "bank").items
+    comparisons = np.arange(400).reshape(200, 2)[:, ::-1]
+    model = trees(rm.classification, parameters=parameters, n_jobs=1).fit(items, comparisons)
+    stacked = np.asarray(items, dtype=np.float32)[np.sort(comparisons, axis=1).T.ravel()]
+    settings = {"objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, **(parameters or {})}
+    settings |= {"force_col_wise": True, "seed": model._settings()["seed"]}
+    plain = lightgbm.train(settings, lightgbm.Dataset(stacked, np.repeat([0.0, 1.0], 200), params=settings), 5)
+    np.testing.assert_array_equal(model.predict(items), plain.predict(np.asarray(items, np.float32), raw_score=True))
+
+
+def test_quantized_trees_learn(world):
+    train, test, (some, _) = world
+    for objective in (rm.bradley_terry, rm.classification):
+        model = rm.LightGBMReward(objective, quantized=True, n_jobs=1).fit(train.items, some)
+        assert rm.spearman(model.predict(test.items), test.rewards).mean() > 0.3

@@ -58,6 +58,11 @@ def find_precision(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
+def find_threads() -> int:
+    """Return the number of threads of this process: OMP_NUM_THREADS or the cores, unless torch was told otherwise."""
+    return torch.get_num_threads()
+
+
 def on_device(device: torch.device, work: Callable[[torch.device], T]) -> T:
     """Do some work on a device, and on the CPU, with a warning, where the device's memory does not suffice."""
     try:

@@ -15,14 +15,17 @@ from lightgbm.basic import LightGBMError
 
 from rmspace._typing import Float64Array, FloatArray, Objective
 from rmspace._validation import check_int, check_number
-from rmspace.models._base import BaseReward, Gathered, draw_seed, gather, is_plain
+from rmspace.models._base import BaseReward, Touched, draw_seed, is_plain, touch
+from rmspace.models._bins import aliases, binned_rows
 from rmspace.models._booster_text import check_booster_text, trees_alone
 from rmspace.models._gradients import check_curvature, score_slope
+from rmspace.models._hardware import find_threads
 from rmspace.objectives import bradley_terry, classification
 
 # LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
+_QUANTIZED = {"use_quantized_grad": True, "num_grad_quant_bins": 16, "quant_train_renew_leaf": True}
 
 
 class LightGBMReward(BaseReward):
@@ -39,7 +42,9 @@ class LightGBMReward(BaseReward):
         n_estimators, learning_rate, num_leaves, min_child_samples: LightGBM's own, with its defaults.
         parameters: any other LightGBM parameter by name.
         random_state: seed of whatever LightGBM draws (nothing, with its defaults).
-        n_jobs: threads; LightGBM's default when None.
+        quantized: round gradients to 16 levels, which is faster; see docs/benchmarks.md for what it costs. Trees then
+            differ with the number of threads.
+        n_jobs: threads; as many as torch uses when None, so that OMP_NUM_THREADS and `torch.set_num_threads` set both.
 
     Attributes:
         booster_: the `lightgbm.Booster`.
@@ -65,6 +70,7 @@ class LightGBMReward(BaseReward):
         min_child_samples: int = 20,
         parameters: Mapping[str, Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
+        quantized: bool = False,
         n_jobs: int | None = None,
     ) -> None:
         self.objective = objective
@@ -74,6 +80,7 @@ class LightGBMReward(BaseReward):
         self.min_child_samples = min_child_samples
         self.parameters = parameters
         self.random_state = random_state
+        self.quantized = quantized
         self.n_jobs = n_jobs
 
     def fit(
@@ -97,13 +104,13 @@ class LightGBMReward(BaseReward):
         """
         check_int("n_estimators", self.n_estimators, low=1)
         settings = self._settings()
-        data = gather(items, comparisons, sample_weight, groups, np.float32)
+        data = touch(items, comparisons, sample_weight, groups)
         boost = self._boost_rows if is_plain(self.objective, classification) else self._boost_items
         try:
             self.booster_ = boost(data, settings)
         except LightGBMError as error:
             raise ValueError(
-                f"LightGBM refused {len(data.rows)} items and these parameters ({error}); with few comparisons, "
+                f"LightGBM refused {len(data.ids)} items and these parameters ({error}); with few comparisons, "
                 "lower min_child_samples"
             ) from error
         if not self.booster_.feature_importance().any():
@@ -113,7 +120,7 @@ class LightGBMReward(BaseReward):
                 UserWarning,
                 stacklevel=2,
             )
-        self.n_features_in_ = data.rows.shape[1]
+        self.n_features_in_ = data.items.shape[1]
         return self
 
     def _score(self, rows: FloatArray) -> FloatArray:
@@ -127,9 +134,9 @@ class LightGBMReward(BaseReward):
             raise ValueError(
                 f"LightGBM has no parameter {unknown[0]!r}" + (f"; did you mean {close[0]}?" if close else "")
             )
-        if any(extra.get(name) for name in lightgbm.basic._ConfigAliases.get("linear_tree")):
+        if any(extra.get(name) for name in aliases("linear_tree")):
             raise ValueError("parameters must not ask for linear_tree, which cannot be saved; leave it out")
-        if clash := _spellings() & set(extra):
+        if clash := aliases(*_OWN) & set(extra):
             raise ValueError(
                 f"parameters must not name {sorted(clash)}, which LightGBMReward has as arguments; give the arguments"
             )
@@ -141,18 +148,20 @@ class LightGBMReward(BaseReward):
             "deterministic": True,
             "force_col_wise": True,
             "verbosity": -1,
-            **({} if self.n_jobs is None else {"n_jobs": self.n_jobs}),
+            "num_threads": find_threads() if self.n_jobs is None else self.n_jobs,
+            **(_QUANTIZED if self.quantized else {}),
             **extra,
         }
 
-    def _boost_rows(self, data: Gathered, settings: dict[str, Any]) -> lightgbm.Booster:
-        """Classify stacked winner and loser rows by LightGBM's own `binary`."""
-        stacked = data.rows[data.pairs.T.reshape(-1)]
-        labels = np.repeat([1.0, 0.0], len(data.pairs))
-        rows = lightgbm.Dataset(stacked, labels, weight=np.tile(data.weights, 2), params=settings)
-        return lightgbm.train({**settings, "objective": "binary"}, rows, self.n_estimators)
+    def _boost_rows(self, data: Touched, settings: dict[str, Any]) -> lightgbm.Booster:
+        """Classify stacked winner and loser rows by LightGBM's own `binary`; their order tells nothing of who won."""
+        first = data.pairs[:, 0] < data.pairs[:, 1]
+        stacked = data.ids[np.sort(data.pairs, axis=1).T.ravel()]
+        labels = np.concatenate([first, ~first]).astype(np.float64)
+        rows = binned_rows("binned rows", data.items, stacked, settings, labels, np.tile(data.weights, 2))
+        return self._train(rows, settings, "binary")
 
-    def _boost_items(self, data: Gathered, settings: dict[str, Any]) -> lightgbm.Booster:
+    def _boost_items(self, data: Touched, settings: dict[str, Any]) -> lightgbm.Booster:
         """Boost item scores by the gradient and curvature of the objective."""
         check_curvature(self.objective)
 
@@ -161,8 +170,13 @@ class LightGBMReward(BaseReward):
             assert at.curvature is not None
             return at.gradient, np.maximum(at.curvature, _LEAST_CURVATURE)
 
-        rows = lightgbm.Dataset(data.rows, np.zeros(len(data.rows)), params=settings)
-        return lightgbm.train({**settings, "objective": slope}, rows, self.n_estimators)
+        n = len(data.ids)
+        rows = binned_rows("binned items", data.items, data.ids, settings, np.zeros(n), np.ones(n))
+        return self._train(rows, settings, slope)
+
+    def _train(self, rows: lightgbm.Dataset, settings: dict[str, Any], objective: Any) -> lightgbm.Booster:
+        given = {name: value for name, value in settings.items() if name not in aliases("forcedbins_filename")}
+        return lightgbm.train({**given, "objective": objective}, rows, self.n_estimators)
 
     def _write(self, folder: Path) -> dict[str, Any]:
         text = trees_alone(self.booster_.model_to_string(num_iteration=-1))
@@ -179,7 +193,3 @@ class LightGBMReward(BaseReward):
         except LightGBMError as error:
             raise ValueError(f"{folder} is damaged ({error})") from error
         self.n_features_in_ = state["n_features_in"]
-
-
-def _spellings() -> set[str]:
-    return set(lightgbm.basic._ConfigAliases.get(*_OWN))
