@@ -211,3 +211,26 @@ GOOD = np.arange(6.0).reshape(2, 3)
 def test_bad_input(scores, rewards, n, error, message):
     with pytest.raises(error, match=message):
         rm.best_of_n(scores, rewards, n=n)
+
+
+def test_a_metric_cannot_change_what_the_next_one_sees(rng):
+    scores, rewards = rng.normal(size=(2, 6, 4))
+
+    def careless(scores, rewards):
+        scores.sort(axis=1)
+        return scores[:, -1]
+
+    with pytest.raises(ValueError, match="read-only"):
+        rm.evaluate(scores, rewards, metrics={"careless": careless})
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(2, 7))
+def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 2 * n_responses, size=(n_prompts, n_responses)).astype(float)
+    rewards = rng.normal(size=scores.shape)
+    sizes = list(range(1, n_responses + 1))
+    found = rm.best_of_n(scores, rewards, n=sizes)
+    for row in range(n_prompts):
+        expected = [brute_force_best_of_n(scores[row], rewards[row], n) for n in sizes]
+        np.testing.assert_allclose(found[row], expected, rtol=1e-12, atol=1e-12)

@@ -141,7 +141,7 @@ def check_gold(rewards: npt.ArrayLike) -> Float64Array:
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"rewards must be (n_prompts, n_responses); got {describe(array)}")
     check_finite("rewards", array)
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)
 
 
 def check_scores(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
@@ -150,6 +150,6 @@ def check_scores(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> tuple[Float64
     array = np.asarray(scores)
     if array.shape != gold.shape and array.shape != (gold.size,):
         raise ValueError(f"scores must be one number a reward, {gold.shape} or ({gold.size},); got {describe(array)}")
-    array = array.astype(np.float64).reshape(gold.shape)
+    array = array.astype(np.float64, copy=False).reshape(gold.shape)
     check_finite("scores", array)
     return array, gold

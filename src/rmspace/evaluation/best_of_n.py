@@ -147,8 +147,16 @@ def _weights(n: int, n_responses: int) -> Float64Array:
 def _by_score(scores: Float64Array, rewards: Float64Array) -> Float64Array:
     """Return each prompt's rewards in ascending order of score, averaged among equal scores."""
     order = np.argsort(scores, axis=1)
-    ordered = np.take_along_axis(scores, order, axis=1)
-    gold = np.take_along_axis(rewards, order, axis=1)
+    order += np.arange(0, scores.size, scores.shape[1])[:, None]  # places in the flat arrays, which are quicker to take
+    ordered, gold = scores.ravel().take(order), rewards.ravel().take(order)
+    tied = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+    if len(tied):
+        gold[tied] = _average_ties(ordered[tied], gold[tied])
+    return gold
+
+
+def _average_ties(ordered: Float64Array, gold: Float64Array) -> Float64Array:
+    """Return gold averaged over each run of equal scores of a row."""
     new = np.ones(gold.shape, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     starts = np.flatnonzero(new)

@@ -23,7 +23,7 @@ from rmspace._validation import (
     check_weights,
 )
 
-_BLOCK_NUMBERS = 1 << 23  # of a block to predict
+_BLOCK_NUMBERS = 1 << 22  # of a block to predict
 
 Scorer = Callable[[FloatArray, IntArray], FloatArray]  # (block of items, their ids) -> scores
 
