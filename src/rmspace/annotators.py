@@ -108,7 +108,8 @@ def annotate(
     """
     gap = _gaps(pairs, rewards, scale)
     first_wins = check_rng(rng).random(len(gap)) < _probabilities(annotator, gap)
-    return np.where(first_wins[:, None], pairs, np.asarray(pairs)[:, ::-1]).astype(np.int64)
+    first, second = np.asarray(pairs, dtype=np.int64).T
+    return np.stack([np.where(first_wins, first, second), np.where(first_wins, second, first)], axis=1)
 
 
 def label_error(comparisons: IntArray, rewards: npt.ArrayLike) -> float:
@@ -190,7 +191,8 @@ def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]
     check_finite("rewards", flat)
     ids = check_pairs("pairs", pairs, len(flat))
     if scale == "std":
-        unit = float(np.std(flat, dtype=np.float64))
+        centred = flat - flat.mean(dtype=np.float64)
+        unit = float(np.sqrt(centred @ centred / len(flat)))
         if unit == 0:
             raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
     else:

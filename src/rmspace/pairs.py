@@ -93,10 +93,12 @@ def same_prompt(
         )
     prompts = _rounds(n_prompts, n_pairs, rng)[:n_pairs]
     n_rounds = math.ceil(n_pairs / n_prompts)
-    chosen = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)[prompts, np.arange(n_pairs) // n_prompts]
+    drawn = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)
+    chosen = drawn.take(prompts * n_rounds + np.arange(n_pairs) // n_prompts)  # of each round, its prompt's next pair
     flip = rng.random(n_pairs) < 0.5
-    sides = np.stack([np.where(flip, second[chosen], first[chosen]), np.where(flip, first[chosen], second[chosen])], 1)
-    return prompts[:, None] * bank.n_responses + columns[prompts[:, None], sides]
+    first, second = first.take(chosen), second.take(chosen)
+    sides = np.where(flip, second, first), np.where(flip, first, second)
+    return np.stack([prompts * bank.n_responses + columns[prompts, side] for side in sides], axis=1)
 
 
 def cross_prompt(
@@ -177,9 +179,10 @@ def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
     if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":
         raise ValueError(f"{rule}; got {describe(columns)}")
-    if columns.min() < 0 or columns.max() >= bank.n_responses:
-        raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {columns.min()} to {columns.max()}")
-    ordered = np.sort(columns, axis=1)
+    rows = columns[:1] if columns.strides[0] == 0 else columns  # one row that stands for all
+    if rows.min() < 0 or rows.max() >= bank.n_responses:
+        raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {rows.min()} to {rows.max()}")
+    ordered = np.sort(rows, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         raise ValueError(f"{rule}, none twice for one prompt")
     return columns.astype(np.int64, copy=False)
