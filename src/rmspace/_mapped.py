@@ -16,6 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from rmspace._typing import FloatArray, IntArray
 
 _BLOCK_BYTES = 1 << 25
+_SCATTERED_BYTES = 1 << 22  # the system maps up to 16 pages around each one that is touched
 
 
 class MappedFile(mmap.mmap):
@@ -113,7 +114,7 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
     Args:
         array: (n, ...).
         ids: rows to read; all when None.
-        size: rows in a block; 32 MB of them when None.
+        size: rows in a block; 32 MB of them, or 4 MB where they are chosen, when None.
 
     Raises:
         RuntimeError: the file changed since it was opened.
@@ -121,7 +122,8 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
     if isinstance(array, Rows):
         array, ids = array.table, array.ids if ids is None else array.ids[ids]
     n = len(array) if ids is None else len(ids)
-    size = size or max(1, _BLOCK_BYTES // max(1, array.itemsize * int(np.prod(array.shape[1:]))))
+    if size is None:
+        size = max(1, (_BLOCK_BYTES if ids is None else _SCATTERED_BYTES) // max(1, array[:1].nbytes))
     parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
     mapping, address = _mapping_of(array)
     ahead = _fetch(mapping, array, address, parts[0], ids) if parts else []
@@ -175,9 +177,10 @@ def _fetch(
 
 
 def _let_go(mapping: mmap.mmap | None, spans: list[tuple[int, int]]) -> None:
-    """Drop pages from the process (they stay in the system's cache), if the file is still what it was."""
+    """Drop pages, and those between, from the process (the system keeps them), if the file is still what it was."""
     if mapping is not None:
-        _advise(mapping, "MADV_DONTNEED", spans)
+        start, end = spans[0][0], sum(spans[-1])
+        _advise(mapping, "MADV_DONTNEED", [(start, end - start)])
         if isinstance(mapping, MappedFile):
             mapping.check()
 

@@ -11,6 +11,8 @@ from scipy.stats import rankdata
 from rmspace._typing import Float64Array
 from rmspace._validation import check_int, check_scores
 
+_CACHED = 1 << 15  # numbers sorted together: what fits the processor's cache takes half the time
+
 
 def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int]) -> Float64Array:
     """Expected gold reward of the highest-scored of n responses, for each prompt, exactly.
@@ -41,7 +43,11 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
     """
     score, gold = check_scores(scores, rewards)
     weights = np.stack([_weights(size, gold.shape[1]) for size in as_sizes(n)], axis=1)
-    values: Float64Array = _by_score(score, gold) @ weights
+    values = np.empty((len(gold), weights.shape[1]))
+    step = max(1, _CACHED // gold.shape[1])
+    for start in range(0, len(gold), step):
+        part = slice(start, start + step)
+        values[part] = _by_score(score[part], gold[part]) @ weights
     return values[:, 0] if np.ndim(n) == 0 else values
 
 

@@ -16,7 +16,10 @@ from rmspace.models._sharing import shared
 
 _COLUMNS = 256  # binned together: enough to keep LightGBM busy, little enough for the doubles that it makes of them
 _SAMPLED = 200_000  # rows up to which LightGBM bins by all of them, by default
-_NOT_OF_BINS = ("learning_rate", "num_leaves", "num_iterations", "num_threads", "verbosity")
+_NOT_OF_BINS = (
+    *("learning_rate", "num_leaves", "num_iterations", "num_threads", "verbosity"),
+    *("use_quantized_grad", "num_grad_quant_bins", "quant_train_renew_leaf"),
+)
 _BY_COLUMN = ("max_bin_by_feature", "forcedbins_filename")
 
 
