@@ -201,8 +201,8 @@ def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]
         unit = check_number("scale", scale, low=0.0)
         if unit == 0:
             raise ValueError("scale must be above 0; got 0")
-    values = flat[ids].astype(np.float64)
-    return (values[:, 0] - values[:, 1]) / unit
+    first, second = (flat.take(side).astype(np.float64, copy=False) for side in ids.T)
+    return (first - second) / unit
 
 
 def _untied(gap: Float64Array) -> Float64Array:

@@ -158,13 +158,14 @@ def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Gener
     # Few of many: draw all and redraw what repeats an earlier column. The rule treats all values alike, so every
     # sequence of distinct values is equally likely, and no row is ever laid out in full.
     drawn = rng.integers(size, size=(n_rows, n_draws))
-    while True:
+    repeated = n_draws > 1
+    while repeated:
         order = np.argsort(drawn, axis=1, kind="stable")
         ordered = np.take_along_axis(drawn, order, axis=1)
         row, place = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
-        if len(row) == 0:
-            return drawn
         drawn[row, order[row, place + 1]] = rng.integers(size, size=len(row))
+        repeated = len(row) > 0
+    return drawn
 
 
 def _by_rank(bank: ResponseBank, ranks: list[int]) -> IntArray:
