@@ -20,6 +20,7 @@ annotator: {use: logistic, beta: 2.0}
 models:
   linear: {use: LinearReward}
   trees: {use: LightGBMReward, n_estimators: 5}
+  dense: {use: MLPReward, hidden_sizes: [4], max_epochs: 1, precision: float32}
 n_resamples: 200
 """
 
@@ -39,12 +40,13 @@ def test_run_fills_the_folder(config, tmp_path, capsys):
         "results.csv",
     ]  # fmt: skip
     table = pd.read_csv(out / "results.csv")
-    assert set(table.model) == {"random response", "best response", "linear", "trees"}
+    assert set(table.model) == {"random response", "best response", "linear", "trees", "dense"}
     assert table.n_pairs.unique().tolist() == [200]
     manifest = json.loads((out / "manifest.json").read_text())
     train, _ = rm.make_reward_world(60, 30, 6, 32)
     assert manifest["banks"]["train"]["sha256"] == train.fingerprint()
     assert manifest["versions"]["rmspace"] == rm.__version__
+    assert manifest["computed"]["dense"]["precision"] == "float32"
     assert "linear" in capsys.readouterr().out
     # The resolved config alone makes the same table again, and the same figures to the byte.
     assert main(["run", str(out / "config.yaml"), "--out", str(tmp_path / "again")]) == 0

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,14 +56,21 @@ def run_config(options: argparse.Namespace) -> int:
         copy_modules(folder, experiment.modules)
         train, test = experiment.data()
         done: list[pd.DataFrame] = []
+        computed: dict[str, dict[str, Any]] = {}
 
-        def on_model(name: str, model: object, rows: pd.DataFrame) -> None:  # noqa: ARG001
+        def on_model(name: str, model: object, rows: pd.DataFrame) -> None:
             done.append(rows)
+            if hasattr(model, "precision_"):
+                computed[name] = {"precision": model.precision_, "device": getattr(model, "device_", None)}
             write_table(folder, pd.concat(done, ignore_index=True))
 
         table = run(train=train, test=test, **chosen, on_model=on_model)
         write_figures(folder, table, chosen.get("metrics"), test.n_prompts, experiment.resolved["confidence"])
-        facts = {"seed": experiment.resolved["seed"], "seconds": round(time.perf_counter() - start, 1)}
+        facts = {
+            "seed": experiment.resolved["seed"],
+            "seconds": round(time.perf_counter() - start, 1),
+            "computed": computed,
+        }
         write_manifest(folder, {"train": train, "test": test}, facts)
     print(summary(table))
     print(f"{Path(options.out)}: {', '.join(sorted(path.name for path in Path(options.out).iterdir()))}")
