@@ -211,7 +211,7 @@ class MLPReward(BaseReward):
         self.network_ = network.eval()
         self.n_features_in_ = state["n_features_in"]
         self.history_ = History(**state["history"])
-        self.precision_, self.device_ = state["precision"], state["device"]
+        self.precision_, self.device_ = state.get("precision", "float32"), state.get("device", "cpu")
 
 
 def _groups_of(data: Touched) -> npt.NDArray[Any]:

@@ -1,0 +1,1 @@
+"""The parts of `scripts/benchmark.py`: measuring, synthetic banks, the published protocol, and the stages."""

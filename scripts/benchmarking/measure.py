@@ -1,0 +1,86 @@
+"""Seconds, floating-point operations and memory."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rmspace.models._hardware import find_device
+
+HIDDEN = (1024, 512)
+
+
+def least_seconds(work: Callable[[], Any], repeats: int) -> float:
+    """Return the least time of some calls."""
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def product_rate(dtype: torch.dtype, seconds: float = 2.0, size: int = 2048) -> float:
+    """Return the GFLOP/s that square matrix products of a precision keep up for a while, where models compute."""
+    device = find_device("auto")
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    float((a @ b)[0, 0])
+    done, start = 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        float((a @ b)[0, 0])  # waits for a GPU
+        done += 1
+    return 2 * size**3 * done / spent / 1e9
+
+
+def resident(of: str) -> float:
+    """Return megabytes of this process, "VmRSS" now or "VmHWM" at most; nan where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = [line for line in status.read_text().splitlines() if line.startswith(of)] if status.exists() else []
+    return int(lines[0].split()[1]) / 1024 if lines else math.nan
+
+
+class Peak:
+    """The most memory, above what the process had before, that a block of code takes."""
+
+    def __enter__(self) -> "Peak":
+        reset = Path("/proc/self/clear_refs")
+        if reset.exists():
+            reset.write_text("5")
+        self.before = resident("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.megabytes = resident("VmHWM") - self.before
+
+
+def products(dim: int) -> int:
+    """Multiplications of the network for one item."""
+    sizes = [dim, *HIDDEN, 1]
+    return sum(a * b for a, b in pairwise(sizes))
+
+
+def fit_flops(dim: int, trained: int, scored: int) -> float:
+    """Floating-point operations to train on items and score others: forward, weights' and inputs' gradients."""
+    return 2.0 * trained * (3 * products(dim) - dim * HIDDEN[0]) + 2.0 * scored * products(dim)
+
+
+def evict(path: Path) -> bool:
+    """Drop a file from the system's cache, where the system lets us; say whether it did."""
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return True
+
+
+def megabytes_read() -> float:
+    """Return what this process had read from storage so far; nan where the system does not tell."""
+    counters = Path("/proc/self/io")
+    lines = counters.read_text().splitlines() if counters.exists() else []
+    return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("read_bytes")), math.nan)

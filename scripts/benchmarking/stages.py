@@ -1,0 +1,387 @@
+"""The stages: each a function of (folder, quick) that returns rows of the table."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import rmspace as rm
+from benchmarking.banks import compare_items, make_bank, open_bank
+from benchmarking.measure import (
+    HIDDEN,
+    Peak,
+    evict,
+    fit_flops,
+    least_seconds,
+    megabytes_read,
+    product_rate,
+    products,
+)
+from benchmarking.published import NS, looped_comparisons, permuted_best_of_n, published_fit
+from rmspace._mapped import blocks, map_array
+from rmspace.models import _bins
+from rmspace.models._hardware import bfloat16_gain, find_device, find_precision
+
+Row = dict[str, Any]
+
+
+def ceilings(folder: Path, quick: bool) -> list[Row]:
+    """Matrix products and copying: what nothing here can be faster than."""
+    block = np.ones(1 << 27, np.uint8)
+    seconds = least_seconds(lambda: block.copy(), 5)
+    gain = bfloat16_gain(find_device("auto").type)
+    rows = [
+        {"stage": "matrix product, float32", "size": "2,048^3", "GFLOP/s": product_rate(torch.float32)},
+        {"stage": "matrix product, bfloat16, against float32", "size": "probe", "ratio": gain},
+        {"stage": "copying memory", "size": "134 MB", "seconds": seconds, "note": f"{0.268 / seconds:.1f} GB/s"},
+    ]
+    if gain > 1:
+        rows[1]["GFLOP/s"] = product_rate(torch.bfloat16)
+    return rows
+
+
+def fits(folder: Path, quick: bool, objective: Any, paired: bool, target: float) -> list[Row]:
+    """An MLP from a mapped float16 bank, against the published protocol at the same number of epochs."""
+    dim, n, epochs = 2048, 4_000 if quick else 40_000, 1 if quick else 3
+    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, dim))
+    comparisons = compare_items(bank, n)
+    options = {"objective": objective, "max_epochs": epochs, "patience": epochs, "random_state": 0}
+    model = rm.MLPReward(**options).fit(bank.items, comparisons[:100], groups=bank.groups)  # the first is slower
+    dtype = find_precision("auto", find_device("auto"))
+    rates = [product_rate(dtype)]
+    with Peak() as peak:
+        model.fit(bank.items, comparisons, groups=bank.groups)
+    ours = least_seconds(lambda: model.fit(bank.items, comparisons, groups=bank.groups), 2)
+    rates.append(product_rate(dtype))
+    done = []
+    with Peak() as theirs_peak:
+        theirs = least_seconds(
+            lambda: done.append(published_fit(bank.items, comparisons, paired=paired, epochs=epochs)), 1
+        )
+    rates.append(product_rate(dtype))
+    history = model.history_
+    flops = fit_flops(dim, 2 * history.n_training * epochs, 2 * history.n_validation * epochs)
+    parameters = products(dim) + sum(HIDDEN) + 1
+    bound = (len(np.unique(comparisons)) * dim * dtype.itemsize + parameters * 4 * 3) / 2**20
+    roof = theirs / (flops / max(rates) / 1e9)
+    name, size = "BT-MLP" if paired else "CLF-MLP", f"{n:,} x {dim:,}, {epochs} epoch(s)"
+    return [
+        {
+            "stage": f"{name} fit", "size": size, "seconds": ours, "GFLOP/s": flops / ours / 1e9,
+            "share": flops / ours / 1e9 / max(rates), "peak MB": peak.megabytes, "ratio": theirs / ours,
+            "target": f"{target:g}x; share 80%",
+            "note": f"{model.precision_}; peak is {peak.megabytes / bound:.2f} of rows and optimiser; "
+                    f"at 100% of the ceiling the ratio would be {roof:.1f}",
+        },
+        {
+            "stage": f"{name}, published protocol", "size": size, "seconds": theirs, "GFLOP/s": done[0] / theirs / 1e9,
+            "share": done[0] / theirs / 1e9 / max(rates), "peak MB": theirs_peak.megabytes,
+            "note": f"{done[0] / flops:.2f} times the operations",
+        },
+    ]  # fmt: skip
+
+
+def prediction(folder: Path, quick: bool) -> list[Row]:
+    """Scores of a mapped float16 bank that a laptop's memory should not hold."""
+    dim, n = 2048, 40_000 if quick else 1_000_000
+    path = make_bank(folder, 200_000 if quick else 1_000_000, dim)
+    bank = open_bank(path)
+    model = rm.MLPReward(max_epochs=1, random_state=0)
+    model.fit(bank.items, compare_items(bank, 1000), groups=bank.groups)
+    rates = [product_rate(find_precision("auto", find_device("auto")))]
+    model.predict(bank.items[:8192])
+    cold = math.nan
+    if evict(path / "embeddings.npy"):
+        cold = least_seconds(lambda: model.predict(bank.items[:n]), 1)
+    with Peak() as peak:
+        seconds = least_seconds(lambda: model.predict(bank.items[:n]), 1)
+    rates.append(product_rate(find_precision("auto", find_device("auto"))))
+    rate = 2 * n * products(dim) / seconds / 1e9
+    return [
+        {
+            "stage": "MLP predict, mapped float16", "size": f"{n:,} x {dim:,} ({n * dim * 2 / 1e9:.1f} GB)",
+            "seconds": seconds, "GFLOP/s": rate, "share": rate / max(rates), "peak MB": peak.megabytes,
+            "target": "share 75%; under 1,000 MB", "note": f"{cold:.3g} s the first time, from storage",
+        }
+    ]  # fmt: skip
+
+
+def reading(folder: Path, quick: bool) -> list[Row]:
+    """Scattered rows of a file that is not in the system's cache: runs of pages asked for, against plain indexing."""
+    path = make_bank(folder, 200_000 if quick else 1_000_000, 2048) / "embeddings.npy"
+
+    def read(ids: np.ndarray, plain: bool) -> tuple[float, float]:
+        cold = evict(path)
+        table, before = map_array(path).reshape(-1, 2048)[:200_000], megabytes_read()
+        seconds = least_seconds(lambda: table[ids] if plain else [*map(len, blocks(table, ids))], 1)
+        return (seconds, megabytes_read() - before) if cold else (math.nan, math.nan)
+
+    rows = []
+    for n in (8_000, 80_000):
+        ids = np.sort(np.random.default_rng(0).permutation(200_000)[:n])
+        size = f"{n:,} of 200,000 rows, {n * 4096 / 1e6:.0f} MB"
+        (theirs, theirs_read), (ours, ours_read) = read(ids, True), read(ids, False)
+        rows += [
+            {"stage": "rows from storage, plain indexing", "size": size, "seconds": theirs,
+             "note": f"{theirs_read:,.0f} MB read"},
+            {"stage": "rows from storage, as fits read them", "size": size, "seconds": ours, "ratio": theirs / ours,
+             "note": f"{ours_read:,.0f} MB read"},
+        ]  # fmt: skip
+    return rows
+
+
+def best_of_n(folder: Path, quick: bool) -> list[Row]:
+    """Exact Best-of-N against permutations."""
+    rng = np.random.default_rng(0)
+    scores, rewards = rng.normal(size=(2, 2292, 500))
+    repeats = 5 if quick else 20
+    ours = least_seconds(lambda: rm.best_of_n(scores, rewards, n=NS), repeats)
+    coarse = np.round(scores, 1)
+    tied = least_seconds(lambda: rm.best_of_n(coarse, rewards, n=NS), repeats)
+    theirs = least_seconds(lambda: permuted_best_of_n(scores, rewards), 1)
+    size = "2,292 x 500, eight N"
+    return [
+        {"stage": "Best-of-N, exact", "size": size, "seconds": ours, "ratio": theirs / ours, "target": "40x, exact"},
+        {"stage": "Best-of-N, exact, most scores tied", "size": size, "seconds": tied, "ratio": theirs / tied},
+        {"stage": "Best-of-N, 100 permutations", "size": size, "seconds": theirs},
+    ]
+
+
+def pairs(folder: Path, quick: bool) -> list[Row]:
+    """Pairs and annotation against a loop over prompts."""
+    rewards = np.random.default_rng(0).normal(size=(41_876, 10))
+    bank = rm.ResponseBank(np.zeros((41_876, 10, 1), np.float32), rewards)
+    np.ones(1 << 21).sum()  # frees 16 MB: from then on glibc keeps freed memory, as it does in a running session
+    ours = least_seconds(lambda: compare_items(bank, 40_000), 50)
+    theirs = least_seconds(lambda: looped_comparisons(rewards, 40_000, 1.0), 3)
+    size = "40,000 of 41,876 prompts"
+    return [
+        {"stage": "pairs and annotation", "size": size, "seconds": ours, "ratio": theirs / ours, "target": "200x"},
+        {"stage": "pairs and annotation, loop over prompts", "size": size, "seconds": theirs},
+    ]
+
+
+def trees(folder: Path, quick: bool) -> list[Row]:
+    """Boosted trees: the first fit, the second on the same items, and quantised gradients."""
+    dim, n, rounds = 2048, 1_000 if quick else 10_000, 10 if quick else 100
+    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, dim))
+    comparisons = compare_items(bank, n)
+    spent: list[float] = []
+    make = _bins._bin
+
+    def timed(*args: Any) -> Any:
+        start = time.perf_counter()
+        found = make(*args)
+        spent.append(time.perf_counter() - start)
+        return found
+
+    _bins._bin = timed
+    rows = []
+    size = f"{2 * n:,} rows x {dim:,}, {rounds} trees"
+    for name, objective in (("BT-LGB", rm.bradley_terry), ("CLF-LGB", rm.classification)):
+        with rm.share_items():
+            for what, labels, quantized in (
+                ("first fit", comparisons, False),
+                (
+                    "second fit, other labels",
+                    np.where(np.arange(n)[:, None] % 5, comparisons, comparisons[:, ::-1]),
+                    False,
+                ),
+                ("quantised", comparisons, True),
+            ):
+                spent.clear()
+                model = rm.LightGBMReward(objective, n_estimators=rounds, quantized=quantized, random_state=0)
+                with Peak() as peak:
+                    seconds = least_seconds(partial(model.fit, bank.items, labels), 1)
+                row = {"stage": f"{name}, {what}", "size": size, "seconds": seconds, "peak MB": peak.megabytes}
+                if what == "first fit":
+                    first = seconds - sum(spent)
+                row["note"] = f"{sum(spent):.2f} s of it binning ({len(spent)} times)"
+                if quantized:
+                    row["ratio"] = first / (seconds - sum(spent))
+                    row["note"] += "; ratio of boosting alone"
+                if what.startswith("second"):
+                    row["target"] = "0 s of binning"
+                rows.append(row)
+    return rows
+
+
+def distinct(folder: Path, quick: bool) -> list[Row]:
+    """Distinct scores among many items, by precision."""
+    n = 20_000 if quick else 100_000
+    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, 2048))
+    model = rm.MLPReward(max_epochs=1, random_state=0)
+    model.fit(bank.items, compare_items(bank, 2_000), groups=bank.groups)
+    counts = {}
+    for precision in ("float32", "bfloat16"):
+        counts[precision] = len(np.unique(model.set_params(precision=precision).predict(bank.items[:n])))
+    return [
+        {
+            "stage": "distinct scores, bfloat16 against float32", "size": f"{n:,} items",
+            "ratio": counts["bfloat16"] / counts["float32"], "target": "0.99",
+            "note": f"{counts['bfloat16']:,} and {counts['float32']:,}",
+        }
+    ]  # fmt: skip
+
+
+def batched_step_seconds(dim: int, hidden: tuple[int, ...], members: int, batch: int) -> tuple[float, float]:
+    """Return seconds of one training step of several networks, one by one and as one program of batched products."""
+    device = find_device("auto")
+    sizes = [dim, *hidden, 1]
+    rows = torch.randn(members, 2 * batch, dim, device=device)
+    weights = [torch.randn(members, a, b, device=device) / math.sqrt(a) for a, b in pairwise(sizes)]
+    biases = [torch.zeros(members, 1, b, device=device) for b in sizes[1:]]
+
+    def trainer(start: int, stop: int) -> Callable[[], None]:
+        mine = [p[start:stop].clone().requires_grad_() for p in (*weights, *biases)]
+        optimizer = torch.optim.AdamW(mine, fused=True)
+
+        def step() -> None:
+            hidden_rows = rows[start:stop]
+            for k, (w, b) in enumerate(zip(mine[: len(weights)], mine[len(weights) :], strict=True)):
+                product = torch.baddbmm(b, hidden_rows, w) if stop - start > 1 else hidden_rows[0] @ w[0] + b[0]
+                hidden_rows = product.reshape(stop - start, 2 * batch, -1)
+                if k < len(weights) - 1:
+                    hidden_rows = hidden_rows.relu()
+            won, lost = hidden_rows.squeeze(2).split(batch, dim=1)
+            loss = rm.bradley_terry(won, lost).mean(dim=1).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            float(loss.detach())
+
+        return step
+
+    single = [trainer(k, k + 1) for k in range(members)]
+    whole = trainer(0, members)
+    single[0](), whole()
+    return least_seconds(lambda: [step() for step in single], 5), least_seconds(whole, 5)
+
+
+def many_models(folder: Path, quick: bool) -> list[Row]:
+    """Several seeds with and without what they share, and whether to train them as one program."""
+    n, members = 2_000 if quick else 10_000, 4
+    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, 2048))
+    comparisons = compare_items(bank, n)
+
+    def fit_all() -> None:
+        for seed in range(members):
+            model = rm.MLPReward(max_epochs=1, random_state=seed)
+            model.fit(bank.items, comparisons, groups=bank.groups)
+
+    def fit_sharing() -> None:
+        with rm.share_items():
+            fit_all()
+
+    fit_all()
+    apart, together = least_seconds(fit_all, 2), least_seconds(fit_sharing, 2)
+    size = f"{members} seeds, {n:,} x 2,048, 1 epoch"
+    rows = [
+        {"stage": "MLP fits one by one", "size": size, "seconds": apart},
+        {"stage": "MLP fits inside share_items", "size": size, "seconds": together, "ratio": apart / together},
+    ]
+    for dim, hidden, batch in ((64, (64, 32), 128), (384, HIDDEN, 512), (2048, HIDDEN, 512)):
+        one_by_one, batched = batched_step_seconds(dim, hidden, 10, batch)
+        widths = "-".join(f"{width:,}" for width in (dim, *hidden, 1))
+        rows.append(
+            {
+                "stage": "a step of 10 networks in one program", "size": f"{widths}, batch {batch}",
+                "seconds": batched, "ratio": one_by_one / batched, "note": "ratio to one by one; a sketch, not used",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def growth(folder: Path, quick: bool) -> list[Row]:
+    """Seconds against size, with the exponent of the best power law."""
+    counts = [5_000, 10_000, 20_000] if quick else [5_000, 10_000, 20_000, 40_000, 80_000, 160_000]
+    dims = [384, 768, 1536] if quick else [384, 768, 1536, 3072, 4096]
+    sizes = [10_000, 30_000, 100_000] if quick else [10_000, 30_000, 100_000, 300_000, 1_000_000]
+    small = open_bank(make_bank(folder, 400_000, 384))
+    options = {"max_epochs": 1, "random_state": 0}
+    model = rm.MLPReward(**options).fit(small.items, compare_items(small, 5_000), groups=small.groups)
+
+    def fit(bank: rm.ResponseBank, n: int) -> float:
+        comparisons = compare_items(bank, n)
+        model = rm.MLPReward(**options)
+        return least_seconds(lambda: model.fit(bank.items, comparisons, groups=bank.groups), 2)
+
+    series = {
+        "MLP epoch, comparisons (dim 384)": (counts, [fit(small, n) for n in counts]),
+        "MLP epoch, dim (5,000 comparisons)": (
+            dims, [fit(open_bank(make_bank(folder, 400_000 if dim == 384 else 20_000, dim)), 5_000) for dim in dims],
+        ),
+    }  # fmt: skip
+    large = open_bank(make_bank(folder, max(sizes), 384) if not quick else make_bank(folder, 400_000, 384))
+    series["MLP predict, items (dim 384)"] = (
+        sizes, [least_seconds(lambda n=n: model.predict(large.items[:n]), 2) for n in sizes],
+    )  # fmt: skip
+    rows = []
+    for name, (x, seconds) in series.items():
+        exponent = np.polyfit(np.log(x), np.log(seconds), 1)[0]
+        listed = ", ".join(f"{s:.2g}" for s in seconds)
+        rows.append(
+            {
+                "stage": name, "size": f"{x[0]:,} to {x[-1]:,}", "seconds": seconds[-1],
+                "note": f"exponent {exponent:.2f}; {listed} s",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def real_bank(folder: Path, quick: bool) -> list[Row]:
+    """Best-of-N that each precision and kind of gradient reaches on a real bank, over seeds."""
+    train, test = rm.open_generators(folder)
+    variants = {
+        "BT-MLP": (rm.MLPReward(precision="float32"), rm.MLPReward(precision="bfloat16")),
+        "CLF-MLP": tuple(rm.MLPReward(rm.classification, precision=p) for p in ("float32", "bfloat16")),
+        "BT-LGB": (rm.LightGBMReward(), rm.LightGBMReward(quantized=True)),
+        "CLF-LGB": tuple(rm.LightGBMReward(rm.classification, quantized=q) for q in (False, True)),
+    }
+    n_pairs, seeds = (2_000, range(1)) if quick else (20_000, range(5))
+    gains: dict[str, list[np.ndarray]] = {}
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        comparisons = rm.annotate(rm.same_prompt(train, n_pairs, rng), train.rewards, rm.oracle, rng=rng)
+        with rm.share_items():
+            for name, pair in variants.items():
+                for model in pair:
+                    model.set_params(random_state=seed).fit(train.items, comparisons, groups=train.groups)
+                a, b = (rm.normalized_gain(m.predict(test.items), test.rewards) for m in pair)
+                gains.setdefault(name, []).append(np.stack([a, b]))
+    rows = []
+    for name, found in gains.items():
+        exact, rounded = np.mean(found, axis=0)  # over seeds, a value a prompt
+        _, low, high = rm.bootstrap_interval(rounded - exact)
+        by_seed = [f"{(b - a).mean():+.3f}" for a, b in found]
+        what = "bfloat16 - float32" if "MLP" in name else "quantised - exact"
+        rows.append(
+            {
+                "stage": f"{name} gain at N = 56, {what}", "size": f"{n_pairs:,} pairs, {len(seeds)} seeds",
+                "target": "interval holds 0",
+                "note": f"{(rounded - exact).mean():+.4f} [{low:+.4f}, {high:+.4f}] ({exact.mean():.3f}); "
+                        f"by seed {', '.join(by_seed)}",
+            }
+        )  # fmt: skip
+    return rows
+
+
+STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
+    "ceilings": ceilings,
+    "fit BT": partial(fits, objective=rm.bradley_terry, paired=True, target=8),
+    "fit CLF": partial(fits, objective=rm.classification, paired=False, target=4),
+    "prediction": prediction,
+    "reading": reading,
+    "best_of_n": best_of_n,
+    "pairs": pairs,
+    "trees": trees,
+    "distinct": distinct,
+    "many_models": many_models,
+    "growth": growth,
+}
