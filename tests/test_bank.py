@@ -278,3 +278,11 @@ def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(tmp_path,
     assert bank.fingerprint() == expected.fingerprint()
     bank.save(tmp_path / "saved")
     assert rm.ResponseBank.open(tmp_path / "saved").fingerprint() == expected.fingerprint()
+
+
+def test_a_strided_view_of_a_file_is_a_bank_too(tmp_path):
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32))
+    array = np.load(tmp_path / "e.npy", mmap_mode="r")
+    bank = rm.ResponseBank(array[:, :3])
+    np.testing.assert_array_equal(bank.items, array[:, :3].reshape(-1, 4))
+    np.testing.assert_array_equal(bank[[4, 1]].items, array[[4, 1], :3].reshape(-1, 4))

@@ -1,10 +1,13 @@
 """Arrays in files: read in blocks, rows only where they are wanted, changes on disk noticed."""
 
+import gc
+import mmap
 import os
 import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +23,10 @@ def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("mapped") / "array.npy"
     np.save(path, np.random.default_rng(0).normal(size=SHAPE).astype(np.float16))
     return path
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def resident(of: str) -> int:
@@ -119,6 +126,47 @@ def test_rows_do_what_an_array_does(file):
         rows[3]
 
 
+def test_rows_in_a_file_cannot_be_written_to(file):
+    rows = Rows(map_array(file), np.array([4, 1]))
+    for write in (lambda: rows.__setitem__(0, 1), lambda: np.add(rows, 1, out=rows), lambda: rows.__iadd__(1)):
+        with pytest.raises(TypeError, match=r"cannot be written to; numpy\.asarray\(rows\) is a copy"):
+            write()
+
+
+def test_rows_of_rows_are_rows_of_the_file(file):
+    rows = choose(choose(map_array(file), np.array([7, 3, 9])), np.array([2, 0]))
+    np.testing.assert_array_equal(rows.ids, [9, 7])
+    table = choose(map_array(file).reshape(-1, 5), np.arange(4))
+    np.testing.assert_array_equal(pd.DataFrame(table), np.load(file).reshape(-1, 5)[:4])
+    assert float(table[0, 0]) in table
+
+
+def test_memory_that_only_looks_like_a_file_keeps_what_was_written(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4000, 16), np.float32))
+    private = np.load(tmp_path / "a.npy", mmap_mode="c")
+    behind = np.ndarray(private.shape, private.dtype, private._mmap, private.offset)
+    anonymous = np.ndarray(
+        (4000, 16), np.float32, mmap.mmap(-1, 4000 * 64, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    )
+    for array in (private, behind, anonymous):
+        array[:] = 1
+        for _ in blocks(array, size=100):
+            pass
+        assert (array == 1).all()
+        assert not mapped(array)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_opening_banks_takes_one_descriptor_a_file(tmp_path, recwarn):
+    rm.ResponseBank(np.ones((4, 2, 3), np.float32), np.ones((4, 2))).save(tmp_path / "bank")
+    before = descriptors()
+    banks = [rm.ResponseBank.open(tmp_path / "bank") for _ in range(10)]
+    gc.collect()
+    assert descriptors() - before <= 10 * 3  # embeddings, rewards, prompt ids
+    del banks
+    assert not [w for w in recwarn if w.category is ResourceWarning]
+
+
 @pytest.mark.parametrize("change", ["truncate", "rewrite"])
 def test_a_file_that_changes_is_noticed(tmp_path, change):
     path = tmp_path / "array.npy"
@@ -160,7 +208,7 @@ def large(tmp_path):
     return map_array(path), resident("VmRSS")
 
 
-@pytest.mark.parametrize("step", [None, 1, 2, 15])
+@pytest.mark.parametrize("step", [None, 1, 2, 15, 500])
 def test_reading_a_large_file_takes_little_memory(large, step):
     array, before = large
     for _, block in blocks(array, None if step is None else np.arange(0, len(array), step)):

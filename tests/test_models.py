@@ -513,3 +513,41 @@ def test_float16_items(world, comparisons):
         whole = clone(model).fit(train.items, comparisons, groups=train.groups)
         a, b = half.predict(test.items.astype(np.float16)), whole.predict(test.items)
         assert np.corrcoef(a, b)[0, 1] > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:without groups")
+@pytest.mark.parametrize(
+    "model", [rm.LinearReward(), rm.MLPReward(**SMALL), rm.LightGBMReward(n_estimators=5), rm.ClassifierReward()]
+)
+def test_items_may_be_laid_out_in_any_way(world, comparisons, model):
+    train, test = world
+    model.fit(train.items, comparisons)
+    items = np.asarray(test.items, dtype=np.float32)
+    expected = model.predict(items)
+    for same in (
+        items[::-1][::-1],
+        np.asfortranarray(items),
+        items.astype(">f4"),
+        items.astype(np.float64),
+        np.ascontiguousarray(items[:, ::-1])[:, ::-1],
+        np.repeat(items, 2, axis=0)[::2],
+    ):
+        np.testing.assert_allclose(model.predict(same), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:without groups")
+@pytest.mark.parametrize(
+    "model", [rm.MLPReward(**SMALL), rm.LightGBMReward(n_estimators=5), rm.ClassifierReward(), rm.LinearReward()]
+)
+def test_broken_items_are_named_by_their_row(world, comparisons, model):
+    train, _ = world
+    items = np.array(train.items, dtype=np.float64)
+    row = int(comparisons.max())
+    for value, message in ((np.nan, f"row {row} has nan or infinity"), (1e39, f"must fit float32 .* row {row} has 1e")):
+        items[row, -1] = value
+        if not (isinstance(model, rm.LinearReward) and value == 1e39):
+            with pytest.raises(ValueError, match=message):
+                clone(model).fit(items, comparisons)
+        fitted = clone(model).fit(train.items, comparisons)
+        with pytest.raises(ValueError, match=message):
+            fitted.predict(items)

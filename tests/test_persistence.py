@@ -227,3 +227,14 @@ def test_saving_twice_needs_asking(tmp_path):
     with pytest.raises(FileExistsError):
         model.save(tmp_path / "model")
     assert [path.name for path in Path(tmp_path).iterdir()] == ["model"]
+
+
+def test_a_model_saved_before_precisions_were_kept_still_loads(tmp_path):
+    model = saved("mlp", tmp_path / "model")
+    head = json.loads((tmp_path / "model" / "model.json").read_bytes())
+    for name in ("precision", "device"):
+        del head["state"][name], head["params"][name]
+    rewrite_head(tmp_path / "model", state=head["state"], params=head["params"])
+    again = rm.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(ITEMS), model.predict(ITEMS))
+    assert again.precision_ == "float32"

@@ -1,13 +1,17 @@
 """Fits that share what they read: the same results, read once, let go at the end."""
 
+import asyncio
 import gc
 import weakref
+from functools import partial
+from multiprocessing.shared_memory import SharedMemory
 
 import lightgbm
 import numpy as np
 import pytest
 
 import rmspace as rm
+from rmspace import share_items
 from rmspace.models import _bins, mlp
 
 
@@ -44,7 +48,7 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
     jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
     assert len(reads) == 4
-    with rm.share_items():
+    with share_items():
         together = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
         assert len(reads) == 5
         assert reads[-1]() is not None
@@ -56,7 +60,7 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
 def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
     train, test, (some, _) = world
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
-    with rm.share_items():
+    with share_items():
         model().fit(train.items, some, groups=train.groups)
         together = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     assert len(reads) == 2
@@ -66,7 +70,7 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
 def test_items_that_change_in_between_are_read_again(world, reads):
     train, test, (some, _) = world
     items = np.array(train.items)
-    with rm.share_items():
+    with share_items():
         model().fit(items, some, groups=train.groups)
         items[some[0, 0]] *= -1
         changed = model().fit(items, some, groups=train.groups).predict(test.items)
@@ -78,7 +82,7 @@ def test_items_that_change_in_between_are_read_again(world, reads):
 def test_other_items_are_never_taken_for_these(world, reads):
     train, test, (some, _) = world
     doubled = 2 * np.asarray(train.items)
-    with rm.share_items():
+    with share_items():
         model().fit(train.items, some, groups=train.groups)
         inside = model().fit(doubled, some, groups=train.groups).predict(test.items)
         fewer = np.array(train.items[:100])  # too short for the ids that were kept
@@ -110,7 +114,7 @@ def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
     train.save(tmp_path / "bank")
     half = rm.ResponseBank.open(tmp_path / "bank")[::2]
     comparisons = some[(some < half.n_items).all(axis=1)]
-    with rm.share_items():
+    with share_items():
         for seed in range(2):
             model(seed).fit(half.items, comparisons, groups=half.groups)
         assert len(reads) == 1
@@ -142,7 +146,7 @@ def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnin
     jobs = [(some, heavy, 0), (some, None, 1), (other, None, 0), (other, heavy, 0), (some, np.ones(len(some)), 0)]
     alone = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
     binnings.clear()
-    with rm.share_items():
+    with share_items():
         fits = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
         assert len(binnings) == 1
         trees(objective, parameters={"max_bin": 15}).fit(train.items, some)
@@ -158,9 +162,9 @@ def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnin
 )
 def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rng, where, parameters):
     items = rng.normal(size=(400, 600)).astype(np.float16)  # three blocks of columns
-    items[:, 300] = 1.0
     items[:, 5:9] *= rng.random((400, 4)) < 0.1
-    items[:, 0] = rng.integers(0, 5, 400)
+    items[:, [0, 300]] = rng.integers(0, 5, (400, 2))
+    items[:, 301] = 1.0
     if where == "file":
         rm.ResponseBank(items.reshape(200, 2, 600)).save(tmp_path / "bank")
         items = rm.ResponseBank.open(tmp_path / "bank").items
@@ -178,3 +182,65 @@ def test_quantized_trees_learn(world):
     for objective in (rm.bradley_terry, rm.classification):
         model = rm.LightGBMReward(objective, quantized=True, n_jobs=1).fit(train.items, some)
         assert rm.spearman(model.predict(test.items), test.rewards).mean() > 0.3
+
+
+@pytest.mark.parametrize("kind", [model, trees])
+@pytest.mark.parametrize("where", ["shared memory", "file written by another"])
+def test_memory_that_another_may_write_to_is_read_again(world, tmp_path, where, kind):
+    train, test, (some, _) = world
+    items = np.asarray(train.items, dtype=np.float32)
+    if where == "shared memory":
+        memory = SharedMemory(create=True, size=items.nbytes)
+        given = writable = np.ndarray(items.shape, items.dtype, memory.buf)
+        writable[:] = items
+    else:
+        np.save(tmp_path / "items.npy", items)
+        given, writable = (np.load(tmp_path / "items.npy", mmap_mode=mode) for mode in ("r", "r+"))
+    with share_items():
+        kind().fit(given, some, groups=train.groups)
+        writable[::2] *= -1
+        inside = kind().fit(given, some, groups=train.groups).predict(test.items)
+    expected = kind().fit(np.array(given), some, groups=train.groups).predict(test.items)
+    np.testing.assert_array_equal(inside, expected)
+    if where == "shared memory":
+        del given, writable
+        memory.close()
+        memory.unlink()
+
+
+def test_another_thread_does_not_share(world):
+    train, test, labels = world
+    fit = partial(trees, rm.classification, n_jobs=1)
+    alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
+
+    async def together():
+        jobs = [asyncio.to_thread(fit().fit, train.items, labels[k % 2]) for k in range(6)]
+        return await asyncio.gather(*jobs)
+
+    with share_items():
+        fitted = asyncio.run(together())
+    np.testing.assert_array_equal([model.predict(test.items) for model in fitted], alone)
+
+
+@pytest.mark.parametrize("kind", [model, trees])
+def test_a_broken_item_of_weight_0_is_left_out_here_too(world, kind):
+    train, test, (some, _) = world
+    items = np.array(train.items)
+    items[some[0]] = np.nan
+    some = some[1:][~np.isin(some[1:], some[0]).any(axis=1)]
+    some = np.concatenate([world[2][0][:1], some])
+    weights = np.where(np.arange(len(some)) == 0, 0.0, 1.0)
+    alone = kind().fit(items, some, sample_weight=weights, groups=train.groups).predict(test.items)
+    with share_items():
+        inside = kind().fit(items, some, sample_weight=weights, groups=train.groups).predict(test.items)
+    np.testing.assert_array_equal(inside, alone)
+
+
+def test_long_lists_of_parameters_are_told_apart(rng):
+    items, comparisons = rng.normal(size=(80, 1200)).astype(np.float32), np.arange(80).reshape(40, 2)
+    bins = [np.full(1200, 20), np.full(1200, 20)]
+    bins[1][600] = 3
+    fits = [trees(parameters={"max_bin_by_feature": b}, min_child_samples=2) for b in bins]
+    alone = [fit.fit(items, comparisons).predict(items) for fit in fits]
+    with share_items():
+        np.testing.assert_array_equal([fit.fit(items, comparisons).predict(items) for fit in fits], alone)

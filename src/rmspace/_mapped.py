@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,42 +15,47 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from rmspace._typing import FloatArray, IntArray
 
-_BLOCK_BYTES = 1 << 25
-_SCATTERED_BYTES = 1 << 22  # the system maps up to 16 pages around each one that is touched
+_BLOCK_BYTES = 1 << 24
+_PAGE, _PAGES = 1 << 21, 16  # the system may map 2 MB around a row that is touched; a block has at most so many
+_READ_ONLY = "these rows lie in a file and cannot be written to; numpy.asarray(rows) is a copy that can"
 
 
 class MappedFile(mmap.mmap):
     """A file mapped for reading that knows what the file was when it was opened."""
 
-    _file: BinaryIO
     _path: Path
-    _was: tuple[int, int]
+    _was: tuple[int, int, int]
 
     def __new__(cls, path: Path) -> MappedFile:
         """Map the whole file."""
-        file = path.open("rb")
-        mapping = super().__new__(cls, file.fileno(), 0, access=mmap.ACCESS_READ)
-        mapping._file, mapping._path = file, path
-        mapping._was = mapping._state()
+        with path.open("rb") as file:
+            mapping = super().__new__(cls, file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = os.fstat(file.fileno())
+        mapping._path, mapping._was = path.absolute(), (found.st_ino, found.st_size, found.st_mtime_ns)
         return mapping
 
     def check(self) -> None:
-        """Raise RuntimeError where the file has changed; reading past an end that moved would end the process."""
-        if self._state() != self._was:
-            raise RuntimeError(
-                f"{self._path} changed after it was opened (size and time of change were {self._was}, are "
-                f"{self._state()}); what was read of it may be of two banks: open it again"
-            )
+        """Raise RuntimeError where the file has changed; reading past an end that moved would end the process.
 
-    def _state(self) -> tuple[int, int]:
-        found = os.fstat(self._file.fileno())
-        return found.st_size, found.st_mtime_ns
+        A file that was replaced by another is no change: what is mapped is still the old one.
+        """
+        inode, size, _ = self._was
+        found = self._path.stat() if self._path.exists() else None
+        now = (inode, self.size(), found.st_mtime_ns if found and found.st_ino == inode else self._was[2])
+        if now != self._was:
+            raise RuntimeError(
+                f"{self._path} changed after it was opened ({size:,} bytes then, {now[1]:,} now, time of change "
+                f"{self._was[2]} and {now[2]}); what was read of it may be of two banks: open it again"
+            )
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:
-    """Map a `.npy` file of plain numbers; the errors are numpy's own."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.ndarray(array.shape, array.dtype, MappedFile(path), array.offset, array.strides)
+    """Map a `.npy` file of plain numbers as a read-only `numpy.memmap`; the errors are numpy's own."""
+    found = np.load(path, mmap_mode="r", allow_pickle=False)
+    mapping = MappedFile(path)
+    array: Any = np.ndarray.__new__(np.memmap, found.shape, found.dtype, mapping, found.offset, found.strides)
+    array._mmap, array.filename, array.offset, array.mode = mapping, found.filename, found.offset, "r"
+    return array
 
 
 class Rows(NDArrayOperatorsMixin):
@@ -68,6 +73,8 @@ class Rows(NDArrayOperatorsMixin):
         self.table, self.ids = table, ids
         self.shape = (len(ids), *table.shape[1:])
         self.dtype, self.ndim = table.dtype, table.ndim
+        self.size = int(np.prod(self.shape))
+        self.nbytes = self.size * table.itemsize
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,6 +90,19 @@ class Rows(NDArrayOperatorsMixin):
             return self.table[self.ids[first]][(slice(None), *rest)]
         return self.table[(self.ids[first], *rest)]
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(_READ_ONLY)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        for _, block in blocks(self):
+            yield from np.array(block)
+
+    def __contains__(self, value: Any) -> bool:
+        return value in np.asarray(self)
+
+    def __bool__(self) -> bool:
+        return bool(np.asarray(self))
+
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("these rows lie in a file and cannot be had without a copy")
@@ -92,6 +112,8 @@ class Rows(NDArrayOperatorsMixin):
         return whole
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(value, Rows) for value in options.get("out", ())):
+            raise TypeError(_READ_ONLY)
         arrays = [np.asarray(value) if isinstance(value, Rows) else value for value in inputs]
         return getattr(ufunc, method)(*arrays, **options)
 
@@ -114,18 +136,16 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
     Args:
         array: (n, ...).
         ids: rows to read; all when None.
-        size: rows in a block; 32 MB of them, or 4 MB where they are chosen, when None.
+        size: at most so many rows in a block; 16 MB of them when None. Rows that lie far apart come in smaller ones.
 
     Raises:
         RuntimeError: the file changed since it was opened.
     """
     if isinstance(array, Rows):
         array, ids = array.table, array.ids if ids is None else array.ids[ids]
-    n = len(array) if ids is None else len(ids)
-    if size is None:
-        size = max(1, (_BLOCK_BYTES if ids is None else _SCATTERED_BYTES) // max(1, array[:1].nbytes))
-    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    size = size or max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
     mapping, address = _mapping_of(array)
+    parts = _parts(array, ids, size, apart=mapping is not None)
     ahead = _fetch(mapping, array, address, parts[0], ids) if parts else []
     for part, following in zip_longest(parts, parts[1:]):
         now, ahead = ahead, [] if following is None else _fetch(mapping, array, address, following, ids)
@@ -133,8 +153,25 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
         _let_go(mapping, now)
 
 
+def _parts(array: npt.NDArray[Any], ids: IntArray | None, size: int, *, apart: bool) -> list[slice]:
+    """Cut a choice of rows into blocks of at most `size` rows and, if they lie `apart` in a file, few large pages."""
+    n = len(array) if ids is None else len(ids)
+    if ids is None or not apart:
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    pages = ids * array.strides[0] // _PAGE
+    turned = np.cumsum(np.append(0, pages[1:] != pages[:-1]))[:n]  # pages gone through, were each new
+    parts, start = [], 0
+    while start < n:
+        stop = min(start + size, int(np.searchsorted(turned, turned[start] + _PAGES)))
+        parts.append(slice(start, stop))
+        start = stop
+    return parts
+
+
 def choose(array: FloatArray, ids: IntArray) -> FloatArray:
     """Return some rows of an array: a copy, or, of an array in a file, `Rows`, which a caller may take for an array."""
+    if isinstance(array, Rows):
+        array, ids = array.table, array.ids[ids]
     return cast(FloatArray, Rows(array, ids)) if mapped(array) else array[ids]
 
 
@@ -143,16 +180,29 @@ def mapped(array: Any) -> bool:
     return isinstance(array, Rows) or _mapping_of(array)[0] is not None
 
 
+def check_unchanged(array: Any) -> bool:
+    """Say whether an array lies in a file that this library mapped; RuntimeError where that file has changed."""
+    mapping, _ = _mapping_of(array.table if isinstance(array, Rows) else array)
+    if not isinstance(mapping, MappedFile):
+        return False
+    mapping.check()
+    return True
+
+
 def _mapping_of(array: npt.NDArray[Any]) -> tuple[mmap.mmap | None, int]:
-    """Return the read-only mapping that an array looks into, and its address; numpy's own memory maps included."""
+    """Return the mapping of a file for reading that an array looks into, and its address.
+
+    Only mappings known to be of a file and read-only count, this library's and `numpy.memmap(mode="r")`: to let go of a
+    page of any other may lose what was written to it.
+    """
     base: Any = array
+    read_only = False
     while isinstance(base, np.ndarray):
-        if isinstance(base, np.memmap) and base.mode != "r":
-            return None, 0  # letting go of a private page would lose what was written to it
+        read_only |= isinstance(base, np.memmap) and base.mode == "r" and isinstance(base.base, mmap.mmap)
         base = base.base
-    if not isinstance(base, mmap.mmap) or not hasattr(base, "madvise"):
+    if not (isinstance(base, MappedFile) or (read_only and isinstance(base, mmap.mmap))):
         return None, 0
-    return base, int(np.frombuffer(base, np.uint8).ctypes.data)
+    return (base, int(np.frombuffer(base, np.uint8).ctypes.data)) if hasattr(base, "madvise") else (None, 0)
 
 
 def _fetch(

@@ -88,6 +88,20 @@ def check_finite(name: str, array: npt.NDArray[Any], ids: IntArray | None = None
             raise ValueError(f"{name} must be finite; row {first} has nan or infinity; see bank.health()")
 
 
+def to_float32(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) -> npt.NDArray[np.float32]:
+    """Return a copy in float32; ValueError where numbers are not finite, or not in float32."""
+    check_finite(name, array, ids)
+    with np.errstate(over="ignore"):
+        stored = np.array(array, dtype=np.float32)
+    if array.dtype.itemsize > 4 and not np.isfinite(stored).all():
+        row = int(np.argmin(np.isfinite(stored).all(axis=1)))
+        raise ValueError(
+            f"{name} must fit float32 (at most {np.finfo(np.float32).max:.2g}); row "
+            f"{row if ids is None else int(ids[row])} has {np.abs(array[row]).max():.2g}; scale the items"
+        )
+    return stored
+
+
 def check_items(items: npt.ArrayLike) -> FloatArray:
     """Return items as a floating-point (n_items, dim) array, without reading them."""
     array = cast(FloatArray, items) if isinstance(items, Rows) else np.asanyarray(items)

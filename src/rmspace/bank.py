@@ -111,14 +111,17 @@ class ResponseBank:
     def items(self) -> FloatArray:
         """Embeddings as rows (n_items, dim), in the order of the item ids; read as `embeddings` are."""
         n_prompts, n_responses, dim = self._source.shape
-        prompts = np.arange(n_prompts) if self._selected is None else self._selected
-        if not mapped(self._source) or (self._selected is None and self._source.flags.c_contiguous):
+        swapped = self._source.swapaxes(0, 1)
+        if self._view or not mapped(self._source):
             return self.embeddings.reshape(-1, dim)
+        prompts = np.arange(n_prompts) if self._selected is None else self._selected
         if self._source.flags.c_contiguous:
             ids = prompts[:, None] * n_responses + np.arange(n_responses)
             return choose(self._source.reshape(-1, dim), ids.ravel())
-        ids = prompts[:, None] + np.arange(n_responses) * n_prompts  # the file has the responses first
-        return choose(self._source.swapaxes(0, 1).reshape(-1, dim), ids.ravel())
+        if swapped.flags.c_contiguous:  # the file has the responses first
+            ids = prompts[:, None] + np.arange(n_responses) * n_prompts
+            return choose(swapped.reshape(-1, dim), ids.ravel())
+        return np.asarray(self.embeddings).reshape(-1, dim)
 
     @property
     def groups(self) -> IntArray:

@@ -63,7 +63,7 @@ def looks_swapped(embeddings: FloatArray) -> bool | None:
     rows = [np.unique(np.linspace(0, size - 1, 64).astype(int)) for size in embeddings.shape[:2]]
     if min(map(len, rows)) < 3:
         return None
-    sample = np.asarray(embeddings[rows[0]][:, rows[1]], dtype=np.float64)
+    sample = np.concatenate([block[:, rows[1]].astype(np.float64) for _, block in blocks(embeddings, rows[0])])
     sample = np.nan_to_num(sample, nan=0.0, posinf=0.0, neginf=0.0)
     inside_first = sample.var(axis=1, ddof=1).mean()
     inside_second = sample.var(axis=0, ddof=1).mean()

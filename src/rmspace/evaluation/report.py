@@ -142,10 +142,7 @@ def _measure(
 def _measure_own(
     name: str, metric: Metric, scores: Float64Array, rewards: Float64Array
 ) -> Iterator[tuple[str, int | None, Float64Array]]:
-    given = scores.view(), rewards.view()
-    for array in given:  # a metric that sorted them in place would change the next one's
-        array.flags.writeable = False
-    values = np.asarray(metric(*given), dtype=np.float64)
+    values = np.asarray(metric(scores.copy(), rewards.copy()), dtype=np.float64)  # it may sort them in place
     bound: Any = getattr(metric, "keywords", {}).get("n")  # functools.partial(best_of_n, n=[...])
     if values.ndim == 2 and values.shape == (len(rewards), np.size(bound)) and bound is not None:
         yield from ((name, int(size), column) for size, column in zip(bound, values.T, strict=True))

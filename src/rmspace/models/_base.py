@@ -21,6 +21,7 @@ from rmspace._validation import (
     check_items,
     check_pairs,
     check_weights,
+    to_float32,
 )
 
 _BLOCK_NUMBERS = 1 << 22  # of a block to predict
@@ -79,9 +80,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Score checked items."""
 
         def score(block: FloatArray, ids: IntArray) -> FloatArray:
-            rows = np.array(block, dtype=np.float32)
-            check_finite("items", rows, ids)
-            return self._score(rows)
+            return self._score(to_float32("items", block, ids))
 
         return score_blocks(array, score)
 
@@ -138,8 +137,8 @@ def gather(
     data = touch(items, comparisons, sample_weight, groups)
     rows: FloatArray = np.empty((len(data.ids), data.items.shape[1]), dtype)
     for part, block in blocks(data.items, data.ids):
-        rows[part] = block
-        check_finite("items", rows[part], data.ids[part])
+        check_finite("items", block, data.ids[part])
+        rows[part] = block if rows.dtype == np.float64 else to_float32("items", block, data.ids[part])
     return Gathered(rows, data.pairs, data.weights)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmspace._mapped import blocks
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace._validation import check_finite
+from rmspace._validation import to_float32
 from rmspace.models._sharing import shared
 
 _COLUMNS = 256  # binned together: enough to keep LightGBM busy, little enough for the doubles that it makes of them
@@ -20,7 +20,15 @@ _NOT_OF_BINS = (
     *("learning_rate", "num_leaves", "num_iterations", "num_threads", "verbosity"),
     *("use_quantized_grad", "num_grad_quant_bins", "quant_train_renew_leaf"),
 )
-_BY_COLUMN = ("max_bin_by_feature", "forcedbins_filename")
+# With these the bins of columns do not depend on what is binned beside them. Any other parameter may, so that columns
+# are then binned at once.
+_BY_COLUMNS = (
+    *_NOT_OF_BINS,
+    *("seed", "deterministic", "force_col_wise", "min_data_in_leaf", "max_bin", "min_data_in_bin"),
+    *("bin_construct_sample_cnt", "data_random_seed", "feature_pre_filter", "use_missing", "zero_as_missing"),
+    *("lambda_l1", "lambda_l2", "min_gain_to_split", "min_sum_hessian_in_leaf", "max_depth", "feature_fraction"),
+    *("bagging_fraction", "bagging_freq", "bagging_seed", "feature_fraction_seed", "path_smooth", "max_delta_step"),
+)
 
 
 def aliases(*names: str) -> set[str]:
@@ -44,8 +52,11 @@ def binned_rows(
     relevant = {name: value for name, value in settings.items() if name not in aliases(*_NOT_OF_BINS)}
     if len(ids) <= _SAMPLED and not aliases("bin_construct_sample_cnt") & set(settings):
         relevant = {name: value for name, value in relevant.items() if name not in aliases("seed")}
-    options = repr(sorted(relevant.items()))
-    data, _ = shared(kind, options, items, ids, lambda ids: _bin(items, ids, settings))
+    if aliases("forcedbins_filename") & set(settings):  # a file that may change
+        data = _bin(items, ids, settings)
+    else:
+        options = repr(sorted((name, np.asarray(value).tolist()) for name, value in relevant.items()))
+        data, _ = shared(kind, options, items, ids, lambda ids: _bin(items, ids, settings))
     data.set_label(labels)
     data.set_field("weight", weights)  # set_weight keeps the old ones where all the new ones are 1
     return data
@@ -57,12 +68,12 @@ def _bin(items: FloatArray, ids: IntArray, settings: Mapping[str, Any]) -> light
     rows = np.empty((len(unique), items.shape[1]), items.dtype)
     for part, block in blocks(items, unique):
         rows[part] = block
+        to_float32("items", block, unique[part])
     dim = items.shape[1]
-    width = dim if aliases(*_BY_COLUMN) & set(settings) else _COLUMNS
+    width = _COLUMNS if set(settings) <= aliases(*_BY_COLUMNS) else dim
 
     def binned(start: int) -> lightgbm.Dataset:
         columns = rows[:, start : start + width].astype(np.float32)
-        check_finite("items", columns, unique)
         names = [f"Column_{k}" for k in range(start, start + columns.shape[1])]
         return lightgbm.Dataset(columns[places], params=dict(settings), feature_name=names).construct()
 

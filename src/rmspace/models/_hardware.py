@@ -27,7 +27,7 @@ def find_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-        torch.empty(1, device=found)
+        float(torch.zeros(1, device=found))
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise ValueError(
             f"device must be 'auto', 'cpu', 'cuda' or what this torch can use; got {device!r} ({error})"

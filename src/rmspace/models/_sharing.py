@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from rmspace._mapped import Rows, blocks, mapped
+from rmspace._mapped import Rows, blocks, check_unchanged
 from rmspace._typing import FloatArray, IntArray
 
 T = TypeVar("T")
@@ -24,7 +24,13 @@ class _Entry(NamedTuple):
     value: Any
 
 
-_entries: ContextVar[dict[str, _Entry] | None] = ContextVar("shared_items", default=None)
+class _Here(threading.local):
+    """What the current thread shares; another thread that fitted to the same labels would change them under us."""
+
+    entries: dict[str, _Entry] | None = None
+
+
+_here = _Here()
 
 
 @contextmanager
@@ -33,8 +39,8 @@ def share_items() -> Iterator[None]:
 
     An `MLPReward` keeps the rows of its comparisons and a `LightGBMReward` its binned features for the next fit on the
     same items: other labels, weights, seeds or objectives then cost no reading and no binning. What is kept is of the
-    latest items alone, and is let go at the end of the block. Results do not change. `EnsembleReward` and `run` do
-    this by themselves.
+    latest items alone, in the thread of the block, and is let go at its end. Results do not change. `EnsembleReward`
+    and `run` do this by themselves.
 
     >>> from rmspace import MLPReward, make_reward_world, same_prompt, annotate, oracle
     >>> train, _ = make_reward_world(50, 10, 4, 16, seed=0)
@@ -44,14 +50,16 @@ def share_items() -> Iterator[None]:
     ...     models = [MLPReward(hidden_sizes=(8,), random_state=seed) for seed in range(3)]
     ...     models = [model.fit(train.items, comparisons, groups=train.groups) for model in models]
     """
-    if _entries.get() is not None:  # an inner block shares with the outer one
+    if _here.entries is not None:  # an inner block shares with the outer one
         yield
         return
-    token = _entries.set({})
+    entries: dict[str, _Entry] = {}
+    _here.entries = entries
     try:
         yield
     finally:
-        _entries.reset(token)
+        entries.clear()
+        _here.entries = None
 
 
 def shared(
@@ -74,7 +82,7 @@ def shared(
         within: more rows, ascending, that include `ids`. The value is made of them where it is kept, and any kept
             value that includes `ids` will do.
     """
-    entries = _entries.get()
+    entries = _here.entries
     if entries is None:
         return make(ids), ids
     known = entries.get(kind)
@@ -84,8 +92,14 @@ def shared(
             return known.value, known.ids
         del entries[kind], known  # before the next is made, so that both are never held
     chosen = ids if within is None else within
-    entries[kind] = _Entry(items, (_place(items), options), _content(items, chosen), chosen, make(chosen))
-    return entries[kind].value, chosen
+    try:
+        value = make(chosen)
+    except ValueError:  # of rows that no comparison needs, perhaps
+        if chosen is ids:
+            raise
+        return make(ids), ids
+    entries[kind] = _Entry(items, (_place(items), options), _content(items, chosen), chosen, value)
+    return value, chosen
 
 
 def _place(items: FloatArray) -> Hashable:
@@ -95,9 +109,10 @@ def _place(items: FloatArray) -> Hashable:
 
 
 def _content(items: FloatArray, ids: IntArray) -> str:
-    """Name what rows in memory hold, since they may be written to between two fits; a mapped file may not."""
+    """Name what rows hold, since they may be written to between two fits; a file that we mapped tells by itself."""
+    if check_unchanged(items):
+        return "file"
     digest = hashlib.sha256()
-    if not mapped(items):
-        for _, block in blocks(items, ids):
-            digest.update(np.ascontiguousarray(block).data)
+    for _, block in blocks(items, ids):
+        digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

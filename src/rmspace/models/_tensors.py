@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from rmspace._mapped import blocks
 from rmspace._typing import FloatArray, IntArray
-from rmspace._validation import check_finite
+from rmspace._validation import to_float32
 
 
 def read_rows(items: FloatArray, ids: IntArray, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -27,12 +27,12 @@ def read_rows(items: FloatArray, ids: IntArray, dtype: torch.dtype, device: torc
 
 def fill(out: torch.Tensor, block: FloatArray, ids: IntArray | None = None) -> None:
     """Copy a block of items into a tensor, in its precision; ValueError where they are not finite there."""
-    native = block.astype(block.dtype.newbyteorder("="), copy=not block.flags.writeable)
-    if native.dtype not in (np.float16, np.float32, np.float64):
-        native = native.astype(np.float32)
-    out.copy_(torch.from_numpy(native))
+    kind = block.dtype.newbyteorder("=")
+    if kind not in (np.float16, np.float32, np.float64):
+        kind = np.dtype(np.float32)
+    out.copy_(torch.from_numpy(np.require(block, kind, ["C", "W"])))
     if not np.isfinite(float(out.sum(dtype=torch.float32))):  # nan and infinity reach the sum; so may large numbers
-        check_finite("items", out.float().numpy(force=True), ids)
+        to_float32("items", block, ids)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -121,7 +121,7 @@ class EnsembleReward(BaseReward):
         array = check_items(items)
         ids = check_pairs("comparisons", comparisons, len(array))
         weights = check_weights(sample_weight, len(ids))
-        touched = choose(array, np.unique(ids))
+        touched = choose(array, np.unique(ids[weights > 0]))
         members = []
         streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
         with share_items():

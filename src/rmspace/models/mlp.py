@@ -49,7 +49,8 @@ class MLPReward(BaseReward):
         random_state: seed of the initial weights, the held-out prompts and the order of batches.
         precision: of the items and the hidden products, in fit and predict: "float32", "bfloat16", or "auto", which is
             bfloat16 where this machine multiplies it at least 1.5 times faster (a measurement of milliseconds, made
-            once). Weights, losses, the last layer and the scores are float32 in any case.
+            once; name one where results must not depend on it). Weights, losses, the last layer and the scores are
+            float32 in any case.
         device: "auto" is the GPU where there is one; else "cpu", "cuda:1" or whatever torch knows. A GPU whose memory
             does not suffice is given up for the CPU, with a warning.
 
