@@ -216,7 +216,7 @@ def _fetch(
     if not array[:1].flags.c_contiguous or array.strides[0] <= 0:  # rows that interleave: the kernel's own guesses
         return [(0, len(mapping))]
     row, stride = array[:1].nbytes, array.strides[0]
-    rows = np.arange(part.start, part.stop) if ids is None else np.unique(ids[part])
+    rows = np.arange(part.start, part.stop) if ids is None else np.unique(ids[part] % len(array))
     starts = array.ctypes.data - address + rows * stride
     starts, ends = starts // mmap.PAGESIZE, -(-(starts + row) // mmap.PAGESIZE)
     first = np.flatnonzero(np.append(True, starts[1:] > ends[:-1]))

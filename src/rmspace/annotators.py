@@ -215,6 +215,6 @@ def _probabilities(annotator: Annotator, gap: Float64Array) -> Float64Array:
     p = np.asarray(annotator(gap), dtype=np.float64)
     if p.shape != gap.shape:
         raise ValueError(f"an annotator must return one probability a gap, {gap.shape}; got {describe(p)}")
-    if not ((p >= 0) & (p <= 1)).all():
+    if not (p.min() >= 0 and p.max() <= 1):
         raise ValueError("an annotator must return probabilities in [0, 1]; some are outside or nan")
     return p

@@ -82,7 +82,7 @@ def same_prompt(
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
     columns = _check_candidates(candidates, bank)
-    n_prompts, width = columns.shape
+    n_prompts, width = bank.n_prompts, columns.shape[1]
     if width < 2:
         raise ValueError(f"same_prompt needs two responses a prompt; got {width}; use cross_prompt")
     first, second = np.triu_indices(width, 1)
@@ -98,7 +98,7 @@ def same_prompt(
     flip = rng.random(n_pairs) < 0.5
     first, second = first.take(chosen), second.take(chosen)
     sides = np.where(flip, second, first), np.where(flip, first, second)
-    return np.stack([prompts * bank.n_responses + columns[prompts, side] for side in sides], axis=1)
+    return np.stack([prompts * bank.n_responses + _of_prompts(columns, prompts, side) for side in sides], axis=1)
 
 
 def cross_prompt(
@@ -128,7 +128,7 @@ def cross_prompt(
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
     columns = _check_candidates(candidates, bank)
-    n_prompts, width = columns.shape
+    n_prompts, width = bank.n_prompts, columns.shape[1]
     if n_prompts < 2:
         raise ValueError("cross_prompt needs two prompts; got 1; use same_prompt")
     if n_pairs > (limit := math.comb(n_prompts, 2) * width**2):
@@ -140,7 +140,7 @@ def cross_prompt(
         ends = ends[prompts[ends] == prompts[ends - 1]]
         prompts[ends], prompts[ends + 1] = prompts[ends + 1], prompts[ends]
     places = prompts[: 2 * n_pairs]
-    chosen = columns[places, rng.integers(width, size=len(places))]
+    chosen = _of_prompts(columns, places, rng.integers(width, size=len(places)))
     return (places * bank.n_responses + chosen).reshape(n_pairs, 2)
 
 
@@ -175,15 +175,22 @@ def _by_rank(bank: ResponseBank, ranks: list[int]) -> IntArray:
     return np.argsort(bank.rewards, axis=1, kind="stable")[:, ranks]
 
 
+def _of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArray:
+    """Return the response columns at some places of some prompts' candidates."""
+    return columns[0].take(places) if len(columns) == 1 else columns[prompts, places]
+
+
 def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
+    """Return the columns that may be compared, (n_prompts, k), or (1, k) where one row stands for all."""
     columns = np.asarray(candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
     if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":
         raise ValueError(f"{rule}; got {describe(columns)}")
-    rows = columns[:1] if columns.strides[0] == 0 else columns  # one row that stands for all
-    if rows.min() < 0 or rows.max() >= bank.n_responses:
-        raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {rows.min()} to {rows.max()}")
-    ordered = np.sort(rows, axis=1)
+    if columns.strides[0] == 0:
+        columns = columns[:1]
+    if columns.min() < 0 or columns.max() >= bank.n_responses:
+        raise ValueError(f"{rule}, each in [0, {bank.n_responses}); got {columns.min()} to {columns.max()}")
+    ordered = np.sort(columns, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         raise ValueError(f"{rule}, none twice for one prompt")
     return columns.astype(np.int64, copy=False)

@@ -46,7 +46,7 @@ def binned_rows(
 ) -> lightgbm.Dataset:
     """Return the binned features of rows `ids` of `items`, in that order, with labels and weights.
 
-    The bins are those that LightGBM gives to the rows at once. Inside `share_items`, rows and settings that were
+    The bins are those that LightGBM makes of all columns at once. Inside `share_items`, rows and settings that were
     binned before are not binned again.
     """
     relevant = {name: value for name, value in settings.items() if name not in aliases(*_NOT_OF_BINS)}
@@ -78,8 +78,9 @@ def _bin(items: FloatArray, ids: IntArray, settings: Mapping[str, Any]) -> light
         return lightgbm.Dataset(columns[places], params=dict(settings), feature_name=names).construct()
 
     whole = binned(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of raw data that is gone, which nobody asks for
-        for start in range(width, dim, width):
-            whole.add_features_from(binned(start))
+    for start in range(width, dim, width):
+        more = binned(start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of raw data that is gone, which nobody asks for
+            whole.add_features_from(more)
     return whole
