@@ -157,7 +157,7 @@ def pairs(folder: Path, quick: bool) -> list[Row]:
     """Pairs and annotation against a loop over prompts."""
     rewards = np.random.default_rng(0).normal(size=(41_876, 10))
     bank = rm.ResponseBank(np.zeros((41_876, 10, 1), np.float32), rewards)
-    np.ones(1 << 21).sum()  # frees 16 MB: from then on glibc keeps freed memory, as it does in a running session
+    np.ones(1 << 21).sum()  # frees 16 MB: glibc then keeps what is freed, as in a process that runs for a while
     ours = least_seconds(lambda: compare_items(bank, 40_000), 50)
     theirs = least_seconds(lambda: looped_comparisons(rewards, 40_000, 1.0), 3)
     size = "40,000 of 41,876 prompts"

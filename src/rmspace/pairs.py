@@ -94,7 +94,8 @@ def same_prompt(
     prompts = _rounds(n_prompts, n_pairs, rng)[:n_pairs]
     n_rounds = math.ceil(n_pairs / n_prompts)
     drawn = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)
-    chosen = drawn.take(prompts * n_rounds + np.arange(n_pairs) // n_prompts)  # of each round, its prompt's next pair
+    rounds = np.arange(n_rounds).repeat(n_prompts)[:n_pairs]
+    chosen = drawn.take(prompts * n_rounds + rounds)  # in each round a prompt's next pair
     flip = rng.random(n_pairs) < 0.5
     first, second = first.take(chosen), second.take(chosen)
     sides = np.where(flip, second, first), np.where(flip, first, second)
