@@ -66,6 +66,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             sklearn.exceptions.NotFittedError: before `fit`.
             ValueError: another dim than in the fit, or values that are not finite.
             FloatingPointError: items so large that their scores overflow.
+            RuntimeError: the items lie in a file that changed.
         """
         check_is_fitted(self)
         array = check_items(items)

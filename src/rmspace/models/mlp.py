@@ -118,7 +118,9 @@ class MLPReward(BaseReward):
 
         Raises:
             ValueError, TypeError: input, a parameter or an objective that breaks its rule.
-            FloatingPointError: the loss is no longer finite.
+            FloatingPointError: the loss or the weights are no longer finite; the message has epoch, batch and
+                learning rate.
+            RuntimeError: the items lie in a file that changed.
         """
         schedule = self._check_parameters()
         data = touch(items, comparisons, sample_weight, groups)
