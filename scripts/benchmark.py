@@ -4,7 +4,7 @@
 
 Every stage runs in a process of its own. A share is of the best matrix-product rate kept up for two seconds, measured
 in that process before and after; ratios are within it, too; seconds are the least of the repetitions. `--quick` takes
-smaller sizes and about two minutes. `--out` gets table.md and rows.json.
+smaller sizes, shorter measurements and about two minutes. `--out` gets table.md and rows.json.
 """
 
 import argparse

@@ -25,7 +25,7 @@ def least_seconds(work: Callable[[], Any], repeats: int) -> float:
     return best
 
 
-def product_rate(dtype: torch.dtype, seconds: float = 2.0, size: int = 2048) -> float:
+def product_rate(dtype: torch.dtype, seconds: float, size: int = 2048) -> float:
     """Return the GFLOP/s that square matrix products of a precision keep up for a while, where models compute."""
     device = find_device("auto")
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))

@@ -31,40 +31,49 @@ from rmspace.models._hardware import bfloat16_gain, find_device, find_precision
 Row = dict[str, Any]
 
 
+def ceiling(quick: bool, dtype: torch.dtype | None = None) -> float:
+    """Return the GFLOP/s of matrix products that this machine keeps up, in the precision that models choose here."""
+    return product_rate(dtype or find_precision("auto", find_device("auto")), 0.5 if quick else 2.0)
+
+
 def ceilings(folder: Path, quick: bool) -> list[Row]:
     """Matrix products and copying: what nothing here can be faster than."""
     block = np.ones(1 << 27, np.uint8)
     seconds = least_seconds(lambda: block.copy(), 5)
     gain = bfloat16_gain(find_device("auto").type)
     rows = [
-        {"stage": "matrix product, float32", "size": "2,048^3", "GFLOP/s": product_rate(torch.float32)},
+        {
+            "stage": "matrix product, float32",
+            "size": "2,048^3",
+            "GFLOP/s": ceiling(quick, torch.float32),
+        },
         {"stage": "matrix product, bfloat16, against float32", "size": "probe", "ratio": gain},
         {"stage": "copying memory", "size": "134 MB", "seconds": seconds, "note": f"{0.268 / seconds:.1f} GB/s"},
     ]
     if gain > 1:
-        rows[1]["GFLOP/s"] = product_rate(torch.bfloat16)
+        rows[1]["GFLOP/s"] = ceiling(quick, torch.bfloat16)
     return rows
 
 
 def fits(folder: Path, quick: bool, objective: Any, paired: bool, target: float) -> list[Row]:
     """An MLP from a mapped float16 bank, against the published protocol at the same number of epochs."""
     dim, n, epochs = 2048, 4_000 if quick else 40_000, 1 if quick else 3
-    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, dim))
+    bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, dim))
     comparisons = compare_items(bank, n)
     options = {"objective": objective, "max_epochs": epochs, "patience": epochs, "random_state": 0}
     model = rm.MLPReward(**options).fit(bank.items, comparisons[:100], groups=bank.groups)  # the first is slower
     dtype = find_precision("auto", find_device("auto"))
-    rates = [product_rate(dtype)]
+    rates = [ceiling(quick)]
     with Peak() as peak:
         model.fit(bank.items, comparisons, groups=bank.groups)
     ours = least_seconds(lambda: model.fit(bank.items, comparisons, groups=bank.groups), 2)
-    rates.append(product_rate(dtype))
+    rates.append(ceiling(quick))
     done = []
     with Peak() as theirs_peak:
         theirs = least_seconds(
             lambda: done.append(published_fit(bank.items, comparisons, paired=paired, epochs=epochs)), 1
         )
-    rates.append(product_rate(dtype))
+    rates.append(ceiling(quick))
     history = model.history_
     flops = fit_flops(dim, 2 * history.n_training * epochs, 2 * history.n_validation * epochs)
     parameters = products(dim) + sum(HIDDEN) + 1
@@ -90,18 +99,18 @@ def fits(folder: Path, quick: bool, objective: Any, paired: bool, target: float)
 def prediction(folder: Path, quick: bool) -> list[Row]:
     """Scores of a mapped float16 bank that a laptop's memory should not hold."""
     dim, n = 2048, 40_000 if quick else 1_000_000
-    path = make_bank(folder, 200_000 if quick else 1_000_000, dim)
+    path = make_bank(folder, 100_000 if quick else 1_000_000, dim)
     bank = open_bank(path)
     model = rm.MLPReward(max_epochs=1, random_state=0)
     model.fit(bank.items, compare_items(bank, 1000), groups=bank.groups)
-    rates = [product_rate(find_precision("auto", find_device("auto")))]
+    rates = [ceiling(quick)]
     model.predict(bank.items[:8192])
     cold = math.nan
     if evict(path / "embeddings.npy"):
         cold = least_seconds(lambda: model.predict(bank.items[:n]), 1)
     with Peak() as peak:
         seconds = least_seconds(lambda: model.predict(bank.items[:n]), 1)
-    rates.append(product_rate(find_precision("auto", find_device("auto"))))
+    rates.append(ceiling(quick))
     rate = 2 * n * products(dim) / seconds / 1e9
     return [
         {
@@ -114,18 +123,19 @@ def prediction(folder: Path, quick: bool) -> list[Row]:
 
 def reading(folder: Path, quick: bool) -> list[Row]:
     """Scattered rows of a file that is not in the system's cache: runs of pages asked for, against plain indexing."""
-    path = make_bank(folder, 200_000 if quick else 1_000_000, 2048) / "embeddings.npy"
+    path = make_bank(folder, 100_000 if quick else 1_000_000, 2048) / "embeddings.npy"
+    n_rows = 100_000 if quick else 200_000
 
     def read(ids: np.ndarray, plain: bool) -> tuple[float, float]:
         cold = evict(path)
-        table, before = map_array(path).reshape(-1, 2048)[:200_000], megabytes_read()
+        table, before = map_array(path).reshape(-1, 2048)[:n_rows], megabytes_read()
         seconds = least_seconds(lambda: table[ids] if plain else [*map(len, blocks(table, ids))], 1)
         return (seconds, megabytes_read() - before) if cold else (math.nan, math.nan)
 
     rows = []
-    for n in (8_000, 80_000):
-        ids = np.sort(np.random.default_rng(0).permutation(200_000)[:n])
-        size = f"{n:,} of 200,000 rows, {n * 4096 / 1e6:.0f} MB"
+    for n in (n_rows // 25, n_rows * 2 // 5):
+        ids = np.sort(np.random.default_rng(0).permutation(n_rows)[:n])
+        size = f"{n:,} of {n_rows:,} rows, {n * 4096 / 1e6:.0f} MB"
         (theirs, theirs_read), (ours, ours_read) = read(ids, True), read(ids, False)
         rows += [
             {"stage": "rows from storage, plain indexing", "size": size, "seconds": theirs,
@@ -170,7 +180,7 @@ def pairs(folder: Path, quick: bool) -> list[Row]:
 def trees(folder: Path, quick: bool) -> list[Row]:
     """Boosted trees: the first fit, the second on the same items, and quantised gradients."""
     dim, n, rounds = 2048, 1_000 if quick else 10_000, 10 if quick else 100
-    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, dim))
+    bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, dim))
     comparisons = compare_items(bank, n)
     spent: list[float] = []
     make = _bins._bin
@@ -215,7 +225,7 @@ def trees(folder: Path, quick: bool) -> list[Row]:
 def distinct(folder: Path, quick: bool) -> list[Row]:
     """Distinct scores among many items, by precision."""
     n = 20_000 if quick else 100_000
-    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, 2048))
+    bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, 2048))
     model = rm.MLPReward(max_epochs=1, random_state=0)
     model.fit(bank.items, compare_items(bank, 2_000), groups=bank.groups)
     counts = {}
@@ -230,7 +240,9 @@ def distinct(folder: Path, quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def batched_step_seconds(dim: int, hidden: tuple[int, ...], members: int, batch: int) -> tuple[float, float]:
+def batched_step_seconds(
+    dim: int, hidden: tuple[int, ...], members: int, batch: int, repeats: int
+) -> tuple[float, float]:
     """Return seconds of one training step of several networks, one by one and as one program of batched products."""
     device = find_device("auto")
     sizes = [dim, *hidden, 1]
@@ -261,13 +273,13 @@ def batched_step_seconds(dim: int, hidden: tuple[int, ...], members: int, batch:
     single = [trainer(k, k + 1) for k in range(members)]
     whole = trainer(0, members)
     single[0](), whole()
-    return least_seconds(lambda: [step() for step in single], 5), least_seconds(whole, 5)
+    return least_seconds(lambda: [step() for step in single], repeats), least_seconds(whole, repeats)
 
 
 def many_models(folder: Path, quick: bool) -> list[Row]:
     """Several seeds with and without what they share, and whether to train them as one program."""
-    n, members = 2_000 if quick else 10_000, 4
-    bank = open_bank(make_bank(folder, 200_000 if quick else 1_000_000, 2048))
+    n, members = 1_000 if quick else 10_000, 4
+    bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, 2048))
     comparisons = compare_items(bank, n)
 
     def fit_all() -> None:
@@ -287,7 +299,7 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
         {"stage": "MLP fits inside share_items", "size": size, "seconds": together, "ratio": apart / together},
     ]
     for dim, hidden, batch in ((64, (64, 32), 128), (384, HIDDEN, 512), (2048, HIDDEN, 512)):
-        one_by_one, batched = batched_step_seconds(dim, hidden, 10, batch)
+        one_by_one, batched = batched_step_seconds(dim, hidden, 10, batch, 2 if quick else 5)
         widths = "-".join(f"{width:,}" for width in (dim, *hidden, 1))
         rows.append(
             {
@@ -300,10 +312,11 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
 
 def growth(folder: Path, quick: bool) -> list[Row]:
     """Seconds against size, with the exponent of the best power law."""
-    counts = [5_000, 10_000, 20_000] if quick else [5_000, 10_000, 20_000, 40_000, 80_000, 160_000]
+    counts = [2_500, 5_000, 10_000] if quick else [5_000, 10_000, 20_000, 40_000, 80_000, 160_000]
     dims = [384, 768, 1536] if quick else [384, 768, 1536, 3072, 4096]
     sizes = [10_000, 30_000, 100_000] if quick else [10_000, 30_000, 100_000, 300_000, 1_000_000]
-    small = open_bank(make_bank(folder, 400_000, 384))
+    n_small = 100_000 if quick else 400_000
+    small = open_bank(make_bank(folder, n_small, 384))
     options = {"max_epochs": 1, "random_state": 0}
     model = rm.MLPReward(**options).fit(small.items, compare_items(small, 5_000), groups=small.groups)
 
@@ -315,10 +328,10 @@ def growth(folder: Path, quick: bool) -> list[Row]:
     series = {
         "MLP epoch, comparisons (dim 384)": (counts, [fit(small, n) for n in counts]),
         "MLP epoch, dim (5,000 comparisons)": (
-            dims, [fit(open_bank(make_bank(folder, 400_000 if dim == 384 else 20_000, dim)), 5_000) for dim in dims],
+            dims, [fit(open_bank(make_bank(folder, n_small if dim == 384 else 20_000, dim)), 5_000) for dim in dims],
         ),
     }  # fmt: skip
-    large = open_bank(make_bank(folder, max(sizes), 384) if not quick else make_bank(folder, 400_000, 384))
+    large = open_bank(make_bank(folder, max(sizes), 384))
     series["MLP predict, items (dim 384)"] = (
         sizes, [least_seconds(lambda n=n: model.predict(large.items[:n]), 2) for n in sizes],
     )  # fmt: skip
