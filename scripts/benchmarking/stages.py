@@ -1,6 +1,7 @@
 """The stages: each a function of (folder, quick) that returns rows of the table."""
 
 import math
+import mmap
 import time
 from collections.abc import Callable
 from functools import partial
@@ -126,23 +127,43 @@ def reading(folder: Path, quick: bool) -> list[Row]:
     path = make_bank(folder, 100_000 if quick else 1_000_000, 2048) / "embeddings.npy"
     n_rows = 100_000 if quick else 200_000
 
-    def read(ids: np.ndarray, plain: bool) -> tuple[float, float]:
+    def read(ids: np.ndarray, how: str) -> tuple[float, float]:
         cold = evict(path)
-        table, before = map_array(path).reshape(-1, 2048)[:n_rows], megabytes_read()
-        seconds = least_seconds(lambda: table[ids] if plain else [*map(len, blocks(table, ids))], 1)
+        mapped, before = map_array(path), megabytes_read()
+        table = mapped.reshape(-1, 2048)[:n_rows]
+        if how == "MADV_RANDOM":
+            mapped._mmap.madvise(mmap.MADV_RANDOM)
+
+        def work() -> None:
+            if how != "blocks":
+                table[ids]
+                return
+            for _, rows in blocks(table, ids):
+                len(rows)
+
+        seconds = least_seconds(work, 1)
         return (seconds, megabytes_read() - before) if cold else (math.nan, math.nan)
 
     rows = []
     for n in (n_rows // 25, n_rows * 2 // 5):
         ids = np.sort(np.random.default_rng(0).permutation(n_rows)[:n])
-        size = f"{n:,} of {n_rows:,} rows, {n * 4096 / 1e6:.0f} MB"
-        (theirs, theirs_read), (ours, ours_read) = read(ids, True), read(ids, False)
-        rows += [
-            {"stage": "rows from storage, plain indexing", "size": size, "seconds": theirs,
-             "note": f"{theirs_read:,.0f} MB read"},
-            {"stage": "rows from storage, as fits read them", "size": size, "seconds": ours, "ratio": theirs / ours,
-             "note": f"{ours_read:,.0f} MB read"},
-        ]  # fmt: skip
+        plain = math.nan
+        for how, name in (
+            ("plain", "plain indexing"),
+            ("MADV_RANDOM", "MADV_RANDOM, then indexing"),
+            ("blocks", "as fits read them"),
+        ):
+            if how == "MADV_RANDOM" and not hasattr(mmap, how):
+                continue
+            seconds, megabytes = read(ids, how)
+            plain = seconds if how == "plain" else plain
+            rows.append(
+                {
+                    "stage": f"rows from storage, {name}",
+                    "size": f"{n:,} of {n_rows:,} rows, {n * 4096 / 1e6:.0f} MB",
+                    "seconds": seconds, "ratio": plain / seconds, "note": f"{megabytes:,.0f} MB read",
+                }
+            )  # fmt: skip
     return rows
 
 
@@ -174,6 +195,21 @@ def pairs(folder: Path, quick: bool) -> list[Row]:
     return [
         {"stage": "pairs and annotation", "size": size, "seconds": ours, "ratio": theirs / ours, "target": "200x"},
         {"stage": "pairs and annotation, loop over prompts", "size": size, "seconds": theirs},
+    ]
+
+
+def binning(folder: Path, quick: bool) -> list[Row]:
+    """The memory of binning all columns at once, as LightGBM does by itself, with one tree."""
+    dim, n = 2048, 1_000 if quick else 10_000
+    bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, dim))
+    comparisons = compare_items(bank, n)
+    rm.LightGBMReward(n_estimators=1).fit(bank.items[:40], np.arange(40).reshape(20, 2))
+    model = rm.LightGBMReward(n_estimators=1, random_state=0, parameters={"enable_bundle": True})  # the default's value
+    with Peak() as peak:
+        seconds = least_seconds(lambda: model.fit(bank.items, comparisons), 1)
+    size = f"{2 * n:,} rows x {dim:,}, 1 tree"
+    return [
+        {"stage": "BT-LGB, all columns binned at once", "size": size, "seconds": seconds, "peak MB": peak.megabytes}
     ]
 
 
@@ -393,6 +429,7 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "reading": reading,
     "best_of_n": best_of_n,
     "pairs": pairs,
+    "binning": binning,
     "trees": trees,
     "distinct": distinct,
     "many_models": many_models,
