@@ -138,8 +138,11 @@ def gather(
     data = touch(items, comparisons, sample_weight, groups)
     rows: FloatArray = np.empty((len(data.ids), data.items.shape[1]), dtype)
     for part, block in blocks(data.items, data.ids):
-        check_finite("items", block, data.ids[part])
-        rows[part] = block if rows.dtype == np.float64 else to_float32("items", block, data.ids[part])
+        if rows.dtype == np.float64:
+            check_finite("items", block, data.ids[part])
+            rows[part] = block
+        else:
+            rows[part] = to_float32("items", block, data.ids[part])
     return Gathered(rows, data.pairs, data.weights)
 
 
