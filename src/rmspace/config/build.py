@@ -24,6 +24,17 @@ from rmspace.experiment import run
 _HANDED = {"pairs": 3, "annotator": 1, "metrics": 2, "baselines": 2}
 _REQUIRED = ("data", "pairs", "n_pairs", "annotator", "models")
 _NOT_IN_CONFIG = ("train", "test", "on_model")
+KEYS = ("data", *(name for name in inspect.signature(run).parameters if name not in _NOT_IN_CONFIG))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What stands under one key of a config: the object, its plain form with all defaults, the user's modules in it."""
+
+    value: Any
+    plain: Any
+    given: bool
+    modules: dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -65,28 +76,49 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
     >>> table.n_pairs.unique().tolist()
     [200]
     """
-    document = read_config(Path(path), overrides)
-    builder = _Builder(document)
-    parameters = inspect.signature(run).parameters
-    known = ["data", *(name for name in parameters if name not in _NOT_IN_CONFIG)]
+    return build_experiment(read_config(Path(path), overrides))
+
+
+def build_experiment(document: Document) -> Experiment:
+    """Build the experiment of a config that was read; see `load_config`."""
+    check_keys(document)
+    parts = {name: build_part(document, name) for name in KEYS}
+    options = {name: part.value for name, part in parts.items() if part.given and name != "data"}
+    resolved = {name: part.plain for name, part in parts.items()}
+    modules = {name: path for part in parts.values() for name, path in part.modules.items()}
+    return Experiment(partial(_call_data, parts["data"].value, document), options, resolved, modules)
+
+
+def check_keys(document: Document) -> None:
+    """Raise ConfigError where a config has an unknown key, or lacks one."""
     for name in document.data:
-        if name not in known:
-            raise document.error((name,), f"unknown key{nearest(name, known)}")
+        if name not in KEYS:
+            raise document.error((name,), f"unknown key{nearest(name, KEYS)}")
     for name in _REQUIRED:
         if name not in document.data:
             raise document.error((), f"the key {name} is missing")
-    options, resolved = {}, {}
-    data, resolved["data"] = builder.block(document.data["data"], ("data",), handed=0)
-    for name in known[1:]:
-        if document.data.get(name) is None and name not in _REQUIRED:
-            resolved[name] = parameters[name].default
-            continue
-        options[name], resolved[name] = _option(builder, name, document.data[name])
-    _try_annotator(options["annotator"], document)
-    return Experiment(partial(_call_data, data, document), options, resolved, builder.modules)
+
+
+def build_part(document: Document, name: str) -> Part:
+    """Build what a config says under one of its keys.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    value = document.data.get(name)
+    if value is None and name not in _REQUIRED:
+        default = inspect.signature(run).parameters[name].default
+        return Part(default, default, given=False, modules={})
+    builder = _Builder(document)
+    made, plain = _option(builder, name, value)
+    if name == "annotator":
+        _try_annotator(made, document)
+    return Part(made, plain, given=True, modules=builder.modules)
 
 
 def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
+    if name == "data":
+        return builder.block(value, ("data",), handed=0)
     if name in ("models", "metrics", "baselines"):
         if not isinstance(value, dict) or not value:
             raise builder.document.error((name,), "must be a block of names, each with its own {use: ...}")
@@ -124,7 +156,6 @@ class _Builder:
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.folder = document.path.resolve().parent
         self.modules: dict[str, Path] = {}
 
     def block(self, value: Any, key: Key, *, handed: int | None) -> tuple[Any, dict[str, Any]]:
@@ -152,9 +183,8 @@ class _Builder:
 
     def fit(self, value: Any, annotation: Any, key: Key) -> Any:
         """Hold a value to an annotation."""
-        folder = Path.cwd() if self.document.from_command_line(key) else self.folder
         try:
-            return fit_type(value, annotation, folder)
+            return fit_type(value, annotation, self.document.folder(key))
         except Mismatch as mismatch:
             raise self.document.error(key, f"must be {mismatch}; got {value!r}") from None
 
@@ -211,14 +241,14 @@ class _Builder:
         return value, value
 
     def _look_up(self, name: str, key: Key) -> Callable[..., Any]:
-        """Find a public name of rmspace, or import a dotted path, the config's own folder first."""
+        """Find a public name of rmspace, or import a dotted path, looking in the config's own folder too."""
         if "." not in name:
             if not name or name not in rmspace.__all__:
                 raise self.document.error(key, f"rmspace has no {name!r}{nearest(name, rmspace.__all__)}")
             target = getattr(rmspace, name)
         else:
             try:
-                target = import_name(name, self.folder, self.modules)
+                target = import_name(name, self.document.folders_of(key), self.modules)
             except ImportError as error:
                 raise self.document.error(key, str(error)) from error
         if not callable(target):

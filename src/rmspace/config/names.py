@@ -6,7 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
 
 
-def import_name(name: str, folder: Path, own_modules: dict[str, Path]) -> Any:
-    """Import what a dotted path names, looking in `folder` too; note the user's own module in `own_modules`.
+def import_name(name: str, folders: Sequence[Path], own_modules: dict[str, Path]) -> Any:
+    """Import what a dotted path names, looking in `folders` too; note the user's own module in `own_modules`.
 
-    The folder stands last on the import path, so that it shadows nothing, and stays there: a user's function may import
+    A folder stands last on the import path, so that it shadows nothing, and stays there: a user's function may import
     its neighbours when it runs.
 
     Raises:
@@ -34,8 +34,10 @@ def import_name(name: str, folder: Path, own_modules: dict[str, Path]) -> Any:
     *modules, attribute = name.split(".")
     if not all(part.isidentifier() for part in (*modules, attribute)):
         raise ImportError(f"{name!r} is not a dotted path of names")
-    own = _own_module(modules[0], folder)
+    found = (path for folder in folders if (path := _own_module(modules[0], folder)) is not None)
+    own = next(found, None)
     if own is not None:
+        folder = own.parents[own.name == "__init__.py"]
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         if own.name != "__init__.py":

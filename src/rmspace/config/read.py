@@ -35,20 +35,46 @@ class ConfigError(ValueError):
 
 @dataclass
 class Document:
-    """A config as plain data, with the line (or other place) of every value."""
+    """A config as plain data, with the line (or other place) of every value, and the folder that its paths start at."""
 
     path: Path
     data: dict[str, Any]
     places: dict[Key, str]
+    folders: dict[Key, Path]
 
     def error(self, key: Key, problem: str) -> ConfigError:
         """Return the error of a key."""
         place = next((self.places[key[:k]] for k in range(len(key), -1, -1) if key[:k] in self.places), str(self.path))
         return ConfigError(f"{place}: {'.'.join(map(str, key)) + ': ' if key else ''}{problem}")
 
-    def from_command_line(self, key: Key) -> bool:
-        """Say whether a value was given as an override."""
-        return any(self.places.get(key[:k], "").startswith("command line") for k in range(len(key), 0, -1))
+    def folder(self, key: Key) -> Path:
+        """Return the folder that paths in a value start at."""
+        return next(self.folders[key[:k]] for k in range(len(key), -1, -1) if key[:k] in self.folders)
+
+    def folders_of(self, key: Key) -> list[Path]:
+        """Return the folders that the user's modules in a value are looked for in: the file's, the value's."""
+        return list(dict.fromkeys([self.path.resolve().parent, self.folder(key)]))
+
+    def set(self, key: Key, value: Any, places: Mapping[Key, str], folders: Mapping[Key, Path]) -> None:
+        """Put a value at a key, with its places and folders, making the blocks on the way.
+
+        Raises:
+            ConfigError: a value stands where a block would have to.
+        """
+        block: Any = self.data
+        for k, name in enumerate(key[:-1]):
+            block = block.setdefault(name, {})
+            self.places.setdefault(key[: k + 1], places[key])
+            if not isinstance(block, dict):
+                above = ".".join(map(str, key[: k + 1]))
+                raise ConfigError(f"{places[key]}: {above} is a value, not a block, so it has no {key[k + 1]}")
+        self.places = {**_outside(key, self.places), **places}
+        self.folders = {**_outside(key, self.folders), **folders}
+        block[key[-1]] = value
+
+    def copy(self) -> Document:
+        """Return a copy whose blocks can be changed."""
+        return Document(self.path, _copied(self.data), dict(self.places), dict(self.folders))
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,13 +107,13 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Document:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    document = Document(path, {}, {(): f"{path}:1"})
+    document = Document(path, {}, {(): f"{path}:1"}, {(): path.resolve().parent})
     data = _parse(text, str(path), document, ())
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: a config must be a mapping of keys; got {type(data).__name__}")
     document.data = data
     for override in overrides:
-        _override(document, override)
+        apply_override(document, override)
     return document
 
 
@@ -174,30 +200,37 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _split_key(path: str, data: Any) -> tuple[str, ...]:
+def split_key(path: str, data: Any) -> tuple[str, ...]:
     """Split at dots, but take a name that is there, dots and all, as one."""
     words = path.split(".")
     for k in range(len(words), 1, -1):
         name = ".".join(words[:k])
         if isinstance(data, dict) and name in data:
-            rest = _split_key(".".join(words[k:]), data[name]) if k < len(words) else ()
+            rest = split_key(".".join(words[k:]), data[name]) if k < len(words) else ()
             return (name, *rest)
     inner = data.get(words[0]) if isinstance(data, dict) else None
-    return (words[0], *_split_key(".".join(words[1:]), inner)) if len(words) > 1 else (words[0],)
+    return (words[0], *split_key(".".join(words[1:]), inner)) if len(words) > 1 else (words[0],)
 
 
-def _override(document: Document, override: str) -> None:
+def apply_override(document: Document, override: str) -> None:
+    """Put the value of `key.path=value` at its key; paths in it start at the working folder.
+
+    Raises:
+        ConfigError: the text is not `key.path=value`, or the value is not YAML.
+    """
     source = f"command line: {override}"
     path, equals, text = override.partition("=")
-    key = _split_key(path, document.data)
+    key = split_key(path, document.data)
     if not equals or not all(key):
         raise ConfigError(f"{source}: an override must be key.path=value")
-    block: Any = document.data
-    for k, name in enumerate(key[:-1]):
-        block = block.setdefault(name, {})
-        document.places.setdefault(key[: k + 1], source)
-        if not isinstance(block, dict):
-            raise ConfigError(f"{source}: {'.'.join(key[: k + 1])} is a value, not a block, so it has no {key[k + 1]}")
-    document.places = {place: at for place, at in document.places.items() if place[: len(key)] != key}
-    document.places[key] = source
-    block[key[-1]] = _parse(text, source, document, key)
+    given = Document(document.path, {}, {key: source}, {})
+    value = _parse(text, source, given, key)
+    document.set(key, value, given.places, {key: Path.cwd()})
+
+
+def _outside(key: Key, known: Mapping[Key, Any]) -> dict[Key, Any]:
+    return {place: value for place, value in known.items() if place[: len(key)] != key}
+
+
+def _copied(value: Any) -> Any:
+    return {name: _copied(inner) for name, inner in value.items()} if isinstance(value, dict) else value
