@@ -20,6 +20,7 @@ from rmspace.health import row_hashes
 from rmspace.models._fitting import fit_model, seed_model
 from rmspace.models._sharing import share_items
 
+RESULT_VERSION = 1  # raised whenever the same config gives other numbers: finished cells of a study are then run anew
 STAGES = ("pairs", "annotation", "models", "intervals")
 
 
@@ -95,7 +96,7 @@ def run(
     }
     model_seed, interval_seed = (int(_stream(seed, stage).integers(2**31 - 1)) for stage in STAGES[2:])
     tables = []
-    for name, model, baseline in tqdm(jobs, desc="models", leave=False, disable=None):
+    for name, model, baseline in tqdm(jobs, desc="models", leave=False, disable=None if len(jobs) > 1 else True):
         try:
             fitted, scores, seconds = _scores(model, baseline, train, test, comparisons, model_seed)
             table = evaluate(
