@@ -53,6 +53,8 @@ from .readers.generators import read_generators as read_generators
 from .readers.published import open_published as open_published
 from .readers.published import read_published as read_published
 from .readers.world import make_reward_world as make_reward_world
+from .study.results import Study as Study
+from .study.run import run_study as run_study
 
 __version__: str
 __all__: list[str]

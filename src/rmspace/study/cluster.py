@@ -1,0 +1,309 @@
+"""The engine on Dask workers, of this machine or of a cluster that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from rmspace.study.compute import (
+    CRASHED,
+    FAILED,
+    TIMEOUT,
+    Computer,
+    Outcome,
+    Task,
+    environment,
+    fixed_threads,
+    versions,
+)
+from rmspace.study.dispatch import RETRIES, Dispatcher
+
+_POLL = 0.25  # seconds between looks at who is there
+_PATIENCE = 60.0  # seconds without any worker after which a scheduler is given up
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def compute_on_workers(
+    groups: Iterable[Sequence[Task]],
+    *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    threads: int = 1,
+    cell_timeout: float | None = None,
+) -> Iterator[Outcome]:
+    """Yield the outcome of each cell as it ends, on `workers` processes of this machine or those of a scheduler.
+
+    Args:
+        groups: cells that are best run one after the other on one worker.
+        workers: processes to start here.
+        scheduler: address of a running Dask scheduler instead.
+        threads: with which each cell computes.
+        cell_timeout: seconds after which a cell is given up and its worker restarted.
+
+    Raises:
+        ImportError: Dask is not installed.
+        ConnectionError: no scheduler answers, or no worker comes.
+        RuntimeError: a worker runs other versions than the driver, or more than one cell at once.
+    """
+    with ExitStack() as stack:
+        pool = _Pool(stack, workers, scheduler, threads)
+        dispatcher = Dispatcher(groups)
+        while not dispatcher.finished:
+            yield from _lost_workers(pool, dispatcher)
+            yield from _late_cells(pool, dispatcher, cell_timeout)
+            for address in pool.ready:
+                while (task := dispatcher.next_for(address)) is not None:
+                    pool.submit(address, task)
+            yield from _ended_cells(pool, dispatcher)
+
+
+def _ended_cells(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
+    for address, task, future in pool.events():
+        if address not in pool.ready or future not in pool.futures.get(address, ()):
+            continue  # of a worker that is gone: the cell runs again elsewhere
+        outcome = pool.outcome(address, task, future)
+        if outcome is None:
+            pool.suspected.add(address)
+            continue
+        dispatcher.ended(address, task)
+        pool.forget(address, future)
+        yield outcome
+
+
+def _lost_workers(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
+    for address in pool.look():
+        running = dispatcher.running(address)
+        since = pool.since(address)
+        how = pool.how_it_ended(address)
+        pool.drop(address)
+        given_up = dispatcher.lost(address)
+        if given_up is not None and running is not None:
+            error = f"the process that ran this cell {how}, and so {RETRIES} times more when it ran alone"
+            yield _without_rows(given_up, CRASHED, time.monotonic() - since, address, error, RETRIES + 1)
+
+
+def _late_cells(pool: _Pool, dispatcher: Dispatcher, cell_timeout: float | None) -> Iterator[Outcome]:
+    for address in list(pool.ready) if cell_timeout is not None else ():
+        task = dispatcher.running(address)
+        seconds = time.monotonic() - pool.since(address)
+        if task is None or cell_timeout is None or seconds <= cell_timeout:
+            continue
+        pool.kill(address)
+        dispatcher.lost(address, blame=False)
+        yield _without_rows(task, TIMEOUT, seconds, address, f"took over {cell_timeout:g} seconds (--cell-timeout)", 1)
+
+
+def _without_rows(task: Task, status: str, seconds: float, worker: str, error: str, attempts: int) -> Outcome:
+    return Outcome(task, status, seconds, worker, environment(), [], [], error, None, attempts)
+
+
+class _Pool:
+    """The workers: who is ready, what each has, how one ended."""
+
+    def __init__(self, stack: ExitStack, workers: int, scheduler: str | None, threads: int) -> None:
+        try:
+            import dask
+            from distributed import Client, LocalCluster
+        except ImportError as error:
+            raise ImportError(f"workers need Dask ({error}); pip install 'rmspace[cluster]'") from error
+        self.threads = threads
+        self.ready: dict[str, None] = {}  # in the order in which they came
+        self.futures: dict[str, list[Any]] = {}
+        self.suspected: set[str] = set()
+        self._greeted: dict[str, Any] = {}
+        self._dropped: set[str] = set()
+        self._processes: dict[str, Any] = {}
+        self._since: dict[str, float] = {}
+        self._events: queue.SimpleQueue[tuple[str, Task, Any]] = queue.SimpleQueue()
+        self._looked, self._seen = 0.0, time.monotonic()
+        self._cluster: Any = None
+        if scheduler is None:
+            settings = {
+                "distributed.nanny.pre-spawn-environ": {name: str(threads) for name in _THREADS},
+                "distributed.scheduler.allowed-failures": 0,
+                "distributed.worker.memory.terminate": False,
+            }
+            stack.enter_context(dask.config.set(settings))
+            self._cluster = LocalCluster(  # whose processes are spawned, never forked
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,  # mapped pages of a bank are no reason to stop a worker
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            stack.callback(self._close_cluster)
+        try:
+            self._client = Client(self._cluster or scheduler, timeout=20, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`"
+            ) from error
+        stack.callback(self._client.close, 2)
+        stack.callback(self._cancel)
+
+    def look(self) -> list[str]:
+        """Greet workers that came; return those of the ready ones that are gone."""
+        now = time.monotonic()
+        if now - self._looked < _POLL and not self.suspected:
+            return []
+        self._looked = now
+        there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+        for address in there - set(self._greeted):
+            self._note_process(address)
+            arguments = (self.threads,)
+            self._greeted[address] = self._client.submit(
+                _greet, *arguments, workers=[address], allow_other_workers=False, pure=False
+            )
+        for address in set(self._greeted) - there:
+            del self._greeted[address]
+        self._dropped &= there
+        for address, future in self._greeted.items():
+            if address not in self.ready and address not in self._dropped and future.done():
+                self._welcome(address, future)
+        if there:
+            self._seen = now
+        elif now - self._seen > _PATIENCE:
+            raise ConnectionError(f"no worker came for {_PATIENCE:.0f} seconds; start workers with `dask worker`")
+        gone = [address for address in self.ready if address not in there or address in self.suspected]
+        self.suspected.clear()
+        return gone
+
+    def submit(self, address: str, task: Task) -> None:
+        """Send a cell to a worker."""
+        if not self.futures[address]:
+            self._since[address] = time.monotonic()
+        future = self._client.submit(
+            _compute,
+            task,
+            workers=[address],
+            allow_other_workers=False,
+            pure=False,
+            key=f"cell-{task.key}-{time.time_ns()}",
+        )
+        self.futures[address].append(future)
+        future.add_done_callback(lambda done: self._events.put((address, task, done)))
+
+    def events(self) -> Iterator[tuple[str, Task, Any]]:
+        """Yield the cells that ended, after waiting a moment for the first."""
+        with suppress(queue.Empty):
+            yield self._events.get(timeout=_POLL)
+            while True:
+                yield self._events.get_nowait()
+
+    def outcome(self, address: str, task: Task, future: Any) -> Outcome | None:
+        """Return what a cell came to, or None where its worker must have died."""
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            return future.result(timeout=10)
+        except (KilledWorker, FutureCancelledError, TimeoutError):
+            return None
+        except Exception as error:  # what comes before the cell itself: a module that is not there, say
+            return _without_rows(task, FAILED, 0.0, address, f"{type(error).__name__}: {error}", 1)
+
+    def forget(self, address: str, future: Any) -> None:
+        """Drop the future of a cell that ended; the worker is at its next one from now on."""
+        self.futures[address].remove(future)
+        future.release()
+        self._since[address] = time.monotonic()
+
+    def since(self, address: str) -> float:
+        """Return when a worker began its running cell."""
+        return self._since.get(address, time.monotonic())
+
+    def drop(self, address: str) -> None:
+        """Forget a worker."""
+        for future in self.futures.pop(address, []):
+            future.cancel()
+        self.ready.pop(address, None)
+        self._dropped.add(address)
+        self._processes.pop(address, None)
+
+    def kill(self, address: str) -> None:
+        """End a worker's process; its nanny starts another."""
+        process = self._processes.get(address)
+        self.drop(address)
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        else:
+            self._client.restart_workers([address], raise_for_error=False)
+
+    def how_it_ended(self, address: str) -> str:
+        """Return how a worker's process ended, in words."""
+        process: Any = self._processes.get(address)
+        for _ in range(40 if process is not None else 0):
+            code = process.exitcode
+            if code is not None:
+                return f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with status {code}"
+            time.sleep(0.05)
+        return "ended (its worker's log may say how)"
+
+    def _note_process(self, address: str) -> None:
+        for nanny in self._cluster.workers.values() if self._cluster is not None else ():
+            if nanny.worker_address == address and nanny.process is not None:
+                self._processes[address] = nanny.process.process
+
+    def _welcome(self, address: str, future: Any) -> None:
+        """Use a worker that runs the same versions as the driver."""
+        try:
+            there, at_once = future.result(timeout=10)
+        except Exception as error:
+            if address not in self._client.scheduler_info(n_workers=-1)["workers"]:
+                return
+            raise RuntimeError(
+                f"the worker {address} cannot run rmspace ({type(error).__name__}: {error}); install it there"
+            ) from error
+        here = versions()
+        other = [f"{name} {there.get(name)} (here {value})" for name, value in here.items() if there.get(name) != value]
+        if other:
+            raise RuntimeError(f"the worker {address} runs other versions: {', '.join(other)}; install the same there")
+        if at_once != 1:
+            raise RuntimeError(f"the worker {address} runs {at_once} cells at once; start workers with --nthreads 1")
+        self.ready[address] = None
+        self.futures[address] = []
+
+    def _cancel(self) -> None:
+        for futures in self.futures.values():
+            for future in futures:
+                future.cancel()
+
+    def _close_cluster(self) -> None:
+        for address, process in self._processes.items():
+            if self.futures.get(address):  # a cell in compiled code would not hear a polite request
+                with suppress(ProcessLookupError, TypeError, ValueError):
+                    os.kill(process.pid, signal.SIGKILL)
+        self._cluster.close(timeout=10)
+
+
+_computer: Computer | None = None
+
+
+def _greet(threads: int) -> tuple[dict[str, str], int]:
+    """Prepare a worker; return its versions, and how many cells it runs at once."""
+    global _computer
+    from distributed import get_worker
+
+    if _computer is None:
+        _computer = Computer()
+        ExitStack().enter_context(fixed_threads(threads))
+    return versions(), int(get_worker().state.nthreads)
+
+
+def _compute(task: Task) -> Outcome:
+    assert _computer is not None
+    return _computer(task)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} (signal {number})"
+    except ValueError:
+        return f"signal {number}"
