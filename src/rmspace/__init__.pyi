@@ -13,6 +13,7 @@ from .evaluation.baselines import feature_score as feature_score
 from .evaluation.baselines import position_mean as position_mean
 from .evaluation.baselines import random_response as random_response
 from .evaluation.best_of_n import best_of_n as best_of_n
+from .evaluation.best_of_n import gain as gain
 from .evaluation.best_of_n import normalized_gain as normalized_gain
 from .evaluation.best_of_n import quantile_of_chosen as quantile_of_chosen
 from .evaluation.best_of_n import regret as regret
@@ -48,10 +49,12 @@ from .pairs import diversified as diversified
 from .pairs import same_prompt as same_prompt
 from .pairs import similar as similar
 from .readers.folders import open_banks as open_banks
+from .readers.folders import open_paper_banks as open_paper_banks
 from .readers.generators import open_generators as open_generators
 from .readers.generators import read_generators as read_generators
 from .readers.published import open_published as open_published
 from .readers.published import read_published as read_published
+from .readers.world import make_paper_world as make_paper_world
 from .readers.world import make_reward_world as make_reward_world
 from .study.results import Study as Study
 from .study.run import run_study as run_study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import signal
 import sys
 import threading
@@ -90,6 +91,72 @@ def health(options: argparse.Namespace) -> int:
     return int((found.severity == "error").any())
 
 
+def study(options: argparse.Namespace) -> int:
+    """Run the cells of a grid, or say what they would take."""
+    from rmspace.study.estimate import describe, estimate
+    from rmspace.study.grid import read_grid
+    from rmspace.study.run import run_study
+
+    if options.dry_run:
+        grid = read_grid(options.grid, options.overrides, world=options.world)
+        print(describe(grid), flush=True)
+        if options.timed:
+            found = estimate(grid, timed=options.timed, threads=options.threads or 1)
+            print(
+                f"about {found.core_hours:.3g} core-hours: {found.timed} cells of {found.kinds} kinds were timed here, "
+                f"{found.quickest:.3g} to {found.slowest:.3g} s each with {options.threads or 1} threads"
+            )
+        return 0
+    if options.out is None:
+        raise ValueError("a study needs a folder: --out DIR")
+    chosen = {name: getattr(options, name) for name in inspect.signature(run_study).parameters}
+    done = run_study(**chosen)
+    counts = done.counts()
+    print(f"{options.out}: {', '.join(f'{count} {status}' for status, count in counts.items())}")
+    failed = done.cells().query("status in ('failed', 'crashed', 'timeout')")
+    for row in failed.head(5).itertuples():
+        print(f"  {row.status}: {row.error}")
+    if len(failed):
+        print(f"  rmspace report {options.out} -o report.html shows all; --retry-failed runs them again")
+    return int(len(failed) > 0)
+
+
+def results(options: argparse.Namespace) -> int:
+    """Print a study's results: as a short table of means over seeds, or every row as CSV."""
+    from rmspace.study.results import Study
+    from rmspace.study.summary import seed_means
+
+    found = Study.open(options.study)
+    table = found.results(old=options.old)
+    if options.csv:
+        table.to_csv(sys.stdout, index=False)
+    else:
+        print(seed_means(table).to_string(index=False, max_rows=60, float_format="{:.4g}".format, na_rep=""))
+        print(", ".join(f"{count} {status}" for status, count in found.counts().items()))
+    return 0
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Draw what a study's axes allow."""
+    from rmspace.study.gallery import draw_study
+    from rmspace.study.results import Study
+
+    out = Path(options.out or Path(options.study) / "figures")
+    for path in draw_study(Study.open(options.study), out):
+        print(path)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write a study's report, one page that needs nothing else."""
+    from rmspace.study.report import write_report
+    from rmspace.study.results import Study
+
+    write_report(Study.open(options.study), options.out)
+    print(options.out)
+    return 0
+
+
 def summary(table: pd.DataFrame) -> str:
     """Return the table's largest N, a line a model, as text: value and interval of four metrics, the main ones first.
 
@@ -141,6 +208,34 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", required=True, metavar="DIR", help="folder for table, config, manifest and figures")
     one.add_argument("--overwrite", action="store_true", help="replace an earlier run's folder")
     one.set_defaults(command=run_config)
+    many = commands.add_parser("study", help="run the cells of a YAML grid; run again, it goes on where it stopped")
+    many.add_argument("grid", metavar="GRID")
+    many.add_argument("overrides", nargs="*", metavar="key.path=value", help="as grid.seed=[0] or base.n_resamples=500")
+    many.add_argument("--out", metavar="DIR", help="folder of the study")
+    many.add_argument("--dry-run", action="store_true", help="only count cells and estimate core-hours")
+    many.add_argument("--timed", type=int, default=8, metavar="N", help="cells that --dry-run times; 0 for none")
+    many.add_argument("--world", action="store_true", help="run on the grid's synthetic stand-in")
+    many.add_argument("--sample", type=int, metavar="N", help="run only N cells, spread over the grid")
+    many.add_argument("--workers", type=int, default=0, metavar="N", help="processes to compute on (0: in this one)")
+    many.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, whose workers compute")
+    many.add_argument("--threads", type=int, metavar="N", help="threads of each cell (1, and fixed for a study)")
+    many.add_argument("--cell-timeout", type=float, metavar="SECONDS", help="give a cell up after this long")
+    many.add_argument("--retry-failed", action="store_true", help="run cells again that failed before")
+    many.add_argument("--take-over", action="store_true", help="take the lock of another host's dead driver")
+    many.set_defaults(command=study)
+    rows = commands.add_parser("results", help="print the results of a study")
+    rows.add_argument("study", metavar="DIR")
+    rows.add_argument("--csv", action="store_true", help="every row, in full precision")
+    rows.add_argument("--old", action="store_true", help="also cells of the past, where `current` is False")
+    rows.set_defaults(command=results)
+    pictures = commands.add_parser("figures", help="draw the results of a study")
+    pictures.add_argument("study", metavar="DIR")
+    pictures.add_argument("-o", "--out", metavar="DIR", help="folder for the figures (DIR/figures)")
+    pictures.set_defaults(command=draw)
+    page = commands.add_parser("report", help="write a study's report, one HTML page")
+    page.add_argument("study", metavar="DIR")
+    page.add_argument("-o", "--out", required=True, metavar="FILE.html")
+    page.set_defaults(command=report)
     check = commands.add_parser("health", help="look for what is wrong with the values of a bank")
     check.add_argument("bank", metavar="BANK", help="a saved bank, or a folder with meta.json")
     check.set_defaults(command=health)

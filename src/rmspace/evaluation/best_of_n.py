@@ -51,6 +51,32 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
     return values[:, 0] if np.ndim(n) == 0 else values
 
 
+def gain(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int]) -> Float64Array:
+    """Golden reward improvement: what Best-of-n reaches above the mean gold reward, for each prompt.
+
+        gain = best_of_n(scores, rewards, n) - mean of the prompt's rewards
+
+    Args:
+        scores, rewards, n: as in `best_of_n`.
+
+    Returns:
+        (n_prompts,) or (n_prompts, len(n)), in units of reward; 0 for constant scores or n = 1.
+
+    Raises:
+        ValueError: as `best_of_n`.
+
+    Source: the measure of figures 1 to 6 of arXiv 2411.04991.
+
+    >>> gain(np.array([[0.0, 2.0, 1.0]]), np.array([[5.0, 9.0, 7.0]]), n=[1, 3]).tolist()
+    [[0.0, 2.0]]
+    """
+    score, gold = check_scores(scores, rewards)
+    several = bool(np.ndim(n))
+    reached = best_of_n(score, gold, n=n)
+    mean = best_of_n(score, gold, n=1)
+    return reached - (mean[:, None] if several else mean)
+
+
 def normalized_gain(
     scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None = None
 ) -> Float64Array:

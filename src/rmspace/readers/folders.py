@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rmspace._typing import ExistingPath
 from rmspace.bank import ResponseBank
 
@@ -22,3 +24,26 @@ def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Res
     if banks[0].dim != banks[1].dim:
         raise ValueError(f"train and test must have embeddings of one length; got {banks[0].dim} and {banks[1].dim}")
     return banks
+
+
+def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) -> tuple[ResponseBank, ResponseBank]:
+    """Open the banks of one base model on one dataset as (train, test): `root/base_model/dataset/train` and `.../test`.
+
+    Both names are then axes of a study: `data.base_model` and `data.dataset`.
+
+    Raises: see `open_banks`; FileNotFoundError, which lists what there is, for a name that is no folder.
+
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for side in ("train", "test"):
+    ...         ResponseBank(np.ones((2, 2, 3), np.float32)).save(f"{root}/Gemma2b/Helpful/{side}")
+    ...     open_paper_banks(root, "Gemma2b", "Helpful")[0].n_prompts
+    2
+    """
+    folder = Path(root)
+    for name in (base_model, dataset):
+        if not (folder / name).is_dir():
+            there = sorted(path.name for path in folder.iterdir() if path.is_dir())
+            raise FileNotFoundError(f"{folder} has no folder {name}; it has {', '.join(there) or 'none'}")
+        folder /= name
+    return open_banks(str(folder / "train"), str(folder / "test"))

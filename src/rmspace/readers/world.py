@@ -93,6 +93,64 @@ def make_reward_world(
     return banks[0], banks[1]
 
 
+# Spread of the explainable reward within and between prompts. They are made up, and only differ as base models may.
+_BASE_MODELS = {
+    "Gemma2b": (1.0, 0.8),
+    "Gemma2b-SFT": (0.8, 1.0),
+    "Gemma7b": (0.7, 0.7),
+    "Gemma7b-SFT": (0.55, 1.0),
+    "LLaMA3-8b": (0.4, 0.8),
+    "LLaMA3-8b-SFT": (0.3, 1.2),
+}
+_DATASETS = {"Harmless": 1.0, "Helpful": 6.0, "HelpSteer": 0.5, "UltraFeedback": 2.0}  # unit of the reward
+
+
+def make_paper_world(
+    base_model: str,
+    dataset: str,
+    n_prompts: int = 1000,
+    n_test_prompts: int = 100,
+    n_responses: int = 10,
+    n_test_responses: int = 50,
+    dim: int = 64,
+    seed: int = 0,
+) -> tuple[ResponseBank, ResponseBank]:
+    """Make (train, test) banks that stand in for one base model on one dataset of the paper.
+
+    A `make_reward_world` for each of six base models, which differ in the spread of their rewards within and between
+    prompts, and four datasets, which differ in the unit of reward. The numbers are made up: with them a study's
+    configs, figures and report can be tried with no data at hand, and nothing can be learned about the models named.
+
+    Raises:
+        ValueError, TypeError: another name; see `make_reward_world`.
+
+    >>> train, test = make_paper_world("Gemma2b", "Helpful", n_prompts=20, n_test_prompts=5)
+    >>> train.n_prompts, test.n_responses, train.metadata["source"]
+    (20, 50, 'make_paper_world')
+    """
+    for name, value, known in (("base_model", base_model, _BASE_MODELS), ("dataset", dataset, _DATASETS)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+    within, between = _BASE_MODELS[base_model]
+    unit = _DATASETS[dataset]
+    banks = make_reward_world(
+        n_prompts,
+        n_test_prompts,
+        n_responses,
+        dim,
+        within_std=within * unit,
+        between_std=between * unit,
+        noise_std=0.3 * within * unit,
+        n_test_responses=n_test_responses,
+        seed=check_int("seed", seed, low=0) * 1000
+        + 10 * list(_BASE_MODELS).index(base_model)
+        + list(_DATASETS).index(dataset),
+    )
+    for bank in banks:
+        bank.metadata.update(source="make_paper_world", base_model=base_model, dataset=dataset)
+    return banks
+
+
 def _hermite2(x: Float64Array) -> Float64Array:
     return (x**2 - 1) / np.sqrt(2)
 

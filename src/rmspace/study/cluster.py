@@ -154,8 +154,9 @@ class _Pool:
             return []
         self._looked = now
         there = set(self._client.scheduler_info(n_workers=-1)["workers"])
-        for address in there - set(self._greeted):
+        for address in there - set(self._processes):  # known to its nanny a moment after the scheduler
             self._note_process(address)
+        for address in there - set(self._greeted):
             arguments = (self.threads,)
             self._greeted[address] = self._client.submit(
                 _greet, *arguments, workers=[address], allow_other_workers=False, pure=False
@@ -201,12 +202,16 @@ class _Pool:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                return None
+            # Of what comes before the cell itself: a module that the worker has not, say.
+            return _without_rows(task, FAILED, 0.0, address, f"{type(error).__name__}: {error}", 1)
         try:
-            return future.result(timeout=10)
+            return future.result(timeout=10) if future.status == "finished" else None
         except (KilledWorker, FutureCancelledError, TimeoutError):
             return None
-        except Exception as error:  # what comes before the cell itself: a module that is not there, say
-            return _without_rows(task, FAILED, 0.0, address, f"{type(error).__name__}: {error}", 1)
 
     def forget(self, address: str, future: Any) -> None:
         """Drop the future of a cell that ended; the worker is at its next one from now on."""

@@ -19,7 +19,7 @@ import pandas as pd
 from rmspace import __version__
 from rmspace._files import file_hash
 from rmspace.bank import ResponseBank
-from rmspace.config.build import build_experiment
+from rmspace.config.build import Experiment, build_experiment
 from rmspace.config.read import Document, Key
 from rmspace.experiment import RESULT_VERSION, run
 from rmspace.models._sharing import share_items
@@ -89,23 +89,29 @@ class Computer:
         self._sharing.close()
         self._group = self._data = self._banks = None
 
-    def _run(self, task: Task) -> pd.DataFrame:
+    def open(self, task: Task) -> Experiment:
+        """Build a cell's experiment and open its banks, unless the cell before had the same."""
         folders: dict[Key, Path] = {(): task.base_folder}
         experiment = build_experiment(Document(task.path, task.config, {(): str(task.path)}, folders))
         for name, path in experiment.modules.items():
             if file_hash(path) != task.modules.get(name):
                 raise ValueError(f"{path} changed while the study ran; run the study again")
         data = json.dumps([task.config["data"], task.banks])
-        if self._data != data or self._banks is None:
+        if self._data != data:
             self.close()
             signature = file_signature(task.config["data"])
-            banks = experiment.data()
-            check_banks(*banks, task.banks, signature)
-            self._data, self._banks = data, banks
+            self._banks = experiment.data()
+            check_banks(*self._banks, task.banks, signature)
+            self._data = data
+        return experiment
+
+    def _run(self, task: Task) -> pd.DataFrame:
+        experiment = self.open(task)
         if self._group != task.group:
             self._sharing.close()
             self._sharing.enter_context(share_items())
             self._group = task.group
+        assert self._banks is not None
         train, test = self._banks
         return run(train=train, test=test, **experiment.options)
 

@@ -57,8 +57,8 @@ def _read_base(document: Document) -> None:
 
 def _put_in(document: Document, name: str, value: Any) -> None:
     key = split_key(name, document.data)
-    if key[0] not in ("base", "grid"):
-        raise document.error(("world", name), "must begin with `base.` or `grid.`")
+    if key[0] not in ("base", "grid", "exclude", "include"):
+        raise document.error(("world", name), "must begin with `base.` or `grid.`, or be `exclude` or `include`")
     at = ("world", name)
     places = {(*key, *place[2:]): where for place, where in document.places.items() if place[:2] == at}
     document.set(key, value, places, {key: document.folder(())})
