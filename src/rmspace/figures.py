@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 
 RANDOM, BEST = "random response", "best response"
 # Okabe and Ito's palette, which colour-blind readers can tell apart; its black is grey, to leave error bars visible.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#F0E442")
-_MARKERS = "osD^vPX*"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#F0E442")
+MARKERS = "osD^vPX*"
 
 
 def best_of_n_curve(
@@ -45,13 +47,15 @@ def best_of_n_curve(
         if len(line):
             dashes = "--" if name == BEST else ":"
             axes.plot(
-                line.n.astype(float), line.value, label=_plain(name), color="0.35", linestyle=dashes, linewidth=1.2
+                line.n.astype(float), line.value, label=plain_text(name), color="0.35", linestyle=dashes, linewidth=1.2
             )
     for k, name in enumerate(_models(rows)):
-        line, colour = rows[rows.model == name], _COLOURS[k % len(_COLOURS)]
+        line, colour = rows[rows.model == name], COLOURS[k % len(COLOURS)]
         sizes = line.n.astype(float)
         axes.fill_between(sizes, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(sizes, line.value, color=colour, marker=_MARKERS[k % len(_MARKERS)], markersize=4, label=_plain(name))
+        axes.plot(
+            sizes, line.value, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=4, label=plain_text(name)
+        )
     ticks = _ticks(sorted({int(size) for size in rows.n}))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(size) for size in ticks])
@@ -86,7 +90,7 @@ def gain_bars(
     figure, axes = _canvas(height=0.9 + 0.32 * len(rows))
     places = range(len(rows))
     errors = np.stack([rows.value - rows.low, rows.high - rows.value]).clip(min=0)
-    colours = [_COLOURS[k % len(_COLOURS)] for k in places]
+    colours = [COLOURS[k % len(COLOURS)] for k in places]
     axes.barh(places, rows.value, xerr=errors, color=colours, height=0.65, error_kw={"capsize": 3, "linewidth": 1})
     axes.set_yticks(places, list(rows.label))
     axes.invert_yaxis()
@@ -96,6 +100,15 @@ def gain_bars(
     axes.set_xlabel(f"{scale}\nmean over {_prompts(n_prompts)}, {confidence:.0%} interval")
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as PNG and SVG, the same bytes each time; return both paths."""
+    paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+    with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
+        figure.savefig(paths[0], dpi=200, metadata={"Software": None})
+        figure.savefig(paths[1], metadata={"Date": None})
+    return paths
 
 
 def _ticks(sizes: Sequence[int]) -> list[int]:
@@ -119,7 +132,7 @@ def _rows(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     rows = table[table.metric == metric].sort_values("n", kind="stable")
     if rows.empty:
         raise ValueError(f"the table has no metric {metric!r}; it has {sorted(set(table.metric))}")
-    return rows.assign(label=[_plain(name) for name in rows.model])
+    return rows.assign(label=[plain_text(name) for name in rows.model])
 
 
 def _models(rows: pd.DataFrame) -> Sequence[Any]:
@@ -127,7 +140,7 @@ def _models(rows: pd.DataFrame) -> Sequence[Any]:
     return [name for name in order if name not in (RANDOM, BEST)]
 
 
-def _plain(name: object) -> str:
+def plain_text(name: object) -> str:
     """Keep matplotlib from reading a name as mathematics, or hiding it from the legend."""
     text = str(name).replace("$", r"\$")
     return f"\u200b{text}" if text.startswith("_") else text

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pandas as pd
 
 from rmspace import __version__
 from rmspace._files import FolderKind, write_whole
 from rmspace.bank import ResponseBank
 from rmspace.evaluation.best_of_n import best_of_n, normalized_gain
-from rmspace.figures import best_of_n_curve, gain_bars
+from rmspace.figures import best_of_n_curve, gain_bars, save_figure
 
 TABLE, MANIFEST = "results.csv", "manifest.json"
 RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|\w+\.(?:png|svg|py)")
@@ -64,9 +63,7 @@ def write_figures(
         if metric is None or (draw is best_of_n_curve and table[table.metric == metric].n.isna().all()):
             continue
         figure = draw(table, metric=metric, n_prompts=n_prompts, confidence=confidence)
-        with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
-            figure.savefig(folder / f"{file}.png", dpi=200, metadata={"Software": None})
-            figure.savefig(folder / f"{file}.svg", metadata={"Date": None})
+        save_figure(figure, folder / file)
 
 
 def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:
