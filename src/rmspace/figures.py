@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -105,10 +105,15 @@ def gain_bars(
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the same bytes each time; return both paths."""
     paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-    with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
-        figure.savefig(paths[0], dpi=200, metadata={"Software": None})
-        figure.savefig(paths[1], metadata={"Date": None})
+    figure.savefig(paths[0], dpi=200, metadata={"Software": None})
+    write_svg(figure, paths[1])
     return paths
+
+
+def write_svg(figure: Figure, file: Path | IO[str]) -> None:
+    """Write a figure as SVG, the same bytes each time."""
+    with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _ticks(sizes: Sequence[int]) -> list[int]:

@@ -215,7 +215,7 @@ def study_scatter(
             rows = part[part.model == model]
             axes.scatter(rows.mean_abs_gap, rows.difference, s=14, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k])
         axes.axhline(0, color="0.2", linewidth=0.8)
-        axes.set_xlabel(f"mean absolute gold gap of {second} pairs\n(units of gold reward)")
+        axes.set_xlabel(f"gold gap inside {second} pairs\n(mean absolute, units of gold reward)")
         axes.set_ylabel(f"{_named(metric)},\n{second} minus {first}")
         title = _correlation(part.mean_abs_gap.to_numpy(float), part.difference.to_numpy(float))
         axes.set_title(f"{axes.get_title()}\n{title}" if panel else title, fontsize=8)
@@ -327,8 +327,8 @@ def _value_axis(axes: Axes, metric: str) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    first, _, rest = text.partition(" ")
-    return [first, rest] if len(text) > 18 and rest else [text]
+    first, _, rest = text.rpartition(" ")
+    return [first, rest] if len(text) > 18 and first else [text]
 
 
 def _legend(figure: Figure, handles: list[Any]) -> None:

@@ -1,0 +1,125 @@
+"""A study on one page: what was run, on what, what came out, and how to do it again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from rmspace._files import write_whole
+from rmspace._typing import PathLike
+from rmspace.figures import write_svg
+from rmspace.study.gallery import figures_of, main_metric
+from rmspace.study.results import Study
+from rmspace.study.summary import SEED, axes_of, compare_models, seed_means
+
+_MOST_FIGURES = 40
+_BAD = ("failed", "crashed", "timeout")
+
+
+def write_report(study: Study, path: PathLike) -> None:
+    """Write a study as one HTML page that needs no network: tables that sort, figures, failed cells, the grid.
+
+    Raises:
+        ValueError: no cell was run yet.
+    """
+    results, cells = study.results(), study.cells()
+    if cells.status.isna().all():
+        raise ValueError(f"the study at {study.path} has no results yet; run it first")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rmspace.study", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("report.html").render(
+        name=study.path.resolve().name,
+        counts=study.counts(),
+        n_cells=len(cells),
+        hours=cells.seconds.sum() * study.threads / 3600,
+        ended=cells.ended.dropna().max(),
+        axes=[(name, cells[name].drop_duplicates().tolist()) for name in study.columns],
+        threads=study.threads,
+        environments=[_environment(each) for each in study.environments()],
+        banks=_banks(cells, study.columns),
+        grid=study.grid,
+        bad=_bad_cells(cells, study.columns),
+        **_findings(results),
+    )
+    write_whole(Path(path), page)
+
+
+def _findings(results: pd.DataFrame) -> dict[str, Any]:
+    """Return the tables and figures of the results, empty where no cell is done."""
+    if results.empty:
+        return {"metric": "", "means": _table([], []), "differences": _table([], []), "figures": [], "left_out": 0}
+    metric = main_metric(results)
+    rows = results[results.metric == metric]
+    largest = rows[rows.n.isna() | (rows.n == rows.n.max())]
+    means = seed_means(largest).drop(columns="metric")
+    differences = compare_models(results, metric=metric)
+    drawings = list(figures_of(results))
+    figures = []
+    for name, draw in islice(drawings, _MOST_FIGURES):
+        text = io.StringIO()
+        write_svg(draw(), text)
+        figures.append(
+            (name.replace("__", ", ").replace("_", " "), base64.b64encode(text.getvalue().encode()).decode())
+        )
+    return {
+        "metric": metric,
+        "means": _table(list(means.columns), means.to_numpy(dtype=object).tolist()),
+        "differences": _table(list(differences.columns), differences.to_numpy(dtype=object).tolist()),
+        "figures": figures,
+        "left_out": max(0, len(drawings) - _MOST_FIGURES),
+        "seeds": results[SEED].nunique() if SEED in axes_of(results) else 1,
+    }
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return what the template shows as a table: each cell as (text, what to sort by)."""
+    return {"columns": list(columns), "rows": [[_shown(value) for value in row] for row in rows]}
+
+
+def _shown(value: Any) -> tuple[str, str]:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "", ""
+    if isinstance(value, float):
+        return f"{value:.4g}", repr(float(value))
+    return str(value), str(value)
+
+
+def _environment(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cells": found["cells"],
+        "machine": f"{found['machine']['platform']}, {found['machine']['cores']} cores",
+        "versions": ", ".join(f"{name} {version}" for name, version in found["versions"].items()),
+    }
+
+
+def _banks(cells: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
+    """Return each pair of banks, with the axes of the data that name it."""
+    names = [name for name in columns if name.startswith("data")]
+    known = cells[[*names, "train", "test"]].dropna(subset=["train", "test"]).drop_duplicates()
+    return _table(list(known.columns), known.to_numpy(dtype=object).tolist())
+
+
+def _bad_cells(cells: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    bad = cells[cells.status.isin(_BAD)]
+    return [
+        {
+            "labels": json.dumps(
+                {name: getattr(row[name], "item", lambda v=row[name]: v)() for name in columns}, default=str
+            ),
+            "status": row["status"],
+            "attempts": int(row["attempts"]),
+            "error": row["error"],
+            "traceback": row["traceback"] if isinstance(row["traceback"], str) else "",
+        }
+        for _, row in bad.iterrows()
+    ]
