@@ -34,7 +34,11 @@ def test_libraries_stay_in_their_rooms():
         "torch": ("objectives.py", "models/"),
         "lightgbm": ("models/boosted.py", "models/_bins.py"),
         "yaml": ("config/read.py",),
-        "matplotlib": ("figures.py", "output.py"),
+        "matplotlib": ("figures.py", "study/figures.py", "study/gallery.py"),
+        "sqlite3": ("study/store.py",),
+        "distributed": ("study/cluster.py",),
+        "dask": ("study/cluster.py",),
+        "jinja2": ("study/report.py",),
         "skops": ("models/_sklearn_file.py",),
     }
     for path in SOURCE.rglob("*.py"):
@@ -62,7 +66,7 @@ def test_imports_run_one_way():
         "evaluation",
         "pairs",
     ]
-    order += ["readers", "models", "experiment", "figures", "config", "output", "cli", "__main__"]
+    order += ["readers", "models", "experiment", "figures", "config", "output", "study", "cli", "__main__"]
     rank = {name: k for k, name in enumerate(order)}
     lower = {"bank": {"health"}, "models": {"models"}}
     for path in SOURCE.rglob("*.py"):

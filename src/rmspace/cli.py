@@ -101,7 +101,11 @@ def study(options: argparse.Namespace) -> int:
         grid = read_grid(options.grid, options.overrides, world=options.world)
         print(describe(grid), flush=True)
         if options.timed:
-            found = estimate(grid, timed=options.timed, threads=options.threads or 1)
+
+            def on_cell(labels: str, seconds: float) -> None:
+                print(f"  {labels}: {seconds:.3g} s", flush=True)
+
+            found = estimate(grid, timed=options.timed, threads=options.threads or 1, on_cell=on_cell)
             print(
                 f"about {found.core_hours:.3g} core-hours: {found.timed} cells of {found.kinds} kinds were timed here, "
                 f"{found.quickest:.3g} to {found.slowest:.3g} s each with {options.threads or 1} threads"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
 
@@ -96,3 +98,15 @@ def _gain(device_type: str, rows: int, size: int) -> float:
     except (RuntimeError, NotImplementedError, AssertionError):  # no such product or device here
         return 0.0
     return least[torch.float32] / least[torch.bfloat16]
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Compute with this many threads: sums over another number of them may differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,7 +13,10 @@ from rmspace.config.read import Document, Key, split_key
 Label = str | int | float | bool | None
 
 _BLOCKS_OF_NAMES = ("models", "metrics", "baselines")
-_TAKEN = ("model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap", "fit_seconds", "current")
+_TAKEN = (  # columns of the tables of results and of cells
+    *("model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap", "fit_seconds", "precision"),
+    *("device", "current", "status", "attempts", "seconds", "ended", "worker", "error", "traceback", "key"),
+)
 
 
 @dataclass(frozen=True, eq=False)

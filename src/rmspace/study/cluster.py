@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from rmspace.models._hardware import fixed_threads
 from rmspace.study.compute import (
     CRASHED,
     FAILED,
@@ -19,7 +20,6 @@ from rmspace.study.compute import (
     Outcome,
     Task,
     environment,
-    fixed_threads,
     versions,
 )
 from rmspace.study.dispatch import RETRIES, Dispatcher

@@ -8,8 +8,7 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from rmspace.study.banks import Banks, check_banks, file_signature
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm")
 DONE, FAILED, CRASHED, TIMEOUT = "done", "failed", "crashed", "timeout"
 MEASURES = ["model", "metric", "n", "value", "low", "high"]
-FACTS = ["n_pairs", "label_error", "mean_abs_gap", "fit_seconds"]
+FACTS = ["label_error", "mean_abs_gap", "fit_seconds", "precision", "device"]
 
 
 @dataclass(frozen=True)
@@ -113,22 +112,14 @@ class Computer:
             self._group = task.group
         assert self._banks is not None
         train, test = self._banks
-        return run(train=train, test=test, **experiment.options)
+        computed: dict[str, tuple[str | None, str | None]] = {}
 
+        def on_model(name: str, model: object, _: pd.DataFrame) -> None:
+            computed[name] = getattr(model, "precision_", None), getattr(model, "device_", None)
 
-@contextmanager
-def fixed_threads(threads: int) -> Iterator[None]:
-    """Compute with this many threads: sums over another number of them differ in their last bits."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(threads):
-            yield
-    finally:
-        torch.set_num_threads(before)
+        table = run(train=train, test=test, **experiment.options, on_model=on_model)
+        precision, device = zip(*(computed[name] for name in table.model), strict=True)
+        return table.assign(precision=precision, device=device)
 
 
 def versions() -> dict[str, str]:

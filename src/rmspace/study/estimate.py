@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from rmspace.models._hardware import fixed_threads
 from rmspace.study.axes import Label
-from rmspace.study.compute import DONE, Computer, fixed_threads
+from rmspace.study.compute import DONE, Computer
 from rmspace.study.grid import Cell, Grid
 from rmspace.study.run import make_tasks
 
@@ -37,11 +38,11 @@ def describe(grid: Grid) -> str:
 
 
 def estimate(
-    grid: Grid, *, timed: int = 8, threads: int = 1, on_cell: Callable[[Cell, float], Any] | None = None
+    grid: Grid, *, timed: int = 8, threads: int = 1, on_cell: Callable[[str, float], Any] | None = None
 ) -> Estimate:
     """Estimate the core-hours of a grid from a few of its cells, which are run and thrown away.
 
-    Cells that agree in models, n_pairs and data are taken to cost the same. One cell of each such kind is timed, of
+    Cells that agree in models, n_pairs and data are taken to cost the same. The middle cell of each such kind is timed, of
     kinds spread evenly where there are more than `timed`, each after its banks are open, as nearly all cells find them:
 
         core-hours = threads * cells * mean seconds / 3600.
@@ -60,14 +61,14 @@ def estimate(
     computer = Computer()
     with fixed_threads(threads):
         for cells in tqdm(chosen, desc="timing", unit="cell", leave=False, disable=None):
-            task = make_tasks(grid, cells[:1], grid.columns, {})[0]
+            task = make_tasks(grid, [cells[len(cells) // 2]], grid.columns, {})[0]
             computer.open(task)
             outcome = computer(task)
             if outcome.status != DONE:
                 raise RuntimeError(f"a cell fails, [{task.labels}]: {outcome.error}")
             seconds.append((outcome.seconds, len(cells)))
             if on_cell is not None:
-                on_cell(cells[0], outcome.seconds)
+                on_cell(task.labels, outcome.seconds)
     computer.close()
     mean = sum(time * count for time, count in seconds) / sum(count for _, count in seconds)
     times = [time for time, _ in seconds]

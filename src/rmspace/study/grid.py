@@ -14,7 +14,7 @@ from rmspace._files import file_hash
 from rmspace._typing import PathLike
 from rmspace.config.build import KEYS, build_part, check_keys
 from rmspace.config.names import nearest
-from rmspace.config.read import Document, dump_yaml
+from rmspace.config.read import ConfigError, Document, dump_yaml
 from rmspace.experiment import RESULT_VERSION
 from rmspace.study.axes import Axis, AxisValue, Label, read_axis
 from rmspace.study.documents import read_grid_file
@@ -111,13 +111,23 @@ class Grid:
             modules.update(own)
         return Cell(_labels(choice), config, texts, modules)
 
-    def _part(self, name: str, values: Iterable[AxisValue]) -> tuple[Any, str, dict[str, str]]:
+    def _named(self, name: str, values: Iterable[AxisValue]) -> Iterator[tuple[str, Label]]:
+        """Yield the columns, and their labels, in which values reach into a key."""
+        reaching = [axis for axis in self.axes if name in axis.tops]
+        for axis, value in zip(reaching, values, strict=True):
+            yield from zip(axis.columns, value.labels, strict=True)
+
+    def _part(self, name: str, values: Sequence[AxisValue]) -> tuple[Any, str, dict[str, str]]:
         """Resolve one key of the config for each combination of the axes that reach into it, and only once."""
         document = self.base.copy()
         settings = [setting for value in values for setting in value.settings if setting.key[0] == name]
         for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before what stands in it
             document.set(setting.key, setting.value, setting.places, {setting.key: setting.folder})
-        part = build_part(document, name)
+        try:
+            part = build_part(document, name)
+        except ConfigError as error:
+            at = ", ".join(f"{axis}={label}" for axis, label in self._named(name, values))
+            raise ConfigError(f"{error} (in the cells with {at})" if at else str(error)) from error
         modules = {module: file_hash(path) for module, path in part.modules.items()}
         return part.plain, json.dumps([part.plain, modules], sort_keys=True), modules
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rmspace.study.compute import Computer, Outcome, Task, fixed_threads
+from rmspace.models._hardware import fixed_threads
+from rmspace.study.compute import Computer, Outcome, Task
 
 
 def compute_here(groups: Iterable[Sequence[Task]], *, threads: int) -> Iterator[Outcome]:

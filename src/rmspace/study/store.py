@@ -28,8 +28,8 @@ CREATE TABLE cell (
   error TEXT, traceback TEXT);
 CREATE TABLE result (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL, metric TEXT NOT NULL,
   n INTEGER, value REAL, low REAL, high REAL);
-CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL, n_pairs INTEGER NOT NULL,
-  label_error REAL, mean_abs_gap REAL, fit_seconds REAL);
+CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL,
+  label_error REAL, mean_abs_gap REAL, fit_seconds REAL, precision TEXT, device TEXT);
 CREATE INDEX result_cell ON result (cell);
 CREATE INDEX fit_cell ON fit (cell);
 """
@@ -162,7 +162,7 @@ class Store:
         )
         number = execute(f"INSERT INTO cell VALUES (NULL{', ?' * len(cell)})", cell).lastrowid
         many("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in outcome.measures])
-        many("INSERT INTO fit VALUES (?, ?, ?, ?, ?, ?)", [(number, *row) for row in outcome.facts])
+        many("INSERT INTO fit VALUES (?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in outcome.facts])
 
     def _set(self, name: str, text: str) -> None:
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
