@@ -107,7 +107,7 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  anotator.beta: [1]\n", "", ":9: grid.anotator.beta: unknown axis: .*did you mean annotator"),
         ("  annotator.betta: [1]\n", "", ":9: annotator.betta: unknown key of logistic; did you mean beta"),
         ("  annotator.beta: [1, -2]\n", "", "beta must be at least 0.0; got -2 .in the cells with annotator.beta=-2"),
-        ("  pairs: {same: {use: same_promt}}\n", "", "pairs.use: .* did you mean same_prompt. .in the cells with pairs=same"),
+        ("  pairs: {a: {use: same_promt}}\n", "", "pairs.use: .* did you mean same_prompt. .in the cells with pairs=a"),
         ("  n_pairs: [ten]\n", "", ":9: n_pairs: must be a whole number; got 'ten'"),
         ("  seed: []\n", "", "grid.seed: an axis must be a list .* got an empty one"),
         ("  seed:\n", "", "grid.seed: an axis must be a list .* got an empty one"),

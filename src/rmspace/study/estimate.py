@@ -42,8 +42,8 @@ def estimate(
 ) -> Estimate:
     """Estimate the core-hours of a grid from a few of its cells, which are run and thrown away.
 
-    Cells that agree in models, n_pairs and data are taken to cost the same. The middle cell of each such kind is timed, of
-    kinds spread evenly where there are more than `timed`, each after its banks are open, as nearly all cells find them:
+    Cells that agree in models, n_pairs and data are taken to cost the same. The middle cell of each such kind is timed,
+    of kinds spread evenly where there are more than `timed`, each after its banks are open, as nearly all find them:
 
         core-hours = threads * cells * mean seconds / 3600.
 

@@ -1,0 +1,121 @@
+"""Small studies that several tests run, and models that fail in every way."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+import rmspace as rm
+
+BASE = """\
+base:
+  data: {use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}
+  pairs: {use: same_prompt}
+  n_pairs: 50
+  annotator: {use: logistic, beta: 1.0}
+  models: {BT: {use: LinearReward}}
+  metrics: {gain: {use: gain, n: [2, 6]}, spearman: {use: spearman}}
+  n_resamples: 100
+"""
+SMALL = (
+    BASE
+    + """\
+grid:
+  annotator.beta: [1, 10]
+  models: {BT: {use: LinearReward}, MLP: {use: MLPReward, hidden_sizes: [8], max_epochs: 2, precision: float32},
+           LGB: {use: LightGBMReward, n_estimators: 3}}
+  seed: [0, 1]
+"""
+)
+
+
+# Other processes find `study_cases.Faulty`, too.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+
+
+class Faulty(BaseEstimator):
+    """A reward model that does what `kind` says while it is fitted."""
+
+    def __init__(self, kind="ok", seconds=0.0, random_state=None):
+        self.kind, self.seconds, self.random_state = kind, seconds, random_state
+
+    def fit(self, items, comparisons, sample_weight=None, groups=None):
+        time.sleep(self.seconds)
+        if self.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "exit":
+            os._exit(3)
+        if self.kind == "hang":
+            time.sleep(1000)
+        if self.kind == "fail":
+            raise RuntimeError("no luck")
+        rng = np.random.default_rng(self.random_state)
+        self.weights_ = rng.normal(size=np.shape(items)[1])
+        return self
+
+    def predict(self, items):
+        return np.asarray(items, dtype=np.float64) @ self.weights_
+
+
+def write_grid(folder, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "grid.yaml"
+    path.write_text(text)
+    return path
+
+
+def faulty_grid(kinds, seeds, seconds=0.0):
+    return BASE.replace("{BT: {use: LinearReward}}", f"{{BT: {{use: study_cases.Faulty, seconds: {seconds}}}}}") + (
+        f"grid:\n  models.BT.kind: {list(kinds)}\n  seed: {list(seeds)}\n".replace("'", "")
+    )
+
+
+def start(*arguments, **options):
+    """Start the command in a process group of its own that hears Ctrl-C."""
+    command = [sys.executable, "-m", "rmspace", *map(str, arguments)]
+    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, env=ENVIRONMENT, **{**pipes, **hears, **options})
+
+
+def finish(process, seconds=120):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def children(pid):
+    """Return the worker processes of a driver."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                command = (path.parent / "cmdline").read_text()
+                if "spawn_main" in command:
+                    found.append(int(path.parent.name))
+    return found
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError, ValueError, OSError, TypeError):
+            if value := condition():
+                return value
+        time.sleep(0.02)
+    raise TimeoutError(condition)
+
+
+def numbers(folder):
+    """Return a study's rows without the times, in the order of the grid."""
+    return rm.Study.open(folder).results().drop(columns="fit_seconds")
+
+
+def assert_same(folder, other):
+    pd.testing.assert_frame_equal(numbers(folder), numbers(other), check_exact=True)
