@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -105,7 +106,7 @@ def children(pid):
 def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(FileNotFoundError, ValueError, OSError, TypeError):
+        with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):
             if value := condition():
                 return value
         time.sleep(0.02)

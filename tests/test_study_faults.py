@@ -1,0 +1,254 @@
+"""Studies whose drivers, workers and disks fail: real processes, real signals."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rmspace as rm
+from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, finish, start, wait_for, write_grid
+
+pytestmark = pytest.mark.slow
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rmspace[cluster]'")
+
+MANY = BASE + "grid: {annotator.beta: [1, 3, 5, 10], n_pairs: [20, 30, 40, 50, 60, 70, 80, 90, 100, 110], seed: [%s]}\n"
+
+
+def query(folder, text):
+    with sqlite3.connect(f"file:{folder / 'study.sqlite'}?mode=ro", uri=True) as connection:
+        rows = connection.execute(text).fetchall()
+    connection.close()
+    return rows
+
+
+def driver_began(folder, pid):
+    return lambda: (pid,) in query(folder, "SELECT pid FROM driver")
+
+
+def test_a_driver_killed_at_twenty_moments(tmp_path):
+    path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
+    rm.run_study(path, tmp_path / "whole")
+    out, rng = tmp_path / "out", random.Random(0)
+    known, kills = {}, 0
+    while kills < 20:
+        driver = start("study", path, "--out", out)
+        wait_for(driver_began(out, driver.pid))
+        time.sleep(rng.uniform(0, 0.5))
+        driver.kill()
+        _, _, said = finish(driver)
+        assert driver.returncode == -signal.SIGKILL, f"the study was through before the kill: {said}"
+        kills += 1
+        store = rm.Study.open(out)  # undoes what was half committed
+        assert query(out, "PRAGMA integrity_check") == [("ok",)]
+        rows = query(out, "SELECT key, ended, (SELECT COUNT(*) FROM result WHERE cell = cell.id) FROM cell")
+        assert all(count == 3 for *_, count in rows)
+        found = {key: ended for key, ended, _ in rows}
+        assert known.items() <= found.items()  # what was done was not done again
+        known = found
+        assert store.results().shape[0] == 3 * len(found)
+    assert 0 < len(known) < 200
+    code, _, said = finish(start("study", path, "--out", out))
+    assert code == 0
+    assert "which is dead" in said
+    assert_same(out, tmp_path / "whole")
+    assert query(out, "SELECT COUNT(*), COUNT(DISTINCT key), MAX(attempts) FROM cell") == [(200, 200, 1)]
+
+
+def test_workers_killed_at_random(tmp_path):
+    path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
+    rm.run_study(path, tmp_path / "whole")
+    driver = start("study", path, "--out", tmp_path / "out", "--workers", 2)
+    rng, kills = random.Random(1), 0
+    wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 5)
+    while kills < 5 and driver.poll() is None:
+        workers = children(driver.pid)
+        if workers:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            kills += 1
+        time.sleep(rng.uniform(0.2, 1.5))
+    code, out, said = finish(driver, 240)
+    assert (code, kills) == (0, 5), said
+    assert "200 done" in out
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+def test_four_workers_one_worker_and_none_agree(tmp_path):
+    models = "{BT: {use: LinearReward}, MLP: {use: MLPReward, hidden_sizes: [64, 32]}, LGB: {use: LightGBMReward}}"
+    grid = (
+        "grid: {annotator.beta: [1, 10], pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}, seed: [0, 1]}\n"
+    )
+    path = write_grid(
+        tmp_path, BASE.replace("{BT: {use: LinearReward}}", models).replace("n_pairs: 50", "n_pairs: 300") + grid
+    )
+    for workers in (0, 1, 4):
+        code, _, said = finish(start("study", path, "--out", tmp_path / str(workers), "--workers", workers))
+        assert code == 0, said
+    assert_same(tmp_path / "1", tmp_path / "0")
+    assert_same(tmp_path / "4", tmp_path / "0")
+    workers = rm.Study.open(tmp_path / "4").cells().worker.unique()
+    assert len(workers) > 1
+
+
+def test_poison_alone_is_blamed(tmp_path):
+    path = write_grid(
+        tmp_path,
+        faulty_grid(["ok", "kill"], range(12))
+        + "exclude: [{models.BT.kind: kill, seed: [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]}]\n",
+    )
+    code, out, said = finish(start("study", path, "--out", tmp_path / "out", "--workers", 2), 240)
+    assert code == 1, said
+    assert "12 done, 1 crashed" in out
+    bad = rm.Study.open(tmp_path / "out").cells().query("status != 'done'")
+    assert bad[["models.BT.kind", "seed", "attempts"]].to_numpy().tolist() == [["kill", 5, 4]]
+    assert "was killed by SIGKILL (signal 9), and so 3 times more when it ran alone" in bad.error.iloc[0]
+
+
+def test_a_cell_that_takes_too_long(tmp_path):
+    path = write_grid(tmp_path, faulty_grid(["ok", "hang"], [0]))
+    began = time.monotonic()
+    code, out, said = finish(start("study", path, "--out", tmp_path / "out", "--cell-timeout", 3))
+    assert (code, time.monotonic() - began < 60) == (1, True), said
+    assert "1 done" in out
+    assert "timeout: took over 3 seconds (--cell-timeout)" in out
+
+
+@pytest.mark.parametrize("limit", [90_000, 115_000])
+def test_a_full_disk(tmp_path, limit):
+    path = write_grid(tmp_path, MANY % "0")
+    rm.run_study(path, tmp_path / "whole")
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    code, _, said = finish(start("study", path, "--out", tmp_path / "out", preexec_fn=small_files))
+    assert code == 2
+    assert "study.sqlite could not be read or written" in said
+    assert "free space or mend the rights, and run the same command again" in said
+    assert "of 40 cells are in" in said
+    done = rm.Study.open(tmp_path / "out").counts()
+    assert 0 < done["done"] < 40
+    code, _, said = finish(start("study", path, "--out", tmp_path / "out"))
+    assert code == 0, said
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+def test_a_second_driver_is_refused_and_a_dead_ones_study_goes_on(tmp_path):
+    path = write_grid(tmp_path, faulty_grid(["ok"], [0, 1, 2], seconds=3.0))
+    out = tmp_path / "out"
+    first = start("study", path, "--out", out)
+    wait_for(driver_began(out, first.pid))
+    code, _, said = finish(start("study", path, "--out", out))
+    assert code == 2
+    assert f"is being run by process {first.pid} on {os.uname().nodename} since" in said
+    first.kill()
+    finish(first)
+    code, _, said = finish(start("study", path, "--out", out))
+    assert code == 0
+    assert f"from process {first.pid}, which is dead" in said
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c(tmp_path, workers):
+    path = write_grid(tmp_path, faulty_grid(["ok"], range(40), seconds=0.3))
+    out = tmp_path / "out"
+    driver = start("study", path, "--out", out, "--workers", workers)
+    wait_for(lambda: query(out, "SELECT COUNT(*) FROM cell")[0][0] >= 3)
+    processes = children(driver.pid)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: the driver and its workers hear it
+    began = time.monotonic()
+    code, _, said = finish(driver, 60)
+    assert time.monotonic() - began < 20
+    assert code == 130, said
+    assert "interrupted" in said
+    assert "of 40 cells are in" in said
+    assert "Traceback" not in said
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+    before = rm.Study.open(out).counts()["done"]
+    assert query(out, "SELECT * FROM driver") == []
+    code, out_text, said = finish(start("study", path, "--out", out, "--workers", 2), 120)
+    assert (code, "40 done" in out_text) == (0, True), said
+    assert before < 40
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A Dask scheduler of its own, as on a cluster; yields (address, start a worker)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    processes = []
+
+    def launch(kind, *arguments, **environment):
+        log = (tmp_path / f"{kind}{len(processes)}.log").open("w")
+        command = [sys.executable, "-m", "distributed.cli." + kind, *arguments]
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={**ENVIRONMENT, **environment}, start_new_session=True
+        )
+        processes.append(process)
+        return process
+
+    launch("dask_scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard")
+    yield address, lambda *more, **environment: launch("dask_worker", address, "--no-dashboard", *more, **environment)
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_the_workers_of_a_scheduler(tmp_path, scheduler):
+    address, worker = scheduler
+    path = write_grid(tmp_path, MANY % "0")
+    rm.run_study(path, tmp_path / "whole")
+    nannies = [worker("--nthreads", "1") for _ in range(2)]
+    driver = start("study", path, "--out", tmp_path / "out", "--scheduler", address)
+    wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 2)
+    os.kill(children(nannies[0].pid)[0], signal.SIGKILL)
+    code, out, said = finish(driver, 120)
+    assert (code, "40 done" in out) == (0, True), said
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
+def test_a_late_cell_on_a_scheduler(tmp_path, scheduler):
+    address, worker = scheduler
+    worker("--nthreads", "1")
+    path = write_grid(tmp_path, faulty_grid(["ok", "hang"], [0]))
+    code, out, said = finish(
+        start("study", path, "--out", tmp_path / "out", "--scheduler", address, "--cell-timeout", 4)
+    )
+    assert (code, "1 done" in out) == (1, True), said
+    assert "timeout: took over 4 seconds" in out
+
+
+def test_workers_that_cannot_be_used(tmp_path, scheduler):
+    address, worker = scheduler
+    path = write_grid(tmp_path, MANY % "0")
+    two = worker("--nthreads", "2")
+    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", address))
+    assert code == 2
+    assert "runs 2 cells at once; start workers with --nthreads 1" in said
+    os.killpg(two.pid, signal.SIGKILL)
+    source = Path(rm.__file__).parent
+    shutil.copytree(source, tmp_path / "other" / "rmspace")
+    text = (source / "__init__.py").read_text().replace(f'"{rm.__version__}"', '"99.0"')
+    (tmp_path / "other" / "rmspace" / "__init__.py").write_text(text)
+    worker("--nthreads", "1", PYTHONPATH=str(tmp_path / "other"))
+    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", address))
+    assert code == 2
+    assert f"runs other versions: rmspace 99.0 (here {rm.__version__}); install the same there" in said
+    assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 40}
+
+
+def test_a_scheduler_that_does_not_answer(tmp_path):
+    path = write_grid(tmp_path, MANY % "0")
+    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9"))
+    assert code == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in said
+    assert "Traceback" not in said
