@@ -25,6 +25,7 @@ from benchmarking.measure import (
     products,
 )
 from benchmarking.published import NS, looped_comparisons, permuted_best_of_n, published_fit
+from benchmarking.studies import overhead, two_workers
 from rmspace._mapped import blocks, map_array
 from rmspace.models import _bins
 from rmspace.models._hardware import bfloat16_gain, find_device, find_precision
@@ -434,4 +435,6 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "distinct": distinct,
     "many_models": many_models,
     "growth": growth,
+    "study": overhead,
+    "workers": two_workers,
 }

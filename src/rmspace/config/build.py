@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from rmspace.config.names import import_name, nearest, said
 from rmspace.config.read import Document, Key, read_config
 from rmspace.config.types import Mismatch, fit_type
 from rmspace.experiment import run
+
+T = TypeVar("T")
 
 # How many arguments the run itself hands to each function.
 _HANDED = {"pairs": 3, "annotator": 1, "metrics": 2, "baselines": 2}
@@ -107,7 +109,7 @@ def build_part(document: Document, name: str) -> Part:
     """
     value = document.data.get(name)
     if value is None and name not in _REQUIRED:
-        default = inspect.signature(run).parameters[name].default
+        default = _once(inspect.signature, run).parameters[name].default
         return Part(default, default, given=False, modules={})
     builder = _Builder(document)
     made, plain = _option(builder, name, value)
@@ -129,7 +131,7 @@ def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
         return {key: made for key, (made, _) in pairs.items()}, {key: plain for key, (_, plain) in pairs.items()}
     if name in _HANDED:
         return builder.block(value, (name,), handed=_HANDED[name])
-    fitted = builder.fit(value, typing.get_type_hints(run)[name], (name,))
+    fitted = builder.fit(value, _hints(run)[name], (name,))
     return fitted, value
 
 
@@ -262,22 +264,36 @@ def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
 
 def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(target).parameters
+        return _once(inspect.signature, target).parameters
     except (TypeError, ValueError) as error:
         raise TypeError(f"{_name(target)} has no signature to check keywords against; wrap it in a function") from error
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    return _once(_read_hints, target)
+
+
+def _read_hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError, AttributeError):  # annotations of the user's that cannot be read check nothing
         return {}
 
 
+def _once(read: Callable[[Any], T], target: Any) -> T:
+    """Read a function's signature or annotations, which a study asks for at every cell, once."""
+    return _known(read, target) if isinstance(target, Hashable) else read(target)
+
+
+@cache
+def _known(read: Callable[[Any], T], target: Any) -> T:
+    return read(target)
+
+
 def _arity(annotation: Any) -> int | None:
     """Number of arguments that a Protocol's call takes."""
     if getattr(annotation, "_is_protocol", False):
-        return len(inspect.signature(annotation.__call__).parameters) - 1
+        return len(_once(inspect.signature, annotation.__call__).parameters) - 1
     return None
 
 

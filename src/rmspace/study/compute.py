@@ -76,7 +76,7 @@ class Computer:
         facts: list[tuple[Any, ...]] = []
         status, error, trace = DONE, None, None
         try:
-            measures, facts = _as_rows(self._run(task))
+            measures, facts = self._run(task)
         except Exception as problem:
             status, error, trace = FAILED, _one_line(problem), traceback.format_exc()
             self.close()
@@ -104,7 +104,7 @@ class Computer:
             self._data = data
         return experiment
 
-    def _run(self, task: Task) -> pd.DataFrame:
+    def _run(self, task: Task) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         experiment = self.open(task)
         if self._group != task.group:
             self._sharing.close()
@@ -117,9 +117,7 @@ class Computer:
         def on_model(name: str, model: object, _: pd.DataFrame) -> None:
             computed[name] = getattr(model, "precision_", None), getattr(model, "device_", None)
 
-        table = run(train=train, test=test, **experiment.options, on_model=on_model)
-        precision, device = zip(*(computed[name] for name in table.model), strict=True)
-        return table.assign(precision=precision, device=device)
+        return _as_rows(run(train=train, test=test, **experiment.options, on_model=on_model), computed)
 
 
 def versions() -> dict[str, str]:
@@ -145,12 +143,16 @@ def worker_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def _as_rows(table: pd.DataFrame) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    measures = table[MEASURES].astype(object).where(table[MEASURES].notna(), None)
-    facts = table[["model", *FACTS]].drop_duplicates("model").astype(object)
+def _as_rows(
+    table: pd.DataFrame, computed: dict[str, tuple[str | None, str | None]]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return MEASURES and (model, FACTS) as rows of plain values."""
+    columns = {name: table[name].tolist() for name in ["model", *MEASURES[1:], *FACTS[:3]]}
+    columns["n"] = [None if size is pd.NA else int(size) for size in columns["n"]]
+    facts = dict(zip(columns["model"], zip(*(columns[name] for name in FACTS[:3]), strict=True), strict=True))
     return (
-        list(measures.itertuples(index=False, name=None)),
-        list(facts.where(facts.notna(), None).itertuples(index=False, name=None)),
+        list(zip(*(columns[name] for name in MEASURES), strict=True)),
+        [(model, *found, *computed[model]) for model, found in facts.items()],
     )
 
 
