@@ -1,0 +1,135 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rmspace as rm
+from rmspace.study.gallery import draw_study, figures_of
+from study_cases import BASE, write_grid
+
+COLUMNS = ["model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
+
+
+def table(**axes):
+    """Values that tell their setting: the sum of the places of the labels, in powers of ten."""
+    rows = []
+    for labels in itertools.product(*axes.values(), range(2), ["BT", "CLF"]):
+        *setting, seed, model = labels
+        places = [list(values).index(label) for values, label in zip(axes.values(), setting, strict=True)]
+        value = sum(place * 10**k for k, place in enumerate(places)) + 1 + 0.5 * (model == "CLF")
+        rows.append((*setting, seed, model, "gain", 10, value + seed - 0.5, 0, 1, 0.1 * (1 + places[0]), value))
+    names = [name.replace("__", ".") for name in axes]
+    return pd.DataFrame(rows, columns=[*names, "seed", *COLUMNS]).astype({"n": "Int64"})
+
+
+def bars(axes):
+    return [round(patch.get_height(), 6) for patch in axes.patches]
+
+
+def test_bars_stand_where_they_belong():
+    rows = table(data__base=["a", "b", "c"], data__set=["x", "y"])
+    figure = rm.study_bars(rows, x="data.base", panel="data.set")
+    assert [axes.get_title() for axes in figure.axes] == ["x", "y"]
+    assert bars(figure.axes[0]) == [1, 2, 3, 1.5, 2.5, 3.5]  # BT at a, b, c, then CLF
+    assert bars(figure.axes[1]) == [11, 12, 13, 11.5, 12.5, 13.5]
+    errors = figure.axes[0].collections[0].get_segments()
+    half = 12.706204736 * np.std([-0.5, 0.5], ddof=1) / np.sqrt(2)  # t of one degree of freedom
+    assert errors[0][:, 1] == pytest.approx([1 - half, 1 + half])
+
+
+def test_a_missing_bar_moves_no_other():
+    rows = table(data__base=["a", "b", "c"])
+    rows = rows[~((rows["data.base"] == "b") & (rows.model == "BT"))]
+    heights = bars(rm.study_bars(rows, x="data.base").axes[0])
+    assert heights[0] == 1
+    assert np.isnan(heights[1])
+    assert heights[2:] == [3, 1.5, 2.5, 3.5]
+
+
+def test_contrasts_are_plain_and_shaded():
+    rows = table(data__base=["a", "b"], pairs=["same", "cross"])
+    axes = rm.study_contrast(rows, x="data.base").axes[0]
+    assert bars(axes) == [1, 2, 11, 12, 1.5, 2.5, 11.5, 12.5]
+    assert [bool(patch.get_hatch()) for patch in axes.patches] == [False, False, True, True] * 2
+    places = [patch.get_x() for patch in axes.patches]
+    assert places[0] < places[2] < places[4] < places[6] < places[1]
+
+
+def test_curves_over_the_error_rate_and_over_a_number():
+    rows = table(annotator__beta=[1, 3, 10])
+    axes = rm.study_curves(rows, x="annotator.beta").axes[0]
+    assert axes.get_xlabel() == "annotation error rate"
+    assert axes.lines[0].get_xdata() == pytest.approx([0.1, 0.2, 0.3])
+    assert axes.lines[1].get_ydata() == pytest.approx([1.5, 2.5, 3.5])
+    axes = rm.study_curves(table(n_pairs=[100, 5, 20]), x="n_pairs").axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [5, 20, 100]
+    assert axes.lines[0].get_ydata().tolist() == [2, 3, 1]
+    with pytest.raises(ValueError, match="a curve needs an axis of numbers; pairs has"):
+        rm.study_curves(table(pairs=["a", "b"]), x="pairs")
+
+
+def test_the_scatter_is_of_differences():
+    rows = table(data__base=["a", "b", "c", "d"], pairs=["same", "cross"])
+    extra = rows["data.base"].map({"a": 0.0, "b": 1.0, "c": 2.0, "d": 3.0}) * (rows.pairs == "cross")
+    axes = rm.study_scatter(rows.assign(value=rows.value + extra)).axes[0]
+    points = np.asarray(axes.collections[0].get_offsets())
+    assert points[:, 1] == pytest.approx([10, 11, 12, 13])  # cross minus same
+    assert points[:, 0] == pytest.approx([11, 12, 13, 14])  # the gap inside cross pairs
+    assert "r = 0.9" in axes.get_title()
+    assert "8 points" in axes.get_title()
+
+
+def test_no_mean_over_a_hidden_axis_is_drawn():
+    rows = table(data__base=["a", "b"], annotator__beta=[1, 3], pairs=["same", "cross"])
+    for draw in (
+        lambda: rm.study_bars(rows, x="data.base"),
+        lambda: rm.study_contrast(rows, x="data.base"),
+        lambda: rm.study_curves(rows, x="annotator.beta", panel="data.base"),
+    ):
+        with pytest.raises(ValueError, match=r"varies in .* too, which this figure does not show; choose one"):
+            draw()
+    rm.study_bars(rows[(rows["annotator.beta"] == 1) & (rows.pairs == "same")], x="data.base")
+    with pytest.raises(ValueError, match=r"no axis 'data\.bass'; it has data\.base, "):
+        rm.study_bars(rows, x="data.bass")
+    with pytest.raises(ValueError, match="no metric 'loss'"):
+        rm.study_bars(rows, x="data.base", metric="loss")
+
+
+def test_an_axis_that_goes_along_is_no_hidden_one():
+    rows = table(data__base=["a", "b"])
+    rows.insert(1, "reward_scale", rows["data.base"].map({"a": 1.0, "b": 6.0}))
+    assert bars(rm.study_bars(rows, x="data.base").axes[0]) == [1, 2, 1.5, 2.5]
+    assert [name for name, _ in figures_of(rows)] == ["bars"]
+
+
+def test_the_gallery_draws_what_the_axes_allow():
+    def names(**axes):
+        return [name for name, draw in figures_of(table(**axes)) if draw()]
+
+    assert names(data__base=["a", "b"], data__set=["x", "y"]) == ["bars"]
+    assert names(n_pairs=[5, 10], data__base=["a", "b"]) == ["curve_n_pairs", "bars__n_pairs-5", "bars__n_pairs-10"]
+    assert names(pairs=["same", "cross"])[:2] == ["scatter", "contrast"]
+    found = names(annotator__beta=[1, 3], n_pairs=[5, 10])
+    assert found[:4] == [
+        "curve_error_rate__n_pairs-5", "curve_error_rate__n_pairs-10", "curve_n_pairs__beta-1", "curve_n_pairs__beta-3",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="no results yet"):
+        list(figures_of(table(n_pairs=[5]).iloc[:0]))
+
+
+def test_figures_are_the_same_bytes_in_another_process(tmp_path):
+    grid = (
+        BASE
+        + "grid: {n_pairs: [20, 40], pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}, seed: [0, 1]}\n"
+    )
+    study = rm.run_study(write_grid(tmp_path, grid), tmp_path / "out")
+    paths = draw_study(study, tmp_path / "here")
+    assert {path.suffix for path in paths} == {".png", ".svg"}
+    command = [sys.executable, "-m", "rmspace", "figures", str(tmp_path / "out"), "-o", str(tmp_path / "there")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert len(said.splitlines()) == len(paths)
+    for path in paths:
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path

@@ -1,0 +1,118 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import rmspace as rm
+from rmspace.study.summary import holm
+
+COLUMNS = ["annotator.beta", "seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
+
+
+def table(rng, betas=(1, 10), seeds=range(5), models=("BT", "CLF", "LGB"), metrics=(("gain", 10), ("spearman", None))):
+    rows = [
+        (beta, seed, model, metric, n, value, value - 1, value + 1, 1 / beta, beta * 2.0)
+        for beta, seed, model, (metric, n) in itertools.product(betas, seeds, models, metrics)
+        for value in [rng.normal()]
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def test_intervals_over_seeds_are_the_t_intervals(rng):
+    rows = table(rng)
+    found = rm.seed_means(rows, confidence=0.9)
+    assert len(found) == 2 * 3 * 2
+    for each in found.itertuples(index=False):
+        size = each[3]
+        chosen = rows[(rows["annotator.beta"] == each[0]) & (rows.model == each.model) & (rows.metric == each.metric)]
+        assert pd.isna(size) == (each.metric == "spearman")
+        expected = stats.ttest_1samp(chosen.value, 0).confidence_interval(0.9)
+        assert each.value == pytest.approx(chosen.value.mean())
+        assert (each.low, each.high) == pytest.approx((expected.low, expected.high))
+        assert (each.seeds, each.over) == (5, "seeds")
+        assert (each.label_error, each.mean_abs_gap) == (1 / each[0], each[0] * 2)
+
+
+def test_with_one_seed_the_interval_is_that_of_the_run(rng):
+    rows = table(rng, seeds=[3])
+    found = rm.seed_means(rows)
+    assert set(found.over) == {"prompts"}
+    assert found.low.tolist() == rows.low.tolist()
+
+
+def test_coverage_of_the_interval_over_seeds(rng):
+    rows = pd.concat([table(rng, betas=[k + 1], models=["BT"], metrics=[("gain", 10)]) for k in range(2000)])
+    found = rm.seed_means(rows)
+    covered = ((found.low <= 0) & (found.high >= 0)).mean()
+    assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_a_seed_that_stands_twice_is_refused(rng):
+    rows = table(rng)
+    with pytest.raises(ValueError, match="has a seed twice"):
+        rm.seed_means(pd.concat([rows, rows]))
+    with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
+        rm.seed_means(rows, confidence=1.0)
+    with pytest.raises(ValueError, match="must have a column model"):
+        rm.seed_means(rows.drop(columns="model"))
+
+
+def test_comparisons_are_paired_t_tests(rng):
+    rows = table(rng)
+    found = rm.compare_models(rows, metric="gain")
+    assert len(found) == 2 * 3
+    for each in found.itertuples(index=False):
+        chosen = rows[(rows["annotator.beta"] == each[0]) & (rows.metric == "gain")]
+        values = chosen.pivot_table(index="seed", columns="model", values="value")
+        expected = stats.ttest_rel(values[each.model], values[each.other])
+        interval = expected.confidence_interval()
+        assert each.p_value == pytest.approx(expected.pvalue)
+        assert (each.low, each.high) == pytest.approx((interval.low, interval.high))
+    assert found.p_corrected.tolist() == pytest.approx(holm(found.p_value).tolist())
+
+
+def test_models_in_cells_of_their_own_are_compared_too(rng):
+    rows = table(rng)
+    expected = rm.compare_models(rows, metric="gain")
+    rows.insert(0, "models", rows.model)
+    pd.testing.assert_frame_equal(rm.compare_models(rows, metric="gain"), expected)
+
+
+def test_only_seeds_that_both_models_have_are_paired(rng):
+    rows = table(rng, betas=[1])
+    missing = rows[~((rows.model == "CLF") & (rows.seed > 1))]
+    found = rm.compare_models(missing, metric="gain").set_index(["model", "other"])
+    assert found.seeds.to_dict() == {("BT", "CLF"): 2, ("BT", "LGB"): 5, ("CLF", "LGB"): 2}
+    assert rm.compare_models(rows[rows.seed == 0], metric="gain").empty
+
+
+def test_models_that_are_equal_do_not_differ(rng):
+    rows = table(rng, betas=[1], models=["BT"], metrics=[("gain", 10)])
+    both = pd.concat([rows, rows.assign(model="again"), rows.assign(model="more", value=rows.value + 1)])
+    found = rm.compare_models(both, metric="gain").set_index(["model", "other"]).p_value
+    assert found["BT", "again"] == 1.0
+    assert found["BT", "more"] == pytest.approx(0.0)
+
+
+def test_metrics_that_are_not_there(rng):
+    with pytest.raises(ValueError, match=r"no metric 'gian'; it has \['gain', 'spearman'\]"):
+        rm.compare_models(table(rng), metric="gian")
+    with pytest.raises(ValueError, match=r"has gain at n = \[10\]; got 5"):
+        rm.compare_models(table(rng), metric="gain", n=5)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_its_definition_rejects(p):
+    corrected = holm(p)
+    for alpha in (0.01, 0.05, 0.3):
+        rejected = set()
+        for step, k in enumerate(sorted(range(len(p)), key=lambda k: p[k])):
+            if p[k] * (len(p) - step) > alpha:
+                break
+            rejected.add(k)
+        assert {k for k in range(len(p)) if corrected[k] <= alpha} == rejected
