@@ -82,7 +82,7 @@ def test_workers_killed_at_random(tmp_path):
 
 
 def test_four_workers_one_worker_and_none_agree(tmp_path):
-    models = "{BT: {use: LinearReward}, MLP: {use: MLPReward, hidden_sizes: [64, 32]}, LGB: {use: LightGBMReward}}"
+    models = "{BT: {use: LinearReward}, MLP: {use: MLPReward, hidden_sizes: [64, 32]}, LGB: {use: LightGBMReward, n_estimators: 10}}"
     grid = (
         "grid: {annotator.beta: [1, 10], pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}, seed: [0, 1]}\n"
     )
@@ -244,6 +244,27 @@ def test_workers_that_cannot_be_used(tmp_path, scheduler):
     assert code == 2
     assert f"runs other versions: rmspace 99.0 (here {rm.__version__}); install the same there" in said
     assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 40}
+
+
+def test_a_script_without_a_guard_is_told(tmp_path):
+    path = write_grid(tmp_path, MANY % "0")
+    script = tmp_path / "script.py"
+    script.write_text(f"import rmspace as rm\nrm.run_study({str(path)!r}, {str(tmp_path / 'out')!r}, workers=1)\n")
+    ended = subprocess.run([sys.executable, str(script)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert "the workers did not start" in ended.stderr
+    assert "under `if __name__ == '__main__':`" in ended.stderr
+
+
+def test_one_percent_of_the_full_grid(tmp_path):
+    grid = Path(__file__).parents[1] / "configs" / "paper" / "full_grid.yaml"
+    arguments = ("--world", "--sample", 130, "--workers", 2, "--out", tmp_path / "out")
+    code, out, said = finish(start("study", grid, *arguments), 300)
+    assert (code, "130 done" in out) == (0, True), said
+    table = rm.Study.open(tmp_path / "out").results()
+    assert table["data.base_model"].nunique() == 6
+    assert set(table.model) == {"BT-MLP", "CLF-MLP", "CLF-LGB"}
+    code, _, said = finish(start("report", tmp_path / "out", "-o", tmp_path / "report.html"))
+    assert code == 0, said
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path):

@@ -71,7 +71,7 @@ def _ended_cells(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
         if outcome is None:
             pool.suspected.add(address)
             continue
-        dispatcher.ended(address, task)
+        dispatcher.ended(address, task, outcome.seconds)
         pool.forget(address, future)
         yield outcome
 
@@ -130,16 +130,10 @@ class _Pool:
                 "distributed.worker.memory.terminate": False,
             }
             stack.enter_context(dask.config.set(settings))
-            self._cluster = LocalCluster(  # whose processes are spawned, never forked
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=0,  # mapped pages of a bank are no reason to stop a worker
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+            self._cluster = _start_here(LocalCluster, workers)
             stack.callback(self._close_cluster)
         try:
-            self._client = Client(self._cluster or scheduler, timeout=20, set_as_default=False)
+            self._client = Client(self._cluster or scheduler, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`"
@@ -286,6 +280,22 @@ class _Pool:
                 with suppress(ProcessLookupError, TypeError, ValueError):
                     os.kill(process.pid, signal.SIGKILL)
         self._cluster.close(timeout=10)
+
+
+def _start_here(make: Any, workers: int) -> Any:
+    """Start worker processes on this machine; Dask spawns them, and never forks."""
+    try:
+        return make(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,  # mapped pages of a bank are no reason to stop a worker
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"the workers did not start ({error}); a script must call run_study under `if __name__ == '__main__':`"
+        ) from error
 
 
 _computer: Computer | None = None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from rmspace.study.compute import Task
 
-_DEPTH = 2  # cells that a worker has at once: the one that runs, and the next, so that it never waits for the driver
+_AHEAD = 0.1  # seconds of cells that a worker has before it, so that it never waits for the driver
+_MOST = 16
 RETRIES = 3
 
 
@@ -28,6 +29,7 @@ class Dispatcher:
         self._pending = deque(deque(group) for group in groups)
         self._suspects: deque[Task] = deque()
         self._lines: dict[str, _Line] = {}
+        self._depth = 2  # cells that a worker has at once: the one that runs, and the next
         self.crashes: Counter[str] = Counter()
 
     @property
@@ -50,7 +52,7 @@ class Dispatcher:
             line.alone = True
             line.flight.append(self._suspects.popleft())
             return line.flight[0]
-        if line.alone or len(line.flight) >= _DEPTH:
+        if line.alone or len(line.flight) >= self._depth:
             return None
         if not line.group:
             line.group = self._pending.popleft() if self._pending else self._half_of_the_longest()
@@ -59,11 +61,12 @@ class Dispatcher:
         line.flight.append(line.group.popleft())
         return line.flight[-1]
 
-    def ended(self, worker: str, task: Task) -> None:
-        """Note that a worker is through with a cell."""
+    def ended(self, worker: str, task: Task, seconds: float = 1.0) -> None:
+        """Note that a worker is through with a cell, and how long it took: of quick ones it gets more at once."""
         line = self._lines[worker]
         line.flight.remove(task)
         line.alone = False
+        self._depth = min(_MOST, max(2, round(_AHEAD / max(seconds, 1e-3))))
 
     def lost(self, worker: str, *, blame: bool = True) -> Task | None:
         """Note that a worker is gone. Its running cell is to blame and will run alone, the others run again.

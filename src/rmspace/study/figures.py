@@ -323,7 +323,9 @@ def _number_axis(axes: Axes, places: pd.Series[float], *, percent: bool) -> None
 
 
 def _value_axis(axes: Axes, metric: str) -> None:
-    axes.set_ylabel("\n".join(_wrapped(_named(metric))))
+    place = axes.get_subplotspec()
+    if place is None or place.is_first_col():
+        axes.set_ylabel("\n".join(_wrapped(_named(metric))))
 
 
 def _wrapped(text: str) -> list[str]:

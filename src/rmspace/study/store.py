@@ -194,7 +194,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
+        if "no such" in str(error):  # table or column
             raise ValueError(f"{path} is no study of rmspace's ({error})") from error
         raise OSError(
             f"{path} could not be read or written ({error}); what was committed is whole: free space or mend the "
