@@ -82,7 +82,8 @@ def test_workers_killed_at_random(tmp_path):
 
 
 def test_four_workers_one_worker_and_none_agree(tmp_path):
-    models = "{BT: {use: LinearReward}, MLP: {use: MLPReward, hidden_sizes: [64, 32]}, LGB: {use: LightGBMReward, n_estimators: 10}}"
+    dense, trees = "{use: MLPReward, hidden_sizes: [64, 32]}", "{use: LightGBMReward, n_estimators: 10}"
+    models = f"{{BT: {{use: LinearReward}}, MLP: {dense}, LGB: {trees}}}"
     grid = (
         "grid: {annotator.beta: [1, 10], pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}, seed: [0, 1]}\n"
     )
