@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,8 +55,7 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
         raise ValueError(f"confidence must be in (0, 1); got {confidence}")
     axes = axes_of(table)
     by = [*(name for name in axes if name != SEED), "model", "metric", "n"]
-    if SEED in axes and table.duplicated([*by, SEED]).any():
-        raise ValueError("a setting has a seed twice; results of several studies need a column that tells them apart")
+    _check_seeds(table, by)
     groups = table.groupby(by, dropna=False, sort=False, observed=True)
     found = groups.agg(
         value=("value", "mean"),
@@ -103,18 +104,21 @@ def compare_models(table: pd.DataFrame, *, metric: str, n: int | None = None, co
     [['BT', 'CLF', 0.267, 0.123, 0.41, 3, 0.015, 0.015]]
     """
     rows = one_measure(table, metric, n)
+    if SEED not in rows.columns:
+        rows = rows.assign(**{SEED: 0})
     settings = [name for name in axes_of(table) if name not in (SEED, MODELS)]
+    _check_seeds(rows, [*settings, "model"])
     models = list(rows.model.unique())
-    wide = rows.pivot_table(index=[*settings, SEED], columns="model", values="value", sort=False, observed=True)
+    groups: Iterable[Any] = [((), rows)]
+    if settings:
+        groups = rows.groupby(settings, dropna=False, sort=False, observed=True)
     found = []
-    groups = wide.groupby(level=settings, sort=False, dropna=False) if settings else [((), wide)]
-    for setting, values in groups:
-        for k, first in enumerate(models):
-            for second in models[k + 1 :]:
-                difference = (values[first] - values[second]).dropna().to_numpy()
-                if len(difference) > 1:
-                    place = setting if isinstance(setting, tuple) else (setting,)
-                    found.append((*place, first, second, *_paired(difference, confidence)))
+    for setting, part in groups:
+        values = {model: part[part.model == model].set_index(SEED).value for model in part.model.unique()}
+        for first, second in combinations([model for model in models if model in values], 2):
+            difference = (values[first] - values[second]).dropna().to_numpy()
+            if len(difference) > 1:
+                found.append((*setting, first, second, *_paired(difference, confidence)))
     names = [*settings, "model", "other", "difference", "low", "high", "seeds", "p_value"]
     result = pd.DataFrame(found, columns=names)
     return result.assign(p_corrected=holm(result.p_value.to_numpy(dtype=float)))
@@ -145,6 +149,13 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
+
+
+def _check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
+    """Raise ValueError where rows could be averaged, or paired, that are not one setting's seeds."""
+    within = [*by, SEED] if SEED in table.columns else [*by]
+    if table.duplicated(within).any():
+        raise ValueError("a setting has a seed twice; results of several studies need a column that tells them apart")
 
 
 def _paired(difference: np.ndarray, confidence: float) -> tuple[float, float, float, int, float]:
