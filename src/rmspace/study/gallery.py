@@ -35,8 +35,8 @@ def draw_study(study: Study, out: Path) -> list[Path]:
 def figures_of(table: pd.DataFrame) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield the name of each figure and what draws it.
 
-    An axis of annotators or sizes gives curves, one of two pair strategies bars side by side and the scatter, and any
-    study bars; there is a figure for each combination of the axes that it cannot show.
+    An axis of annotators or of numbers gives curves, one of two pair strategies bars side by side and the scatter, and
+    any study bars; there is a figure for each combination of the axes that it cannot show.
 
     Raises:
         ValueError: an empty table.
@@ -57,8 +57,8 @@ def figures_of(table: pd.DataFrame) -> Iterator[tuple[str, Callable[[], Figure]]
         drawn = partial(study_contrast, contrast=contrast, x=x, panel=panel, metric=metric)
         yield from _each(table, rows, "contrast", fixed, contrast, drawn)
     for axis in varying:
-        if (axis.startswith("annotator") or axis == "n_pairs") and pd.api.types.is_numeric_dtype(rows[axis]):
-            over = "error_rate" if axis.startswith("annotator") else axis
+        if _gives_a_curve(rows, axis):
+            over = "error_rate" if axis.startswith("annotator") else axis.rpartition(".")[2]
             fixed = [name for name in varying if name not in (x, axis)]
             drawn = partial(study_curves, x=axis, panel=x, metric=metric)
             yield from _each(table, rows, f"curve_{over}", fixed, axis, drawn)
@@ -70,6 +70,13 @@ def main_metric(table: pd.DataFrame) -> str:
     """Return the metric that figures and comparisons are about."""
     names = list(table.metric.unique())
     return next((name for name in _PREFERRED if name in names), str(names[0]))
+
+
+def _gives_a_curve(rows: pd.DataFrame, axis: str) -> bool:
+    if axis.startswith("annotator"):
+        return bool(rows.label_error.notna().all())
+    numbers = pd.api.types.is_numeric_dtype(rows[axis]) and not pd.api.types.is_bool_dtype(rows[axis])
+    return numbers and not axis.startswith("data")
 
 
 def _each(

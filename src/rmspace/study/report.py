@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Sequence
 from itertools import islice
@@ -22,6 +21,7 @@ from rmspace.study.results import Study
 from rmspace.study.summary import SEED, axes_of, compare_models, seed_means
 
 _MOST_FIGURES = 40
+_MOST_CELLS = 20  # named of those that failed alike
 _BAD = ("failed", "crashed", "timeout")
 
 
@@ -110,16 +110,24 @@ def _banks(cells: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
 
 
 def _bad_cells(cells: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    """Return failures that are alike as one, with the first cells of each."""
     bad = cells[cells.status.isin(_BAD)]
-    return [
-        {
-            "labels": json.dumps(
-                {name: getattr(row[name], "item", lambda v=row[name]: v)() for name in columns}, default=str
-            ),
-            "status": row["status"],
-            "attempts": int(row["attempts"]),
-            "error": row["error"],
-            "traceback": row["traceback"] if isinstance(row["traceback"], str) else "",
-        }
-        for _, row in bad.iterrows()
-    ]
+    alike: dict[tuple[str, str], list[int]] = {}
+    for place, (status, error) in enumerate(zip(bad.status, bad.error, strict=True)):
+        alike.setdefault((status, error), []).append(place)
+    found = []
+    for (status, error), places in alike.items():
+        first = bad.iloc[places[0]]
+        named = [", ".join(f"{c}={bad.iloc[k][c]}" for c in columns) for k in places[:_MOST_CELLS]]
+        found.append(
+            {
+                "status": status,
+                "error": error,
+                "count": len(places),
+                "cells": named,
+                "more": len(places) - len(named),
+                "attempts": int(first.attempts),
+                "traceback": first.traceback if isinstance(first.traceback, str) else "",
+            }
+        )
+    return found
