@@ -57,6 +57,8 @@ def test_a_seed_that_stands_twice_is_refused(rng):
         rm.seed_means(pd.concat([rows, rows]))
     with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
         rm.seed_means(rows, confidence=1.0)
+    with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
+        rm.compare_models(rows, metric="gain", confidence=95)
     with pytest.raises(ValueError, match="must have a column model"):
         rm.seed_means(rows.drop(columns="model"))
 
@@ -95,7 +97,51 @@ def test_models_that_are_equal_do_not_differ(rng):
     both = pd.concat([rows, rows.assign(model="again"), rows.assign(model="more", value=rows.value + 1)])
     found = rm.compare_models(both, metric="gain").set_index(["model", "other"]).p_value
     assert found["BT", "again"] == 1.0
-    assert found["BT", "more"] == pytest.approx(0.0)
+    assert np.isnan(found["BT", "more"])  # every seed says 1: no spread to judge by
+    rounded = pd.concat([rows.assign(value=0.1 + 0.2), rows.assign(model="again", value=0.3)])
+    assert rm.compare_models(rounded, metric="gain").p_value.tolist() == [1.0]
+
+
+def test_axes_may_stand_anywhere(rng):
+    rows = table(rng)
+    moved = rows[[*COLUMNS[2:], "seed", "annotator.beta"]]
+    pd.testing.assert_frame_equal(rm.seed_means(moved)[rm.seed_means(rows).columns], rm.seed_means(rows))
+
+
+def test_settings_with_a_missing_label_are_kept(rng):
+    rows = table(rng, betas=[1, 2]).astype({"annotator.beta": object})
+    rows.loc[rows["annotator.beta"] == 2, "annotator.beta"] = None
+    assert len(rm.compare_models(rows, metric="gain")) == 6
+    assert len(rm.seed_means(rows)) == 12
+
+
+def test_the_interval_of_the_seed_that_is_there(rng):
+    rows = table(rng, betas=[1], seeds=range(3), models=["BT"], metrics=[("gain", 10)])
+    rows.loc[rows.seed < 2, "value"] = np.nan
+    found = rm.seed_means(rows).iloc[0]
+    assert (found.seeds, found.low, found.high) == (1, *rows[rows.seed == 2][["low", "high"]].iloc[0])
+
+
+def test_the_largest_n_is_one_that_all_settings_have(rng):
+    wide = table(rng, betas=[1], metrics=[("gain", 50), ("gain", 500)])
+    narrow = table(rng, betas=[2], metrics=[("gain", 50)])
+    assert rm.compare_models(pd.concat([wide, narrow]), metric="gain")["annotator.beta"].tolist() == [1, 1, 1, 2, 2, 2]
+    apart = pd.concat([wide[wide.n == 500], narrow])
+    with pytest.raises(ValueError, match=r"no n that all settings have; choose one of \[50, 500\]"):
+        rm.compare_models(apart, metric="gain")
+
+
+def test_a_models_axis_with_baselines_and_with_blocks(rng):
+    rows = table(rng, betas=[1], models=["BT", "CLF", "best"])
+    own = rows[rows.model != "best"]
+    cells = [own.assign(models=own.model)]
+    cells += [rows[rows.model == "best"].assign(models=name) for name in ("BT", "CLF")]
+    found = rm.compare_models(pd.concat(cells), metric="gain")
+    pd.testing.assert_frame_equal(found, rm.compare_models(rows, metric="gain"))
+    blocks = [table(rng, betas=[1], models=["BT", "CLF"]).assign(models=size) for size in ("small", "large")]
+    found = rm.compare_models(pd.concat(blocks), metric="gain")
+    assert set(found.model) | set(found.other) == {"small BT", "small CLF", "large BT", "large CLF"}
+    assert len(found) == 6
 
 
 def test_metrics_that_are_not_there(rng):

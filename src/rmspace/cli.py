@@ -131,6 +131,8 @@ def results(options: argparse.Namespace) -> int:
     from rmspace.study.summary import seed_means
 
     found = Study.open(options.study)
+    if options.old and not options.csv:
+        raise ValueError("--old lists cells of several times, over which no mean is taken; give --csv too")
     table = found.results(old=options.old)
     if options.csv:
         table.to_csv(sys.stdout, index=False)
@@ -230,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
     rows = commands.add_parser("results", help="print the results of a study")
     rows.add_argument("study", metavar="DIR")
     rows.add_argument("--csv", action="store_true", help="every row, in full precision")
-    rows.add_argument("--old", action="store_true", help="also cells of the past, where `current` is False")
+    rows.add_argument("--old", action="store_true", help="with --csv: also cells of the past, where `current` is False")
     rows.set_defaults(command=results)
     pictures = commands.add_parser("figures", help="draw the results of a study")
     pictures.add_argument("study", metavar="DIR")

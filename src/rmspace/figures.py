@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,12 +16,27 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 RANDOM, BEST = "random response", "best response"
 # Okabe and Ito's palette, which colour-blind readers can tell apart; its black is grey, to leave error bars visible.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#F0E442")
 MARKERS = "osD^vPX*"
 
 
+def plain_style(draw: Callable[P, T]) -> Callable[P, T]:
+    """Let a function draw with matplotlib's own settings, whatever the user's are."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.style.context("default"):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@plain_style
 def best_of_n_curve(
     table: pd.DataFrame, *, metric: str = "best_of_n", n_prompts: int | None = None, confidence: float = 0.95
 ) -> Figure:
@@ -56,7 +72,7 @@ def best_of_n_curve(
         axes.plot(
             sizes, line.value, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=4, label=plain_text(name)
         )
-    ticks = _ticks(sorted({int(size) for size in rows.n}))
+    ticks = spaced(sorted({int(size) for size in rows.n}))
     axes.set_xscale("log")
     axes.set_xticks(ticks, [str(size) for size in ticks])
     axes.minorticks_off()
@@ -66,6 +82,7 @@ def best_of_n_curve(
     return figure
 
 
+@plain_style
 def gain_bars(
     table: pd.DataFrame, *, metric: str = "normalized_gain", n_prompts: int | None = None, confidence: float = 0.95
 ) -> Figure:
@@ -102,6 +119,7 @@ def gain_bars(
     return figure
 
 
+@plain_style
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write a figure as PNG and SVG, the same bytes each time; return both paths."""
     paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
@@ -110,13 +128,14 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     return paths
 
 
+@plain_style
 def write_svg(figure: Figure, file: Path | IO[str]) -> None:
     """Write a figure as SVG, the same bytes each time."""
     with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
 
 
-def _ticks(sizes: Sequence[int]) -> list[int]:
+def spaced(sizes: Sequence[int]) -> list[int]:
     """Leave out sizes whose labels would run into the next one's on a logarithmic axis."""
     return [size for size, after in zip(sizes, [*sizes[1:], math.inf], strict=True) if after > 1.3 * size]
 

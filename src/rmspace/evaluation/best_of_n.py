@@ -60,7 +60,7 @@ def gain(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int
         scores, rewards, n: as in `best_of_n`.
 
     Returns:
-        (n_prompts,) or (n_prompts, len(n)), in units of reward; 0 for constant scores or n = 1.
+        (n_prompts,) or (n_prompts, len(n)), in units of reward; 0, but for rounding, for constant scores or n = 1.
 
     Raises:
         ValueError: as `best_of_n`.

@@ -31,7 +31,8 @@ def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) ->
 
     Both names are then axes of a study: `data.base_model` and `data.dataset`.
 
-    Raises: see `open_banks`; FileNotFoundError, which lists what there is, for a name that is no folder.
+    Raises: see `open_banks`; FileNotFoundError, which lists what there is, for a name that is no folder; ValueError for
+        one that could not be.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as root:
@@ -41,7 +42,11 @@ def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) ->
     2
     """
     folder = Path(root)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder of banks")
     for name in (base_model, dataset):
+        if not isinstance(name, str) or Path(name).name != name or name == "..":
+            raise ValueError(f"base_model and dataset must be names of folders; got {name!r}")
         if not (folder / name).is_dir():
             there = sorted(path.name for path in folder.iterdir() if path.is_dir())
             raise FileNotFoundError(f"{folder} has no folder {name}; it has {', '.join(there) or 'none'}")

@@ -129,7 +129,7 @@ def make_paper_world(
     (20, 50, 'make_paper_world')
     """
     for name, value, known in (("base_model", base_model, _BASE_MODELS), ("dataset", dataset, _DATASETS)):
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
     within, between = _BASE_MODELS[base_model]
     unit = _DATASETS[dataset]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
-from rmspace.figures import COLOURS, MARKERS, plain_text
-from rmspace.study.summary import MODELS, SEED, axes_of, one_measure, seed_means
+from rmspace.figures import COLOURS, MARKERS, plain_style, plain_text, spaced
+from rmspace.study.summary import SEED, axes_of, one_measure, seed_means, without_models_axis
 
-_WIDTH = 5.5  # inches, a column of most papers
+_WIDTH = 5.5  # inches, the width of the text of a paper with one column
+_LETTERS = 88  # of the legend's size that fit it
 _NAMES = {
     "gain": "golden reward improvement",
     "best_of_n": "gold reward of the choice",
@@ -28,6 +31,7 @@ _NAMES = {
 }
 
 
+@plain_style
 def study_bars(
     table: pd.DataFrame,
     *,
@@ -62,18 +66,19 @@ def study_bars(
     models = list(means.model.unique())
     figure, panels = _panels(means, panel, columns=1, height=1.9)
     width = 0.8 / len(models)
+    groups = _values(means, x)
     for axes, part in panels:
-        groups = _values(part, x)
         for k, model in enumerate(models):
             rows = _aligned(part[part.model == model], x, groups)
             places = np.arange(len(groups)) + (k - (len(models) - 1) / 2) * width
-            _bars(axes, places, rows, width, COLOURS[k % len(COLOURS)])
+            _bars(axes, places, rows, width, **_fill(k))
         _group_axis(axes, groups, x)
         _value_axis(axes, metric)
-    _legend(figure, [Patch(color=COLOURS[k % len(COLOURS)], label=plain_text(m)) for k, m in enumerate(models)])
+    _legend(figure, [Patch(label=plain_text(model), **_fill(k)) for k, model in enumerate(models)])
     return _explained(figure, means, metric, n, table, confidence)
 
 
+@plain_style
 def study_curves(
     table: pd.DataFrame,
     *,
@@ -100,31 +105,26 @@ def study_curves(
     means = _means(table, metric, n, [x, panel], confidence)
     over_error = x.startswith("annotator")
     place = "label_error" if over_error else x
-    if not pd.api.types.is_numeric_dtype(means[place]):
-        raise ValueError(f"a curve needs an axis of numbers; {x} has {_values(means, x)}")
+    if not _numbers(means[x]) or means[place].isna().any():
+        raise ValueError(
+            f"a curve needs an axis of numbers, and error rates that are known; {x} has {_values(means, x)}"
+        )
     figure, panels = _panels(means, panel, columns=3, height=1.75)
     models = list(means.model.unique())
     for axes, part in panels:
         for k, model in enumerate(models):
             rows = part[part.model == model].sort_values(place)
             places = rows[place].astype(float)
-            axes.fill_between(places, rows.low, rows.high, color=COLOURS[k % len(COLOURS)], alpha=0.15, linewidth=0)
-            axes.plot(
-                places, rows.value, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], markersize=3
-            )
+            axes.fill_between(places, rows.low, rows.high, color=_colour(k), alpha=0.15, linewidth=0)
+            axes.plot(places, rows.value, markersize=3, **_line(k))
         _number_axis(axes, part[place].astype(float), percent=over_error)
         axes.set_xlabel(_named(place))
         _value_axis(axes, metric)
-    lines = [
-        Line2D(
-            [], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], markersize=3, label=plain_text(m)
-        )
-        for k, m in enumerate(models)
-    ]
-    _legend(figure, lines)
+    _legend(figure, [Line2D([], [], markersize=3, label=plain_text(m), **_line(k)) for k, m in enumerate(models)])
     return _explained(figure, means, metric, n, table, confidence)
 
 
+@plain_style
 def study_contrast(
     table: pd.DataFrame,
     *,
@@ -139,10 +139,10 @@ def study_contrast(
 
     Args:
         table, x, panel, metric, n, confidence: as in `study_bars`.
-        contrast: axis with two values, as same- and cross-prompt pairs.
+        contrast: axis with two values, as same- and cross-prompt pairs; the first is the one that the table has first.
 
     Raises:
-        ValueError: as `study_bars`; an axis with other than two values.
+        ValueError: as `study_bars`; an axis with other than two values; more than eight models.
 
     >>> rows = [(p, s, "BT", "gain", 9, 1 + s, 0, 1, 0.1, 1) for p in ("same", "cross") for s in (0, 1)]
     >>> names = ["pairs", "seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
@@ -151,82 +151,102 @@ def study_contrast(
     """
     means = _means(table, metric, n, [x, panel, contrast], confidence)
     first, second = _two(means, contrast)
-    models = list(means.model.unique())
+    models = _few(means)
     figure, panels = _panels(means, panel, columns=1, height=1.9)
     width = 0.86 / (2 * len(models))
+    groups = _values(means, x)
     for axes, part in panels:
-        groups = _values(part, x)
         for k, model in enumerate(models):
             for side, label in enumerate((first, second)):
-                rows = _aligned(part[(part.model == model) & (part[contrast] == label)], x, groups)
+                rows = _aligned(part[(part.model == model) & equal(part[contrast], label)], x, groups)
                 places = np.arange(len(groups)) + (2 * k + side - len(models) + 0.5) * width
-                _bars(axes, places, rows, width, COLOURS[k % len(COLOURS)], shaded=bool(side))
+                shade: dict[str, Any] = {"hatch": "////", "alpha": 0.6, "edgecolor": "0.15"} if side else {}
+                _bars(axes, places, rows, width, facecolor=_colour(k), **shade)
         _group_axis(axes, groups, x)
         _value_axis(axes, metric)
-    handles = [Patch(color=COLOURS[k % len(COLOURS)], label=plain_text(m)) for k, m in enumerate(models)]
+    handles = [Patch(color=_colour(k), label=plain_text(model)) for k, model in enumerate(models)]
     handles += [
-        Patch(facecolor="0.75", edgecolor="0.2", hatch="////" if side else "", label=plain_text(label))
+        Patch(facecolor="0.75", edgecolor="0.2", hatch="////" if side else "", label=_label(label))
         for side, label in enumerate((first, second))
     ]
     _legend(figure, handles)
     return _explained(figure, means, metric, n, table, confidence)
 
 
+@plain_style
 def study_scatter(
     table: pd.DataFrame,
     *,
     contrast: str = "pairs",
+    gap_of: Literal["first", "second"] = "second",
     panel: str | None = None,
     metric: str = "gain",
     n: int | None = None,
 ) -> Figure:
     """Draw what the second value of an axis gains over the first, against the gold gap of its pairs: figure 6.
 
-    One point a setting and model, means over seeds. x is the mean absolute gold gap inside the pairs that the second
-    value annotated. Pearson's r, with its interval by Fisher's transformation, stands in each panel.
+    One point a setting and model: the mean over the seeds that both sides have of second minus first. Each panel gives
+    Pearson's r of each model, without an interval: the points of a study share banks and pairs, so that none is
+    independent of the others.
 
     Args:
         table, panel, metric, n: as in `study_bars`. All axes but the panel's are pooled: each setting is a point.
-        contrast: axis with two values, as same- and cross-prompt pairs.
+        contrast: axis with two values, as same- and cross-prompt pairs; the first is the one that the table has first.
+        gap_of: whose pairs the gap on x is of. The paper does not say; the sign of r can depend on it.
 
     Raises:
-        ValueError: no such column or metric, an axis with other than two values, no setting that has both.
+        ValueError: no such column or metric, an axis with other than two values, no setting that has both; more than
+            eight models.
 
     >>> sides = [("same", b, 1) for b in "abcd"] + [("cross", b, ord(b)) for b in "abcd"]
     >>> rows = [(p, b, 0, "BT", "gain", 9, v, 0, 1, 0.1, v) for p, b, v in sides]
     >>> names = ["pairs", "data.base_model", "seed", "model", "metric", "n", "value", "low", "high"]
     >>> figure = study_scatter(pd.DataFrame(rows, columns=[*names, "label_error", "mean_abs_gap"]))
     >>> figure.axes[0].get_title()
-    'r = 1.00, 4 points'
+    '4 settings; r: BT 1.00'
     """
-    means = seed_means(one_measure(table, metric, n))
+    if gap_of not in ("first", "second"):
+        raise ValueError(f"gap_of must be 'first' or 'second'; got {gap_of!r}")
     _check_columns(table, [contrast, panel])
-    first, second = _two(means, contrast)
-    settings = [name for name in axes_of(means) if name != contrast] + ["model"]
-    sides = [means[means[contrast] == label].set_index(settings) for label in (first, second)]
-    points = sides[1][["value", "mean_abs_gap"]].join(sides[0].value.rename("before"), how="inner").reset_index()
-    if points.empty:
-        raise ValueError(f"no setting has both {first} and {second}")
-    points["difference"] = points.value - points.before
-    models = list(means.model.unique())
+    rows = without_models_axis(one_measure(table, metric, n))
+    first, second = _two(rows, contrast)
+    by = [*(name for name in axes_of(rows) if name != contrast), "model"]
+    sides = [rows[equal(rows[contrast], label)][[*by, "value", "mean_abs_gap"]] for label in (first, second)]
+    both = sides[0].merge(sides[1], on=by, suffixes=("_first", "_second"))  # seed by seed
+    if both.empty:
+        raise ValueError(f"no setting has both {first} and {second} of {contrast}")
+    both["difference"] = both.value_second - both.value_first
+    settings = [name for name in by if name != SEED]
+    points = both.groupby(settings, dropna=False, sort=False, observed=True).agg(
+        difference=("difference", "mean"), gap=(f"mean_abs_gap_{gap_of}", "mean"), seeds=("difference", "count")
+    )
+    points = points.reset_index().dropna(subset=["difference"])
+    models = _few(points)
     figure, panels = _panels(points, panel, columns=2, height=2.4)
+    named = plain_text({"first": first, "second": second}[gap_of])
     for axes, part in panels:
         for k, model in enumerate(models):
-            rows = part[part.model == model]
-            axes.scatter(rows.mean_abs_gap, rows.difference, s=14, color=COLOURS[k % len(COLOURS)], marker=MARKERS[k])
+            some = part[part.model == model]
+            axes.scatter(some.gap, some.difference, s=14, color=_colour(k), marker=MARKERS[k])
         axes.axhline(0, color="0.2", linewidth=0.8)
-        axes.set_xlabel(f"gold gap inside {second} pairs\n(mean absolute, units of gold reward)")
-        axes.set_ylabel(f"{_named(metric)},\n{second} minus {first}")
-        title = _correlation(part.mean_abs_gap.to_numpy(float), part.difference.to_numpy(float))
-        axes.set_title(f"{axes.get_title()}\n{title}" if panel else title, fontsize=8)
+        axes.set_xlabel(f"gold gap inside {named} pairs\n(mean absolute, units of gold reward)")
+        axes.set_ylabel(f"{_named(metric)},\n{plain_text(second)} minus {plain_text(first)}")
+        found = [f"{plain_text(model)} {_r(part[part.model == model])}" for model in models]
+        count = part[[name for name in settings if name != "model"]].drop_duplicates().shape[0]
+        lines = textwrap.wrap(f"{count} settings; r: {', '.join(found)}", 46)
+        title = [_label(part[panel].iloc[0])] if panel else []
+        axes.set_title("\n".join([*title, *lines]), fontsize=8)
     handles = [
-        Line2D(
-            [], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k], linestyle="", markersize=4, label=plain_text(m)
-        )
-        for k, m in enumerate(models)
+        Line2D([], [], color=_colour(k), marker=MARKERS[k], linestyle="", markersize=4, label=plain_text(model))
+        for k, model in enumerate(models)
     ]
     _legend(figure, handles)
-    return _explained(figure, means, metric, n, table, None)
+    return _explained(figure, points, metric, n, table, None)
+
+
+def equal(column: pd.Series[Any], value: Any) -> pd.Series[bool]:
+    """Return where a column has a value, where a missing one is a value, too."""
+    return column.isna() if pd.isna(value) else column == value
 
 
 def _means(
@@ -234,19 +254,21 @@ def _means(
 ) -> pd.DataFrame:
     """Return means over seeds, after seeing that no mean over another axis is drawn."""
     _check_columns(table, shown)
-    rows = one_measure(table, metric, n)
+    rows = without_models_axis(one_measure(table, metric, n))
     used = [name for name in shown if name is not None]
-    others = [name for name in axes_of(table) if name not in (*used, SEED, MODELS)]
+    others = [name for name in axes_of(rows) if name not in (*used, SEED)]
     for name in others:
-        inside = rows.groupby([*used, "model"], dropna=False, observed=True)[name].nunique(dropna=False)
-        if (inside > 1).any():
+        if len(rows[name].unique()) > 1 and not any(goes_along(rows, name, other) for other in used):
             raise ValueError(
                 f"the table varies in {name} too, which this figure does not show; choose one of its values, "
                 f"as table[table[{name!r}] == {rows[name].iloc[0]!r}]"
             )
-    return seed_means(
-        rows.drop(columns=others + [name for name in axes_of(table) if name == MODELS]), confidence=confidence
-    )
+    return seed_means(rows.drop(columns=others), confidence=confidence)
+
+
+def goes_along(rows: pd.DataFrame, name: str, other: str) -> bool:
+    """Say whether each value of one axis has a single value of another, which need not be shown then."""
+    return bool(rows.groupby(other, dropna=False, observed=True)[name].nunique(dropna=False).max() == 1)
 
 
 def _check_columns(table: pd.DataFrame, shown: Sequence[str | None]) -> None:
@@ -266,20 +288,42 @@ def _values(rows: pd.DataFrame, column: str | None) -> list[Any]:
     return [""] if column is None else list(rows[column].unique())
 
 
+def _few(rows: pd.DataFrame) -> list[str]:
+    models = list(rows.model.unique())
+    if len(models) > len(COLOURS):
+        raise ValueError(f"this figure can tell {len(COLOURS)} models apart; got {len(models)}; choose some")
+    return models
+
+
+def _numbers(column: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and not column.isna().any()
+
+
 def _aligned(rows: pd.DataFrame, x: str | None, groups: list[Any]) -> pd.DataFrame:
     """Return one row a group, missing where there is none."""
     return rows.set_index(pd.Index([""] * len(rows)) if x is None else x).reindex(groups)
 
 
-def _bars(
-    axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, colour: str, *, shaded: bool = False
-) -> None:
-    errors = np.stack([rows.value - rows.low, rows.high - rows.value]).astype(float).clip(min=0)
-    style: dict[str, Any] = {"hatch": "////", "alpha": 0.6, "edgecolor": "0.15"} if shaded else {}
-    axes.bar(
-        places, rows.value.astype(float), width, yerr=np.nan_to_num(errors), color=colour, **style,
-        error_kw={"capsize": 1.5, "linewidth": 0.8, "ecolor": "0.15"},
-    )  # fmt: skip
+def _colour(k: int) -> str:
+    return COLOURS[k % len(COLOURS)]
+
+
+def _fill(k: int) -> dict[str, Any]:
+    """Return how the bars of the k-th model look: the second eight are dotted."""
+    return {"facecolor": _colour(k), **({"hatch": "....", "edgecolor": "0.15"} if k >= len(COLOURS) else {})}
+
+
+def _line(k: int) -> dict[str, Any]:
+    return {"color": _colour(k), "marker": MARKERS[k % len(MARKERS)], "linestyle": "--" if k >= len(COLOURS) else "-"}
+
+
+def _bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, **style: Any) -> None:
+    axes.bar(places, rows.value.astype(float), width, **style)
+    known = (rows.low.notna() & rows.high.notna()).to_numpy()
+    errors = np.stack([rows.value - rows.low, rows.high - rows.value]).astype(float)[:, known].clip(min=0)
+    axes.errorbar(
+        places[known], rows.value.astype(float)[known], errors, fmt="none", capsize=1.5, linewidth=0.8, ecolor="0.15"
+    )
 
 
 def _panels(
@@ -299,13 +343,16 @@ def _panels(
         axes.xaxis.label.set_fontsize(8)
         axes.yaxis.label.set_fontsize(8)
         if panel is not None:
-            axes.set_title(plain_text(value), fontsize=8)
-        drawn.append((axes, rows if panel is None else rows[rows[panel] == value]))
+            axes.set_title("\n".join(textwrap.wrap(_label(value), 90 // across)), fontsize=8)
+        drawn.append((axes, rows if panel is None else rows[equal(rows[panel], value)]))
     return figure, drawn
 
 
 def _group_axis(axes: Axes, groups: list[Any], x: str | None) -> None:
-    axes.set_xticks(range(len(groups)), [plain_text(group) for group in groups])
+    labels = [_label(group) for group in groups]
+    crowded = sum(map(len, labels)) + 2 * len(labels) > _LETTERS
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    axes.set_xticks(range(len(groups)), labels, **turned)
     axes.grid(axis="x", visible=False)
     axes.axhline(0, color="0.2", linewidth=0.8)
     if x is not None:
@@ -315,9 +362,11 @@ def _group_axis(axes: Axes, groups: list[Any], x: str | None) -> None:
 def _number_axis(axes: Axes, places: pd.Series[float], *, percent: bool) -> None:
     ticks = sorted(places.unique())
     if percent:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.locator_params(axis="x", nbins=4)
     elif len(ticks) <= 8 and min(ticks) > 0 and max(ticks) / min(ticks) >= 4:
         axes.set_xscale("log")
+        ticks = spaced(ticks)
         axes.set_xticks(ticks, [f"{tick:g}" if tick < 1000 else f"{tick / 1000:g}k" for tick in ticks])
         axes.minorticks_off()
 
@@ -334,7 +383,9 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _legend(figure: Figure, handles: list[Any]) -> None:
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), frameon=False, fontsize=8)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(5, len(handles), _LETTERS // (longest + 8)))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
 
 
 def _explained(
@@ -344,24 +395,26 @@ def _explained(
     sizes = one_measure(table, metric, n).n.dropna().unique()
     at = f" at N = {int(sizes[0])}" if len(sizes) else ""
     units = " (units of gold reward)" if metric in ("gain", "best_of_n", "regret") else ""
-    seeds = sorted(means.seeds.unique())
+    seeds = sorted(means.seeds[means.seeds > 0].unique()) or [0]
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    words = f"mean of {count} seeds" if seeds[-1] > 1 else "one seed"
-    over = " and ".join(sorted(means.over.unique()))
-    interval = f", {confidence:.0%} interval over {over}" if confidence else ""
-    figure.supxlabel(f"{_named(metric)}{at}{units}; {words}{interval}", fontsize=7, color="0.3")
+    words = [f"{_named(metric)}{at}{units}", f"mean of {count} seeds" if seeds[-1] > 1 else "one seed"]
+    if confidence is not None and (over := set(means.over[means.low.notna()])):
+        kinds = {"seeds": f"{confidence:.0%} interval over seeds", "prompts": "the run's own interval over prompts"}
+        words.append(" or, with one seed, ".join(kinds[kind] for kind in ("seeds", "prompts") if kind in over))
+    figure.supxlabel("\n".join(textwrap.wrap("; ".join(words), 100)), fontsize=7, color="0.3")
     return figure
 
 
+def _label(value: Any) -> str:
+    return "null" if pd.isna(value) else plain_text(value)
+
+
 def _named(column: str) -> str:
-    return _NAMES.get(column, column.rpartition(".")[2].replace("_", " "))
+    return plain_text(_NAMES.get(column, column.rpartition(".")[2].replace("_", " ")))
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> str:
+def _r(points: pd.DataFrame) -> str:
+    x, y = points.gap.to_numpy(dtype=float), points.difference.to_numpy(dtype=float)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return f"{len(x)} points"
-    result = stats.pearsonr(x, y)
-    if len(x) < 4 or abs(result.statistic) > 1 - 1e-12:
-        return f"r = {result.statistic:.2f}, {len(x)} points"
-    low, high = result.confidence_interval(0.95)
-    return f"r = {result.statistic:.2f} [{low:.2f}, {high:.2f}], {len(x)} points"
+        return "-"
+    return f"{stats.pearsonr(x, y).statistic:.2f}"

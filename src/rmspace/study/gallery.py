@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from rmspace.figures import save_figure
-from rmspace.study.figures import study_bars, study_contrast, study_curves, study_scatter
+from rmspace.study.figures import equal, goes_along, study_bars, study_contrast, study_curves, study_scatter
 from rmspace.study.results import Study
 from rmspace.study.summary import MODELS, SEED, axes_of
 
 _PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman")
+_LONGEST = 150  # letters of a file's name
 
 
 def draw_study(study: Study, out: Path) -> list[Path]:
-    """Draw the figures of a study as PNG and SVG, and return their paths.
+    """Draw the figures of a study as PNG and SVG, and return their paths; warn of one that cannot be drawn.
 
     Raises:
         ValueError: no cell is done.
@@ -28,15 +31,25 @@ def draw_study(study: Study, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, draw in figures_of(study.results()):
-        paths += save_figure(draw(), out / name)
+        figure = drawn(name, draw)
+        paths += save_figure(figure, out / name) if figure is not None else []
     return paths
 
 
-def figures_of(table: pd.DataFrame) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Yield the name of each figure and what draws it.
+def drawn(name: str, draw: Callable[[], Figure]) -> Figure | None:
+    """Draw a figure, or warn why it cannot be: the others are worth having."""
+    try:
+        return draw()
+    except ValueError as error:
+        warnings.warn(f"{name} was not drawn: {error}", stacklevel=2)
+        return None
+
+
+def figures_of(table: pd.DataFrame) -> list[tuple[str, Callable[[], Figure]]]:
+    """Return the name of each figure and what draws it, forms in turn.
 
     An axis of annotators or of numbers gives curves, one of two pair strategies bars side by side and the scatter, and
-    any study bars; there is a figure for each combination of the axes that it cannot show.
+    others bars; there is a figure for each combination of the axes that it cannot show.
 
     Raises:
         ValueError: an empty table.
@@ -46,24 +59,28 @@ def figures_of(table: pd.DataFrame) -> Iterator[tuple[str, Callable[[], Figure]]
     metric = main_metric(table)
     rows = table[table.metric == metric]
     varying = _varying(rows)
+    curves = [name for name in varying if _gives_a_curve(rows, name)]
+    contrast = _contrast(rows, varying)
     data = [name for name in varying if name.startswith("data")]
-    x, panel = data[0] if data else None, data[1] if len(data) > 1 else None
-    contrast = next((name for name in varying if name.startswith("pairs") and rows[name].nunique() == 2), None)
+    groups = data or [name for name in varying if name not in curves and name != contrast]
+    x, panel = groups[0] if groups else None, data[1] if len(data) > 1 else None
+    forms: list[Iterable[tuple[str, Callable[[], Figure]]]] = []
     if contrast is not None:
         pooled = [name for name in varying if name.startswith("annotator") or name == "n_pairs"]
         scatter = partial(study_scatter, contrast=contrast, panel=panel, metric=metric)
-        yield from _each(table, rows, "scatter", pooled, contrast, scatter)
+        forms.append(_each(table, rows, "scatter", pooled, contrast, scatter))
         fixed = [name for name in varying if name not in (x, panel, contrast)]
-        drawn = partial(study_contrast, contrast=contrast, x=x, panel=panel, metric=metric)
-        yield from _each(table, rows, "contrast", fixed, contrast, drawn)
-    for axis in varying:
-        if _gives_a_curve(rows, axis):
-            over = "error_rate" if axis.startswith("annotator") else axis.rpartition(".")[2]
-            fixed = [name for name in varying if name not in (x, axis)]
-            drawn = partial(study_curves, x=axis, panel=x, metric=metric)
-            yield from _each(table, rows, f"curve_{over}", fixed, axis, drawn)
-    fixed = [name for name in varying if name not in (x, panel)]
-    yield from _each(table, rows, "bars", fixed, None, partial(study_bars, x=x, panel=panel, metric=metric))
+        bars = partial(study_contrast, contrast=contrast, x=x, panel=panel, metric=metric)
+        forms.append(_each(table, rows, "contrast", fixed, contrast, bars))
+    for axis in curves:
+        over = "error_rate" if axis.startswith("annotator") else axis.rpartition(".")[2]
+        fixed = [name for name in varying if name not in (x, axis)]
+        line = partial(study_curves, x=axis, panel=x, metric=metric)
+        forms.append(_each(table, rows, f"curve_{over}", fixed, axis, line))
+    if x is not None or not forms:
+        fixed = [name for name in varying if name not in (x, panel)]
+        forms.append(_each(table, rows, "bars", fixed, None, partial(study_bars, x=x, panel=panel, metric=metric)))
+    return [figure for turn in zip_longest(*forms) for figure in turn if figure is not None]
 
 
 def main_metric(table: pd.DataFrame) -> str:
@@ -73,10 +90,15 @@ def main_metric(table: pd.DataFrame) -> str:
 
 
 def _gives_a_curve(rows: pd.DataFrame, axis: str) -> bool:
-    if axis.startswith("annotator"):
-        return bool(rows.label_error.notna().all())
     numbers = pd.api.types.is_numeric_dtype(rows[axis]) and not pd.api.types.is_bool_dtype(rows[axis])
-    return numbers and not axis.startswith("data")
+    known = rows[axis].notna().all() and (not axis.startswith("annotator") or rows.label_error.notna().all())
+    return bool(numbers and known and not axis.startswith("data"))
+
+
+def _contrast(rows: pd.DataFrame, varying: list[str]) -> str | None:
+    """Return the axis of pair strategies, where it has two."""
+    pairs = [name for name in varying if name.startswith("pairs") and len(rows[name].unique()) == 2]
+    return min(pairs, key=len, default=None)  # `pairs` itself before what stands in it
 
 
 def _each(
@@ -87,30 +109,38 @@ def _each(
     needed: str | None,
     draw: Callable[..., Figure],
 ) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    """Yield a figure for each combination of the fixed axes in which the needed one has two values."""
+    """Yield a figure for each combination of the fixed axes in which some setting has two values of the needed one."""
     combinations = rows[fixed].drop_duplicates().itertuples(index=False, name=None) if fixed else [()]
     for values in combinations:
         chosen = pd.Series(True, index=table.index)
         for column, value in zip(fixed, values, strict=True):
-            chosen &= table[column] == value
+            chosen &= equal(table[column], value)
         part = table[chosen]
-        if needed is not None and part[needed].nunique() < 2:
-            continue
-        words = [f"{column.rpartition('.')[2]}-{value}" for column, value in zip(fixed, values, strict=True)]
-        yield re.sub(r"[^\w.+-]", "_", "__".join([form, *words])), partial(draw, part)
+        if needed is None or _varies_within(part, needed):
+            words = [f"{column.rpartition('.')[2]}-{value}" for column, value in zip(fixed, values, strict=True)]
+            yield _file_name("__".join([form, *words])), partial(draw, part)
+
+
+def _varies_within(part: pd.DataFrame, needed: str) -> bool:
+    others = [name for name in axes_of(part) if name not in (needed, SEED) and not goes_along(part, name, needed)]
+    counts = part.groupby([*others, "model"], dropna=False, observed=True)[needed].nunique(dropna=False)
+    return bool(counts.max() > 1)
+
+
+def _file_name(text: str) -> str:
+    """Return a name that any file system takes, and that no other text gives."""
+    name = re.sub(r"[^\w.+-]", "_", text)
+    if name == text and len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _varying(rows: pd.DataFrame) -> list[str]:
     """Return the axes with several values, but for seeds, models, and axes that only go along with another."""
+    several = [name for name in axes_of(rows) if name not in (SEED, MODELS) and len(rows[name].unique()) > 1]
     found: list[str] = []
-    for name in axes_of(rows):
-        if name in (SEED, MODELS) or rows[name].nunique(dropna=False) < 2:
-            continue
-        if not any(_goes_along(rows, name, other) for other in found):
+    for name in several:
+        leading = [other for other in several if other != name and goes_along(rows, name, other)]
+        if not any(other in found or not goes_along(rows, other, name) for other in leading):
             found.append(name)
     return found
-
-
-def _goes_along(rows: pd.DataFrame, name: str, other: str) -> bool:
-    pairs: Any = rows[[name, other]].drop_duplicates()
-    return bool(pairs[name].is_unique and pairs[other].is_unique)

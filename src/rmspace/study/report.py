@@ -6,7 +6,6 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import pandas as pd
 from rmspace._files import write_whole
 from rmspace._typing import PathLike
 from rmspace.figures import write_svg
-from rmspace.study.gallery import figures_of, main_metric
+from rmspace.study.gallery import drawn, figures_of, main_metric
 from rmspace.study.results import Study
-from rmspace.study.summary import SEED, axes_of, compare_models, seed_means
+from rmspace.study.summary import compare_models, one_measure, seed_means
 
 _MOST_FIGURES = 40
 _MOST_CELLS = 20  # named of those that failed alike
@@ -56,29 +55,37 @@ def write_report(study: Study, path: PathLike) -> None:
 
 def _findings(results: pd.DataFrame) -> dict[str, Any]:
     """Return the tables and figures of the results, empty where no cell is done."""
+    nothing: dict[str, Any] = {"metric": "", "means": _table([], []), "differences": _table([], []), "figures": []}
     if results.empty:
-        return {"metric": "", "means": _table([], []), "differences": _table([], []), "figures": [], "left_out": 0}
+        return {**nothing, "left_out": 0, "n": None, "seeds": "", "over": []}
     metric = main_metric(results)
-    rows = results[results.metric == metric]
-    largest = rows[rows.n.isna() | (rows.n == rows.n.max())]
-    means = seed_means(largest).drop(columns="metric")
+    rows = one_measure(results, metric, None)
+    means = seed_means(rows)
     differences = compare_models(results, metric=metric)
-    drawings = list(figures_of(results))
+    drawings = figures_of(results)
     figures = []
-    for name, draw in islice(drawings, _MOST_FIGURES):
-        text = io.StringIO()
-        write_svg(draw(), text)
-        figures.append(
-            (name.replace("__", ", ").replace("_", " "), base64.b64encode(text.getvalue().encode()).decode())
-        )
+    for name, draw in drawings[:_MOST_FIGURES]:
+        figure = drawn(name, draw)
+        if figure is not None:
+            text = io.StringIO()
+            write_svg(figure, text)
+            data = base64.b64encode(text.getvalue().encode()).decode()
+            figures.append((name.replace("__", ", ").replace("_", " "), data))
+    seeds = sorted(means.seeds.unique())
     return {
         "metric": metric,
-        "means": _table(list(means.columns), means.to_numpy(dtype=object).tolist()),
-        "differences": _table(list(differences.columns), differences.to_numpy(dtype=object).tolist()),
+        "n": int(rows.n.iloc[0]) if rows.n.notna().any() else None,
+        "means": _as_table(means.drop(columns=["metric", "n"])),
+        "differences": _as_table(differences),
         "figures": figures,
         "left_out": max(0, len(drawings) - _MOST_FIGURES),
-        "seeds": results[SEED].nunique() if SEED in axes_of(results) else 1,
+        "seeds": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
+        "over": sorted(means.over.unique()),
     }
+
+
+def _as_table(frame: pd.DataFrame) -> dict[str, Any]:
+    return _table(list(frame.columns), frame.to_numpy(dtype=object).tolist())
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def _shown(value: Any) -> tuple[str, str]:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "", ""
     if isinstance(value, float):
-        return f"{value:.4g}", repr(float(value))
+        return f"{value:.4g}", repr(float(value)).replace("inf", "Infinity")
     return str(value), str(value)
 
 
@@ -106,7 +113,7 @@ def _banks(cells: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
     """Return each pair of banks, with the axes of the data that name it."""
     names = [name for name in columns if name.startswith("data")]
     known = cells[[*names, "train", "test"]].dropna(subset=["train", "test"]).drop_duplicates()
-    return _table(list(known.columns), known.to_numpy(dtype=object).tolist())
+    return _as_table(known)
 
 
 def _bad_cells(cells: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
