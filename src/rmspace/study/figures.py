@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from rmspace.figures import COLOURS, MARKERS, plain_style, plain_text, spaced
@@ -233,7 +232,7 @@ def study_scatter(
         axes.set_ylabel(f"{_named(metric)},\n{plain_text(second)} minus {plain_text(first)}")
         found = [f"{plain_text(model)} {_r(part[part.model == model])}" for model in models]
         count = part[[name for name in settings if name != "model"]].drop_duplicates().shape[0]
-        lines = textwrap.wrap(f"{count} settings; r: {', '.join(found)}", 46)
+        lines = textwrap.wrap(f"{count} settings; r: {', '.join(found)}", 38)
         title = [_label(part[panel].iloc[0])] if panel else []
         axes.set_title("\n".join([*title, *lines]), fontsize=8)
     handles = [
@@ -362,7 +361,7 @@ def _group_axis(axes: Axes, groups: list[Any], x: str | None) -> None:
 def _number_axis(axes: Axes, places: pd.Series[float], *, percent: bool) -> None:
     ticks = sorted(places.unique())
     if percent:
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
         axes.locator_params(axis="x", nbins=4)
     elif len(ticks) <= 8 and min(ticks) > 0 and max(ticks) / min(ticks) >= 4:
         axes.set_xscale("log")
