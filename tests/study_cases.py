@@ -55,6 +55,8 @@ class Faulty(BaseEstimator):
             os._exit(3)
         if self.kind == "hang":
             time.sleep(1000)
+        if self.kind == "leave":
+            sys.exit("giving up")
         if self.kind == "fail":
             raise RuntimeError("no luck")
         rng = np.random.default_rng(self.random_state)

@@ -1,5 +1,7 @@
 import itertools
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -85,7 +87,34 @@ def test_the_key_follows_the_users_module(tmp_path):
     path = write(tmp_path, "  seed: [0]\n", BASE.replace("{use: logistic, beta: 1.0}", "{use: grid_module_a.judge}"))
     before = next(read_grid(path).cells()).key("a", "b")
     module.write_text("def judge(gap):\n    return (gap >= 0) * 1.0\n")
-    assert next(read_grid(path).cells()).key("a", "b") != before
+    with pytest.raises(ConfigError, match=r"grid_module_a\.py was edited after this process had imported it; restart"):
+        next(read_grid(path).cells())
+    assert key_elsewhere(path) != before
+
+
+def key_elsewhere(path):
+    code = f"from rmspace.study.grid import read_grid\nprint(next(read_grid({str(path)!r}).cells()).key('a', 'b'))"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_key_follows_what_the_users_module_imports(tmp_path):
+    package = tmp_path / "grid_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "judge.py").write_text(
+        "from grid_helper import LIMIT\ndef judge(gap):\n    return (gap > LIMIT) * 1.0\n"
+    )
+    (tmp_path / "grid_helper.py").write_text("LIMIT = 0\n")
+    path = write(
+        tmp_path, "  seed: [0]\n", BASE.replace("{use: logistic, beta: 1.0}", "{use: grid_package.judge.judge}")
+    )
+    keys = [key_elsewhere(path), key_elsewhere(path)]
+    (tmp_path / "grid_helper.py").write_text("LIMIT = 1\n")
+    keys.append(key_elsewhere(path))
+    (package / "judge.py").write_text("def judge(gap):\n    return (gap > 3) * 1.0\n")
+    keys.append(key_elsewhere(path))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
 
 
 def test_a_base_by_path_keeps_its_own_folder(tmp_path):
@@ -123,6 +152,7 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  seed: [0]\n", "exclude: [{seed: 3}]\n", "exclude.0.seed: 3 is no value of the axis"),
         ("  seed: [0, 1]\n  n_pairs: [5]\n", "exclude: [{seed: 0}, {seed: 1}]\n", "excludes every cell"),
         ("  seed: [0]\n", "include: [{seed: 0}]\n", "adds no cell"),
+        ("  pairs: {a: {use: same_prompt}}\n", "include: [{pairs: {a: {use: cross_prompt}}}]\n", "calls another value"),
         ("  seed: [0]\n", "includes: []\n", "unknown key; did you mean include"),
         ("  seed: [0]\n", "exclude: 3\n", "exclude: must be a list of rules; got 3"),
         ("  annotator.beta.x: [0]\n", "", "annotator.beta is a value, not a block"),
@@ -223,13 +253,14 @@ def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
 
 def test_a_sample_is_scattered_and_always_the_same(tmp_path):
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3, 5, 10]\n  seed: [0, 1, 2, 3, 4]\n"))
-    first = [cell.labels for cell in sampled(grid, 8)]
-    assert first == [cell.labels for cell in sampled(grid, 8)]
+    tasks = make_tasks(grid, grid.cells(), grid.columns, {})
+    first = [task.labels for task in sampled(tasks, 8)]
+    assert first == [task.labels for task in sampled(tasks, 8)]
     assert len(first) == 8
-    assert len({beta for beta, _ in first}) > 1
-    assert set(first) <= {cell.labels for cell in sampled(grid, 12)}
+    assert len({json.loads(labels)[0] for labels in first}) > 1
+    assert set(first) <= {task.labels for task in sampled(tasks, 12)}
     with pytest.raises(ValueError, match="at most the grid's 20 cells; got 21"):
-        sampled(grid, 21)
+        sampled(tasks, 21)
 
 
 def test_an_estimate_times_one_cell_of_each_kind(tmp_path):

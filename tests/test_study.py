@@ -59,7 +59,7 @@ def test_results_are_tidy(small):
 def test_in_parts_and_in_another_order_the_numbers_are_the_same(small, tmp_path):
     path = write_grid(tmp_path, SMALL)
     rm.run_study(path, tmp_path / "out", sample=5)
-    assert rm.Study.open(tmp_path / "out").counts() == {"done": 5}
+    assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 7, "done": 5}
     rm.run_study(path, tmp_path / "out", overrides=["grid.seed=[1, 0]", "grid.annotator.beta=[10]"])
     rm.run_study(path, tmp_path / "out")
     pd.testing.assert_frame_equal(
@@ -117,6 +117,51 @@ def test_another_grid_or_base_is_refused(small, tmp_path):
         rm.run_study(small / "grid.yaml", small / "out", threads=2)
     overridden = SMALL.replace("beta: 1.0", "beta: 2.0")  # what an axis sets anyway is no other base
     rm.run_study(write_grid(tmp_path, overridden), small / "out")
+
+
+def test_a_first_attempt_that_fails_settles_nothing(tmp_path):
+    path, out = write_grid(tmp_path, SMALL.replace("n_pairs: 50", "n_pairs: fifty")), tmp_path / "out"
+    with pytest.raises(ValueError, match="must be a whole number"):
+        rm.run_study(path, out)
+    with pytest.raises(ValueError, match="processes of 64 threads"):
+        rm.run_study(write_grid(tmp_path, SMALL), out, threads=64)
+    assert rm.run_study(path, out, sample=1).counts() == {"waiting": 11, "done": 1}
+
+
+def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path):
+    path, out = write_grid(tmp_path, SMALL), tmp_path / "out"
+    rm.run_study(path, out)
+    study = rm.run_study(path, out, overrides=["grid.seed=[1]"])
+    assert set(study.results().seed) == {1}
+    assert sorted(study.results(old=True).current.value_counts().items()) == [(False, 18), (True, 18)]
+    ended = study.cells(old=True).ended.sort_values().tolist()
+    assert len(rm.run_study(path, out).results()) == 36
+    assert study.cells().ended.sort_values().tolist() == ended
+    named = SMALL.replace("{BT: {use: LinearReward}, MLP", "{Linear: {use: LinearReward}, MLP")
+    rm.run_study(write_grid(tmp_path, named), out)  # the model's name is part of its cell
+    assert set(study.results().models) == {"Linear", "MLP", "LGB"}
+
+
+def test_an_exit_inside_a_cell_is_a_failure(tmp_path):
+    study = rm.run_study(write_grid(tmp_path, faulty_grid(["ok", "leave"], [0])), tmp_path / "out")
+    assert study.counts() == {"done": 1, "failed": 1}
+    assert study.cells().error[1] == "SystemExit: giving up"
+
+
+def test_a_linked_bank_that_changed_is_noticed(tmp_path):
+    def save(seed):
+        for side, bank in zip(("train", "test"), rm.make_reward_world(40, 15, 6, 16, seed=seed), strict=True):
+            bank.save(tmp_path / "elsewhere" / "Helpful" / side, overwrite=True)
+
+    save(0)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "Gemma2b").symlink_to(tmp_path / "elsewhere")
+    world = "{use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
+    data = "{use: open_paper_banks, root: root, base_model: Gemma2b, dataset: Helpful}"
+    path = write_grid(tmp_path, BASE.replace(world, data) + "grid: {seed: [0]}\n")
+    first = rm.run_study(path, tmp_path / "out").results().value.tolist()
+    save(1)
+    assert rm.run_study(path, tmp_path / "out").results().value.tolist() != first
 
 
 def test_mistakes_leave_no_study_behind(tmp_path):
@@ -192,7 +237,7 @@ def test_a_newer_version_is_refused(small, tmp_path):
 def set_driver(folder, host, pid, started):
     store = Store.open(folder / "study.sqlite")
     with store.transaction():
-        store.connection.execute("INSERT INTO driver VALUES (1, ?, ?, ?, 'today')", (host, pid, started))
+        store.connection.execute("INSERT INTO driver VALUES (1, ?, ?, ?, 'today', 'token')", (host, pid, started))
     store.close()
 
 
@@ -207,7 +252,9 @@ def test_the_lock(tmp_path):
     assert rm.Study.open(out).counts() == {"done": 1}  # reading needs no lock
     store = Store.open(out / "study.sqlite")
     with store.transaction():
-        store.connection.execute("UPDATE driver SET started = '1'")  # the number was given to another process since
+        store.connection.execute(
+            "UPDATE driver SET started = substr(started, 1, instr(started, ' ')) || '1'"
+        )  # the number was given to another process since
     store.close()
     with pytest.warns(UserWarning, match=f"took over .* from process {me}, which is dead"):
         rm.run_study(path, out)
@@ -225,7 +272,7 @@ def test_a_dead_processes_lock_is_taken_over(tmp_path):
     rm.run_study(path, tmp_path / "out")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    set_driver(tmp_path / "out", platform.node(), dead.pid, "5")
+    set_driver(tmp_path / "out", platform.node(), dead.pid, _started(os.getpid()).partition(" ")[0] + " 5")
     with pytest.warns(UserWarning, match="which is dead"):
         rm.run_study(path, tmp_path / "out")
 
@@ -241,7 +288,7 @@ def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
     text += "  baselines: {edit: {use: edit_mod.score}}\ngrid: {seed: [0, 1]}\n"
     study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
     assert study.counts() == {"done": 1, "failed": 1}
-    assert "judge_mod.py changed while the study ran" in study.cells().error.dropna().iloc[0]
+    assert "judge_mod.py was edited after this process had imported it" in study.cells().error.dropna().iloc[0]
 
 
 def test_the_commands(small, capsys, tmp_path):

@@ -99,6 +99,8 @@ def study(options: argparse.Namespace) -> int:
 
     if options.dry_run:
         grid = read_grid(options.grid, options.overrides, world=options.world)
+        for _ in grid.cells():  # each is built, so that no mistake waits for the run
+            pass
         print(describe(grid), flush=True)
         if options.timed:
 

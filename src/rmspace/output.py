@@ -68,7 +68,9 @@ def write_figures(
 
 def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:
     """Copy the user's modules beside the resolved config, which is looked through for them."""
-    for path in modules.values():
+    for name, path in modules.items():
+        if "/" in name:  # of a package, which is installed or beside the config
+            continue
         (folder / path.name).write_bytes(path.read_bytes())
 
 

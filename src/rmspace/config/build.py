@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -282,7 +282,11 @@ def _read_hints(target: Callable[..., Any]) -> dict[str, Any]:
 
 def _once(read: Callable[[Any], T], target: Any) -> T:
     """Read a function's signature or annotations, which a study asks for at every cell, once."""
-    return _known(read, target) if isinstance(target, Hashable) else read(target)
+    try:
+        hash(target)
+    except TypeError:  # an object whose class compares by value
+        return read(target)
+    return _known(read, target)
 
 
 @cache

@@ -52,8 +52,8 @@ class Document:
         return next(self.folders[key[:k]] for k in range(len(key), -1, -1) if key[:k] in self.folders)
 
     def folders_of(self, key: Key) -> list[Path]:
-        """Return the folders that the user's modules in a value are looked for in: the file's, the value's."""
-        return list(dict.fromkeys([self.path.resolve().parent, self.folder(key)]))
+        """Return the folders that the user's modules in a value are looked for in: the file's, the value's, all."""
+        return list(dict.fromkeys([self.path.resolve().parent, self.folder(key), *self.folders.values()]))
 
     def set(self, key: Key, value: Any, places: Mapping[Key, str], folders: Mapping[Key, Path]) -> None:
         """Put a value at a key, with its places and folders, making the blocks on the way.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -104,6 +105,8 @@ def _gain(device_type: str, rows: int, size: int) -> float:
 def fixed_threads(threads: int) -> Iterator[None]:
     """Compute with this many threads: sums over another number of them may differ in their last bits."""
     before = torch.get_num_threads()
+    for name in ("boosted", "classifier", "linear"):  # which bring more libraries with threads of their own
+        importlib.import_module(f"rmspace.models.{name}")
     torch.set_num_threads(threads)
     try:
         with threadpool_limits(threads):

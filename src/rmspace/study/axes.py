@@ -26,7 +26,7 @@ class Setting:
     key: Key
     value: Any
     places: dict[Key, str]
-    folder: Path
+    folders: dict[Key, Path]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +109,12 @@ def _setting(key: tuple[str, ...], value: Any, here: Key, label: Label, document
     inside: Key = ()
     if len(key) == 1 and key[0] in _BLOCKS_OF_NAMES and isinstance(value, dict) and "use" in value:
         value, inside = {str(label): value}, (str(label),)
-    places = {
-        (*key, *inside, *place[len(here) :]): where
-        for place, where in document.places.items()
-        if place[: len(here)] == here
-    }
-    return Setting(key, value, {key: document.places.get(here, str(document.path)), **places}, document.folder(here))
+
+    def moved(known: dict[Key, Any]) -> dict[Key, Any]:
+        return {(*key, *inside, *at[len(here) :]): what for at, what in known.items() if at[: len(here)] == here}
+
+    places = {key: document.places.get(here, str(document.path)), **moved(document.places)}
+    return Setting(key, value, places, {key: document.folder(here), **moved(document.folders)})
 
 
 def _label(value: Any, here: Key, document: Document) -> Label:

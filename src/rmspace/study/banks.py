@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmspace.bank import ResponseBank
+
+_DEEPEST = 8
 
 
 class Banks(NamedTuple):
@@ -56,4 +59,9 @@ def _files(value: Any) -> Iterator[Path]:
         for inner in value.values():
             yield from _files(inner)
     elif isinstance(value, str) and (path := Path(value)).is_absolute() and path.exists():
-        yield from (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        if path.is_file():
+            yield path
+        for folder, folders, files in os.walk(path, followlinks=True):
+            if len(Path(folder).relative_to(path).parts) > _DEEPEST:  # a link to a folder above itself
+                folders.clear()
+            yield from (Path(folder, file) for file in files)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import signal
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -25,7 +27,8 @@ from rmspace.study.compute import (
 from rmspace.study.dispatch import RETRIES, Dispatcher
 
 _POLL = 0.25  # seconds between looks at who is there
-_PATIENCE = 60.0  # seconds without any worker after which a scheduler is given up
+_PATIENCE = 120.0  # seconds without any worker that is ready after which a study stops
+_LATE = 5.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -48,19 +51,22 @@ def compute_on_workers(
 
     Raises:
         ImportError: Dask is not installed.
-        ConnectionError: no scheduler answers, or no worker comes.
-        RuntimeError: a worker runs other versions than the driver, or more than one cell at once.
+        ConnectionError: no scheduler answers, it goes, or no worker gets ready.
+        RuntimeError: no worker can be used, since the first that came runs other versions than the driver, say.
     """
     with ExitStack() as stack:
-        pool = _Pool(stack, workers, scheduler, threads)
+        pool = _Pool(stack, workers, scheduler, threads, killing=cell_timeout is not None)
         dispatcher = Dispatcher(groups)
+        looked = time.monotonic()
         while not dispatcher.finished:
             yield from _lost_workers(pool, dispatcher)
-            yield from _late_cells(pool, dispatcher, cell_timeout)
             for address in pool.ready:
                 while (task := dispatcher.next_for(address)) is not None:
                     pool.submit(address, task)
             yield from _ended_cells(pool, dispatcher)
+            if time.monotonic() - looked < _LATE:  # else this process itself was stopped, and has not heard yet
+                yield from _late_cells(pool, dispatcher, cell_timeout)
+            looked = time.monotonic()
 
 
 def _ended_cells(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
@@ -106,13 +112,15 @@ def _without_rows(task: Task, status: str, seconds: float, worker: str, error: s
 class _Pool:
     """The workers: who is ready, what each has, how one ended."""
 
-    def __init__(self, stack: ExitStack, workers: int, scheduler: str | None, threads: int) -> None:
+    def __init__(self, stack: ExitStack, workers: int, scheduler: str | None, threads: int, *, killing: bool) -> None:
         try:
             import dask
             from distributed import Client, LocalCluster
         except ImportError as error:
             raise ImportError(f"workers need Dask ({error}); pip install 'rmspace[cluster]'") from error
-        self.threads = threads
+        if scheduler is not None and not re.fullmatch(r"(\w+://)?[^/:]+:\d+|(\w+://)?\[[0-9a-fA-F:]+\]:\d+", scheduler):
+            raise ValueError(f"a scheduler's address must be like tcp://host:8786; got {scheduler!r}")
+        self.threads, self.killing = threads, killing
         self.ready: dict[str, None] = {}  # in the order in which they came
         self.futures: dict[str, list[Any]] = {}
         self.suspected: set[str] = set()
@@ -122,15 +130,15 @@ class _Pool:
         self._since: dict[str, float] = {}
         self._events: queue.SimpleQueue[tuple[str, Task, Any]] = queue.SimpleQueue()
         self._looked, self._seen = 0.0, time.monotonic()
+        self._info: dict[str, Any] = {}
         self._cluster: Any = None
         if scheduler is None:
             settings = {
-                "distributed.nanny.pre-spawn-environ": {name: str(threads) for name in _THREADS},
                 "distributed.scheduler.allowed-failures": 0,
                 "distributed.worker.memory.terminate": False,
             }
             stack.enter_context(dask.config.set(settings))
-            self._cluster = _start_here(LocalCluster, workers)
+            self._cluster = _start_here(LocalCluster, workers, threads)
             stack.callback(self._close_cluster)
         try:
             self._client = Client(self._cluster or scheduler, timeout=10, set_as_default=False)
@@ -147,7 +155,8 @@ class _Pool:
         if now - self._looked < _POLL and not self.suspected:
             return []
         self._looked = now
-        there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+        self._info = self._ask()
+        there = set(self._info)
         for address in there - set(self._processes):  # known to its nanny a moment after the scheduler
             self._note_process(address)
         for address in there - set(self._greeted):
@@ -161,13 +170,23 @@ class _Pool:
         for address, future in self._greeted.items():
             if address not in self.ready and address not in self._dropped and future.done():
                 self._welcome(address, future)
-        if there:
+        if self.ready:
             self._seen = now
         elif now - self._seen > _PATIENCE:
-            raise ConnectionError(f"no worker came for {_PATIENCE:.0f} seconds; start workers with `dask worker`")
+            raise ConnectionError(
+                f"no worker was ready for {_PATIENCE:.0f} seconds, of {len(there)} that the scheduler has; start "
+                "workers, or restart those that are at an earlier task or die as they start"
+            )
         gone = [address for address in self.ready if address not in there or address in self.suspected]
         self.suspected.clear()
         return gone
+
+    def _ask(self) -> dict[str, Any]:
+        """Return what the scheduler knows of its workers."""
+        try:
+            return dict(self._client.scheduler_info(n_workers=-1)["workers"])
+        except (OSError, KeyError, TimeoutError) as error:
+            raise ConnectionError(f"the scheduler is gone ({type(error).__name__}: {error})") from error
 
     def submit(self, address: str, task: Task) -> None:
         """Send a cell to a worker."""
@@ -234,6 +253,8 @@ class _Pool:
                 os.kill(process.pid, signal.SIGKILL)
         else:
             self._client.restart_workers([address], raise_for_error=False)
+            self._dropped.discard(address)  # where its port is fixed, the new process has the same address
+            self._greeted.pop(address, None)
 
     def how_it_ended(self, address: str) -> str:
         """Return how a worker's process ended, in words."""
@@ -251,23 +272,37 @@ class _Pool:
                 self._processes[address] = nanny.process.process
 
     def _welcome(self, address: str, future: Any) -> None:
-        """Use a worker that runs the same versions as the driver."""
+        """Use a worker that can do what the driver does; go on without one where others can.
+
+        Raises:
+            RuntimeError: it cannot, and no other worker is there.
+        """
+        problem = self._problem(address, future)
+        if problem is None:
+            self.ready[address] = None
+            self.futures[address] = []
+        elif address not in self._ask():
+            return  # it died meanwhile
+        elif self.ready:
+            self._dropped.add(address)
+            warnings.warn(f"the worker {address} is not used: it {problem}", stacklevel=2)
+        else:
+            raise RuntimeError(f"the worker {address} {problem}")
+
+    def _problem(self, address: str, future: Any) -> str | None:
         try:
             there, at_once = future.result(timeout=10)
         except Exception as error:
-            if address not in self._client.scheduler_info(n_workers=-1)["workers"]:
-                return
-            raise RuntimeError(
-                f"the worker {address} cannot run rmspace ({type(error).__name__}: {error}); install it there"
-            ) from error
+            return f"cannot run rmspace ({type(error).__name__}: {error}); install it there"
         here = versions()
         other = [f"{name} {there.get(name)} (here {value})" for name, value in here.items() if there.get(name) != value]
         if other:
-            raise RuntimeError(f"the worker {address} runs other versions: {', '.join(other)}; install the same there")
+            return f"runs other versions: {', '.join(other)}; install the same there"
         if at_once != 1:
-            raise RuntimeError(f"the worker {address} runs {at_once} cells at once; start workers with --nthreads 1")
-        self.ready[address] = None
-        self.futures[address] = []
+            return f"runs {at_once} cells at once; start workers with --nthreads 1"
+        if self.killing and not self._info.get(address, {}).get("nanny"):
+            return "has no nanny, which a cell timeout needs to restart it; start workers without --no-nanny"
+        return None
 
     def _cancel(self) -> None:
         for futures in self.futures.values():
@@ -282,12 +317,13 @@ class _Pool:
         self._cluster.close(timeout=10)
 
 
-def _start_here(make: Any, workers: int) -> Any:
+def _start_here(make: Any, workers: int, threads: int) -> Any:
     """Start worker processes on this machine; Dask spawns them, and never forks."""
     try:
         return make(
             n_workers=workers,
             threads_per_worker=1,
+            env={name: str(threads) for name in _THREADS},
             memory_limit=0,  # mapped pages of a bank are no reason to stop a worker
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
@@ -299,6 +335,7 @@ def _start_here(make: Any, workers: int) -> Any:
 
 
 _computer: Computer | None = None
+_threads = ExitStack()  # holds the number of threads for as long as the worker lives
 
 
 def _greet(threads: int) -> tuple[dict[str, str], int]:
@@ -308,7 +345,8 @@ def _greet(threads: int) -> tuple[dict[str, str], int]:
 
     if _computer is None:
         _computer = Computer()
-        ExitStack().enter_context(fixed_threads(threads))
+    _threads.close()
+    _threads.enter_context(fixed_threads(threads))
     return versions(), int(get_worker().state.nthreads)
 
 

@@ -41,7 +41,7 @@ class Task:
     modules: dict[str, str]
     group: str
     path: Path  # of the grid
-    base_folder: Path
+    folders: tuple[Path, ...]  # that the user's modules may lie in
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Computer:
         status, error, trace = DONE, None, None
         try:
             measures, facts = self._run(task)
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             status, error, trace = FAILED, _one_line(problem), traceback.format_exc()
             self.close()
         seconds = time.perf_counter() - start
@@ -90,7 +90,7 @@ class Computer:
 
     def open(self, task: Task) -> Experiment:
         """Build a cell's experiment and open its banks, unless the cell before had the same."""
-        folders: dict[Key, Path] = {(): task.base_folder}
+        folders: dict[Key, Path] = {() if k == 0 else (k,): folder for k, folder in enumerate(task.folders)}
         experiment = build_experiment(Document(task.path, task.config, {(): str(task.path)}, folders))
         for name, path in experiment.modules.items():
             if file_hash(path) != task.modules.get(name):

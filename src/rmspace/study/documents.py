@@ -33,7 +33,7 @@ def read_grid_file(path: Path, overrides: Sequence[str], *, world: bool) -> Docu
             _put_in(document, name, value)
     for override in overrides:
         apply_override(document, override)
-        if (name := override.partition("=")[0].partition(".")[0]) not in _KEYS:
+        if (name := override.partition("=")[0].partition(".")[0]) not in ("base", "grid", "exclude", "include"):
             raise ConfigError(f"command line: {override}: a study has the keys base and grid, not {name}")
     for name in ("base", "grid", "exclude", "include"):
         _check_kind(document, name, document.data[name], _KEYS[name])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from rmspace._validation import check_int
 from rmspace.models._hardware import fixed_threads
 from rmspace.study.axes import Label
 from rmspace.study.compute import DONE, Computer
@@ -50,6 +51,8 @@ def estimate(
     Raises:
         RuntimeError: a timed cell fails.
     """
+    check_int("timed", timed, low=1)
+    check_int("threads", threads, low=1)
     kinds: dict[tuple[Label, ...], list[Cell]] = {}
     costly = [k for axis in grid.axes if axis.tops & set(_COSTLY) for k in _places(grid, axis.columns)]
     for cell in grid.cells():

@@ -122,7 +122,7 @@ class Grid:
         document = self.base.copy()
         settings = [setting for value in values for setting in value.settings if setting.key[0] == name]
         for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before what stands in it
-            document.set(setting.key, setting.value, setting.places, {setting.key: setting.folder})
+            document.set(setting.key, setting.value, setting.places, setting.folders)
         try:
             part = build_part(document, name)
         except ConfigError as error:
@@ -218,9 +218,13 @@ def _include(
         written = value if isinstance(value, list | dict) else [value]
         given = isinstance(written, list) and all(not isinstance(v, list | dict) for v in written)
         if given and len(axis.columns) == 1 and all((label,) in known for label in written):
-            chosen.append([known[label,] for label in written])
-        else:
-            chosen.append(read_axis(axis.name, written, (*key, axis.name), document, base).values)
+            chosen.append([known[label,] for label in dict.fromkeys(written)])
+            continue
+        chosen.append(read_axis(axis.name, written, (*key, axis.name), document, base).values)
+        for new in chosen[-1]:
+            old = known.get(new.labels)
+            if old is not None and [s.value for s in old.settings] != [s.value for s in new.settings]:
+                raise document.error((*key, axis.name), f"calls another value {new.labels[0]!r} than the axis does")
     return chosen
 
 

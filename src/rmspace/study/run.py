@@ -51,7 +51,7 @@ def run_study(
         out: folder of the study; one SQLite file in it holds everything.
         overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_resamples=500`.
         world: run on the grid's synthetic stand-in.
-        sample: run this many cells only, spread over the grid.
+        sample: run at most this many of the cells, spread over the grid; the others wait.
         workers: processes to compute on, started by Dask; 0 computes in this process.
         scheduler: address of a Dask scheduler whose workers compute.
         threads: of each cell; those that the study began with, or 1, when None.
@@ -93,12 +93,12 @@ def run_study(
     if workers and scheduler:
         raise ValueError("a study runs on workers of its own or on a scheduler's; give one of workers and scheduler")
     with closing(Store.create(Path(out) / FILE)) as store, driving(store, take_over=take_over):
-        threads = _settle(store, plan, threads)
-        _check_threads(threads, workers)
-        tasks = _plan(store, plan, sample)
-        skipped = {DONE} if retry_failed else None
-        left = _left(store, tasks, skipped)
-        _run(store, _engine(workers, scheduler, threads, cell_timeout), left, len(tasks))
+        facts = _settled(store, plan, threads)
+        _check_threads(facts["threads"], workers)
+        tasks = _plan(store, plan, facts)
+        chosen = sampled(tasks, sample)
+        left = _left(store, chosen, {DONE} if retry_failed else None)
+        _run(store, _engine(workers, scheduler, facts["threads"], cell_timeout), left, len(chosen))
     return Study.open(out)
 
 
@@ -121,6 +121,8 @@ def make_tasks(grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known:
     order = [grid.columns.index(column) for column in columns]
     current: dict[str, Banks] = {}
     keys: dict[str, Cell] = {}
+    path = grid.document.path.resolve()
+    folders = tuple(dict.fromkeys([grid.base.folder(()), *grid.base.folders.values(), *grid.document.folders.values()]))
     tasks = []
     for cell in cells:
         data = cell.texts["data"]
@@ -131,8 +133,7 @@ def make_tasks(grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known:
             raise grid.document.error(("grid",), same_cells(grid.columns, keys[key].labels, cell.labels))
         keys[key] = cell
         labels = json.dumps([cell.labels[k] for k in order])
-        where = (grid.document.path.resolve(), grid.base.folder(()))
-        tasks.append(Task(key, labels, cell.config, current[data], cell.modules, cell.group, *where))
+        tasks.append(Task(key, labels, cell.config, current[data], cell.modules, cell.group, path, folders))
     known.update(current)
     return tasks
 
@@ -143,20 +144,22 @@ def _banks_of(grid: Grid, cell: Cell, before: Banks | None) -> Banks:
     signature = file_signature(cell.config["data"])
     if before is not None and signature is not None and before.signature == signature:
         return before
-    folders: dict[Any, Path] = {(): grid.base.folder(())}
+    folders = {**grid.document.folders, **grid.base.folders}
     experiment = build_experiment(Document(grid.document.path, cell.config, grid.base.places, folders))
     return fingerprint(*experiment.data(), signature)
 
 
-def _settle(store: Store, grid: Grid, threads: int | None) -> int:
-    """Hold the grid to the one that the study was begun with; return the threads of its cells."""
-    base = _base_facts(grid)
-    columns = store.meta("columns")
-    if columns is None:
-        chosen = check_int("threads", 1 if threads is None else threads, low=1)
-        with store.transaction():
-            store.set_meta({"columns": grid.columns, "base": base, "threads": chosen, "grid": grid.text})
-        return chosen
+def _settled(store: Store, grid: Grid, threads: int | None) -> dict[str, Any]:
+    """Hold the grid to the one that the study was begun with; return what is settled for good with its first cell."""
+    facts: dict[str, Any] = {
+        "columns": grid.columns,
+        "base": _base_facts(grid),
+        "threads": 1 if threads is None else threads,
+    }
+    check_int("threads", facts["threads"], low=1)
+    if not store.statuses():
+        return {**facts, "grid": grid.text}
+    columns, before = store.meta("columns"), store.meta("base")
     if set(columns) != set(grid.columns):
         words = [f"it lacks {name}" for name in columns if name not in grid.columns]
         words += [f"it has {name} besides" for name in grid.columns if name not in columns]
@@ -164,7 +167,7 @@ def _settle(store: Store, grid: Grid, threads: int | None) -> int:
             f"{store.path} holds the study of another grid, with the axes {', '.join(columns)}; this one differs: "
             f"{', '.join(words)}; choose another folder"
         )
-    before = store.meta("base")
+    base = facts["base"]
     if other := [name for name in {**before, **base} if before.get(name) != base.get(name)]:
         words = [f"{name} was {before.get(name)!r} and is {base.get(name)!r}" for name in other]
         raise ValueError(
@@ -174,23 +177,22 @@ def _settle(store: Store, grid: Grid, threads: int | None) -> int:
     settled = int(store.meta("threads"))
     if threads is not None and threads != settled:
         raise ValueError(
-            f"{store.path} was begun with {settled} threads a cell, and other numbers of them differ in the last bits; "
-            "leave threads out, or choose another folder"
+            f"{store.path} was begun with {settled} threads a cell, and other numbers of them may differ in the last "
+            "bits; leave threads out, or choose another folder"
         )
-    with store.transaction():
-        store.set_meta({"grid": grid.text})
-    return settled
+    return {"columns": columns, "base": before, "threads": settled, "grid": grid.text}
 
 
 def _base_facts(grid: Grid) -> dict[str, Any]:
-    """Return the base without what the axes set."""
-    base = grid.base.copy().data
+    """Return the base without what the axes set, and without its data, which what the banks hold stands for."""
+    base = {name: value for name, value in grid.base.copy().data.items() if name != "data"}
     for axis in grid.axes:
         for setting in axis.values[0].settings:
             block: Any = base
             for name in setting.key[:-1]:
                 block = block.get(name, {})
-            block.pop(setting.key[-1], None)
+            if isinstance(block, dict):
+                block.pop(setting.key[-1], None)
     return json.loads(json.dumps(base))
 
 
@@ -203,26 +205,26 @@ def _check_threads(threads: int, workers: int) -> None:
         )
 
 
-def _plan(store: Store, grid: Grid, sample: int | None) -> list[Task]:
-    """Write down the keys of the grid's cells, and return their tasks."""
-    columns, known = store.meta("columns"), store.known_banks()
-    tasks = make_tasks(grid, sampled(grid, sample), columns, known)
+def _plan(store: Store, grid: Grid, facts: dict[str, Any]) -> list[Task]:
+    """Build and check every cell, then write down what the study is; return the tasks."""
+    known = store.known_banks()
+    tasks = make_tasks(grid, grid.cells(), facts["columns"], known)
     with store.transaction():
+        store.set_meta(facts)
         store.set_banks(known)
         store.plan((task.labels, task.key) for task in tasks)
     return tasks
 
 
-def sampled(grid: Grid, sample: int | None) -> list[Cell]:
-    """Return the cells of a grid, or some of them that stand scattered, the same ones each time."""
-    cells = list(grid.cells())
+def sampled(tasks: list[Task], sample: int | None) -> list[Task]:
+    """Return tasks, or some of them that stand scattered over the grid, the same ones each time."""
     if sample is None:
-        return cells
-    if check_int("sample", sample, low=1) > len(cells):
-        raise ValueError(f"sample must be at most the grid's {len(cells)} cells; got {sample}")
-    scattered = sorted(cells, key=lambda cell: hashlib.sha256(json.dumps(cell.labels).encode()).digest())
-    chosen = {id(cell) for cell in scattered[:sample]}
-    return [cell for cell in cells if id(cell) in chosen]
+        return tasks
+    if check_int("sample", sample, low=1) > len(tasks):
+        raise ValueError(f"sample must be at most the grid's {len(tasks)} cells; got {sample}")
+    scattered = sorted(tasks, key=lambda task: hashlib.sha256(task.labels.encode()).digest())
+    chosen = {task.key for task in scattered[:sample]}
+    return [task for task in tasks if task.key in chosen]
 
 
 def _left(store: Store, tasks: list[Task], skipped: set[str] | None) -> list[Task]:

@@ -17,7 +17,8 @@ FILE = "study.sqlite"
 _FORMAT, _VERSION = "rmspace-study", 1
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE driver (one INTEGER PRIMARY KEY CHECK (one = 1), host TEXT, pid INTEGER, started TEXT, since TEXT);
+CREATE TABLE driver (one INTEGER PRIMARY KEY CHECK (one = 1), host TEXT, pid INTEGER, started TEXT, since TEXT,
+  token TEXT);
 CREATE TABLE plan (labels TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE environment (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE bank (data TEXT PRIMARY KEY, signature TEXT NOT NULL, train TEXT NOT NULL, test TEXT NOT NULL);
@@ -40,6 +41,7 @@ class Store:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self.connection = path, connection
+        self.token: str | None = None  # of the lock that this process holds
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -117,7 +119,12 @@ class Store:
 
     def plan(self, cells: Iterable[tuple[str, str]]) -> None:
         """Say which key (labels, key) each place of the grid has now; what was there before is a cell of the past."""
-        self.connection.executemany("INSERT OR REPLACE INTO plan VALUES (?, ?)", cells)
+        self.connection.execute("DELETE FROM plan")
+        self.connection.executemany("INSERT INTO plan VALUES (?, ?)", cells)
+        self.connection.execute(  # a cell that was called otherwise before
+            "UPDATE cell SET labels = (SELECT labels FROM plan WHERE plan.key = cell.key) "
+            "WHERE key IN (SELECT key FROM plan)"
+        )
 
     def known_banks(self) -> dict[str, Banks]:
         """Return the banks of `data` blocks that were read before."""
@@ -140,8 +147,13 @@ class Store:
 
         Raises:
             OSError: as `transaction`. Nothing of these cells is then in the file.
+            BlockingIOError: another driver took the study over.
         """
         with self.transaction():
+            if self.token is not None and self.connection.execute("SELECT token FROM driver").fetchall() != [
+                (self.token,)
+            ]:
+                raise BlockingIOError(f"another driver took over {self.path}; this one stops")
             for outcome in outcomes:
                 self._add(outcome)
 
@@ -196,6 +208,10 @@ def _told(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "no such" in str(error):  # table or column
             raise ValueError(f"{path} is no study of rmspace's ({error})") from error
+        if "locked" in str(error):
+            raise OSError(
+                f"{path} is held by another program ({error}); close it, and run the same command again"
+            ) from error
         raise OSError(
             f"{path} could not be read or written ({error}); what was committed is whole: free space or mend the "
             "rights, and run the same command again"
