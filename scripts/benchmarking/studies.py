@@ -33,7 +33,7 @@ base:
   models: {MLP: {use: MLPReward, max_epochs: %d, patience: 30, precision: float32}}
   metrics: {gain: {use: gain, n: [50]}}
   n_resamples: 100
-grid: {annotator.beta: [1, 3, 10], seed: [0, 1, 2, 3]}
+grid: {annotator.beta: [1, 3, 10], seed: [0, 1, 2, 3, 4, 5, 6, 7]}
 """
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from rmspace.study.local import compute_here
 from rmspace.study.lock import driving
 from rmspace.study.results import Study
 from rmspace.study.store import FILE, Store
+
+_QUICK, _TOGETHER = 0.02, 8  # seconds of a cell that may wait to be committed, and how many together
 
 _Engine = Callable[[Iterable[Sequence[Task]]], Iterator[Outcome]]
 
@@ -243,10 +245,11 @@ def _engine(workers: int, scheduler: str | None, threads: int, cell_timeout: flo
 
 
 def _run(store: Store, engine: _Engine, left: list[Task], total: int) -> None:
-    """Commit each cell as it ends, so that whatever stops the study loses none."""
+    """Commit each cell as it ends, so that whatever stops the study loses none; very quick ones a few at a time."""
     if not left:
         return
     done, failed = total - len(left), 0
+    quick: list[Outcome] = []
     calm = 0.5 if sys.stderr.isatty() else 60.0  # seconds between lines of a log
     with (
         tqdm(total=total, initial=done, unit="cell", mininterval=calm, smoothing=0) as bar,
@@ -254,11 +257,19 @@ def _run(store: Store, engine: _Engine, left: list[Task], total: int) -> None:
     ):
         try:
             for outcome in outcomes:
-                store.add([outcome])
+                quick.append(outcome)
+                if outcome.seconds > _QUICK or len(quick) >= _TOGETHER:
+                    store.add(quick)
+                    quick = []
                 failed += outcome.status != DONE
                 done += 1
                 bar.set_postfix(failed=failed, refresh=False)
                 bar.update()
-        except (KeyboardInterrupt, OSError) as stop:
+            store.add(quick)
+        except BaseException as stop:
+            with suppress(OSError):  # which may be what stopped it
+                store.add(quick)
+                quick = []
+            done -= len(quick)
             stop.add_note(f"{done} of {total} cells are in {store.path}; the same command goes on from there")
             raise
