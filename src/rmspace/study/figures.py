@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy import stats
 
-from rmspace.figures import COLOURS, MARKERS, plain_style, plain_text, spaced
+from rmspace.figures import COLOURS, MARKERS, plain_style, plain_text
+from rmspace.study.canvas import (
+    add_legend,
+    aligned,
+    axis_name,
+    bar_style,
+    colour,
+    draw_bars,
+    equal,
+    explain,
+    line_style,
+    make_panels,
+    set_groups,
+    set_numbers,
+    set_values,
+    shown,
+    values_of,
+)
 from rmspace.study.summary import SEED, axes_of, one_measure, seed_means, without_models_axis
-
-_WIDTH = 5.5  # inches, the width of the text of a paper with one column
-_LETTERS = 88  # of the legend's size that fit it
-_NAMES = {
-    "gain": "golden reward improvement",
-    "best_of_n": "gold reward of the choice",
-    "normalized_gain": "normalised gain",
-    "n_pairs": "annotations",
-    "label_error": "annotation error rate",
-    "pairs.candidates": "responses",
-}
 
 
 @plain_style
@@ -63,18 +67,18 @@ def study_bars(
     """
     means = _means(table, metric, n, [x, panel], confidence)
     models = list(means.model.unique())
-    figure, panels = _panels(means, panel, columns=1, height=1.9)
+    figure, panels = make_panels(means, panel, columns=1, height=1.9)
     width = 0.8 / len(models)
-    groups = _values(means, x)
+    groups = values_of(means, x)
     for axes, part in panels:
         for k, model in enumerate(models):
-            rows = _aligned(part[part.model == model], x, groups)
+            rows = aligned(part[part.model == model], x, groups)
             places = np.arange(len(groups)) + (k - (len(models) - 1) / 2) * width
-            _bars(axes, places, rows, width, **_fill(k))
-        _group_axis(axes, groups, x)
-        _value_axis(axes, metric)
-    _legend(figure, [Patch(label=plain_text(model), **_fill(k)) for k, model in enumerate(models)])
-    return _explained(figure, means, metric, n, table, confidence)
+            draw_bars(axes, places, rows, width, **bar_style(k))
+        set_groups(axes, groups, x)
+        set_values(axes, metric)
+    add_legend(figure, [Patch(label=plain_text(model), **bar_style(k)) for k, model in enumerate(models)])
+    return explain(figure, means, metric, n, table, confidence)
 
 
 @plain_style
@@ -106,21 +110,23 @@ def study_curves(
     place = "label_error" if over_error else x
     if not _numbers(means[x]) or means[place].isna().any():
         raise ValueError(
-            f"a curve needs an axis of numbers, and error rates that are known; {x} has {_values(means, x)}"
+            f"a curve needs an axis of numbers, and error rates that are known; {x} has {values_of(means, x)}"
         )
-    figure, panels = _panels(means, panel, columns=3, height=1.75)
+    figure, panels = make_panels(means, panel, columns=3, height=1.75)
     models = list(means.model.unique())
     for axes, part in panels:
         for k, model in enumerate(models):
             rows = part[part.model == model].sort_values(place)
             places = rows[place].astype(float)
-            axes.fill_between(places, rows.low, rows.high, color=_colour(k), alpha=0.15, linewidth=0)
-            axes.plot(places, rows.value, markersize=3, **_line(k))
-        _number_axis(axes, part[place].astype(float), percent=over_error)
-        axes.set_xlabel(_named(place))
-        _value_axis(axes, metric)
-    _legend(figure, [Line2D([], [], markersize=3, label=plain_text(m), **_line(k)) for k, m in enumerate(models)])
-    return _explained(figure, means, metric, n, table, confidence)
+            axes.fill_between(places, rows.low, rows.high, color=colour(k), alpha=0.15, linewidth=0)
+            axes.plot(places, rows.value, markersize=3, **line_style(k))
+        set_numbers(axes, part[place].astype(float), percent=over_error)
+        axes.set_xlabel(axis_name(place))
+        set_values(axes, metric)
+    add_legend(
+        figure, [Line2D([], [], markersize=3, label=plain_text(m), **line_style(k)) for k, m in enumerate(models)]
+    )
+    return explain(figure, means, metric, n, table, confidence)
 
 
 @plain_style
@@ -151,25 +157,25 @@ def study_contrast(
     means = _means(table, metric, n, [x, panel, contrast], confidence)
     first, second = _two(means, contrast)
     models = _few(means)
-    figure, panels = _panels(means, panel, columns=1, height=1.9)
+    figure, panels = make_panels(means, panel, columns=1, height=1.9)
     width = 0.86 / (2 * len(models))
-    groups = _values(means, x)
+    groups = values_of(means, x)
     for axes, part in panels:
         for k, model in enumerate(models):
             for side, label in enumerate((first, second)):
-                rows = _aligned(part[(part.model == model) & equal(part[contrast], label)], x, groups)
+                rows = aligned(part[(part.model == model) & equal(part[contrast], label)], x, groups)
                 places = np.arange(len(groups)) + (2 * k + side - len(models) + 0.5) * width
                 shade: dict[str, Any] = {"hatch": "////", "alpha": 0.6, "edgecolor": "0.15"} if side else {}
-                _bars(axes, places, rows, width, facecolor=_colour(k), **shade)
-        _group_axis(axes, groups, x)
-        _value_axis(axes, metric)
-    handles = [Patch(color=_colour(k), label=plain_text(model)) for k, model in enumerate(models)]
+                draw_bars(axes, places, rows, width, facecolor=colour(k), **shade)
+        set_groups(axes, groups, x)
+        set_values(axes, metric)
+    handles = [Patch(color=colour(k), label=plain_text(model)) for k, model in enumerate(models)]
     handles += [
-        Patch(facecolor="0.75", edgecolor="0.2", hatch="////" if side else "", label=_label(label))
+        Patch(facecolor="0.75", edgecolor="0.2", hatch="////" if side else "", label=shown(label))
         for side, label in enumerate((first, second))
     ]
-    _legend(figure, handles)
-    return _explained(figure, means, metric, n, table, confidence)
+    add_legend(figure, handles)
+    return explain(figure, means, metric, n, table, confidence)
 
 
 @plain_style
@@ -221,31 +227,26 @@ def study_scatter(
     )
     points = points.reset_index().dropna(subset=["difference"])
     models = _few(points)
-    figure, panels = _panels(points, panel, columns=2, height=2.4)
+    figure, panels = make_panels(points, panel, columns=2, height=2.4)
     named = plain_text({"first": first, "second": second}[gap_of])
     for axes, part in panels:
         for k, model in enumerate(models):
             some = part[part.model == model]
-            axes.scatter(some.gap, some.difference, s=14, color=_colour(k), marker=MARKERS[k])
+            axes.scatter(some.gap, some.difference, s=14, color=colour(k), marker=MARKERS[k])
         axes.axhline(0, color="0.2", linewidth=0.8)
         axes.set_xlabel(f"gold gap inside {named} pairs\n(mean absolute, units of gold reward)")
-        axes.set_ylabel(f"{_named(metric)},\n{plain_text(second)} minus {plain_text(first)}")
+        axes.set_ylabel(f"{axis_name(metric)},\n{plain_text(second)} minus {plain_text(first)}")
         found = [f"{plain_text(model)} {_r(part[part.model == model])}" for model in models]
         count = part[[name for name in settings if name != "model"]].drop_duplicates().shape[0]
         lines = textwrap.wrap(f"{count} settings; r: {', '.join(found)}", 38)
-        title = [_label(part[panel].iloc[0])] if panel else []
+        title = [shown(part[panel].iloc[0])] if panel else []
         axes.set_title("\n".join([*title, *lines]), fontsize=8)
     handles = [
-        Line2D([], [], color=_colour(k), marker=MARKERS[k], linestyle="", markersize=4, label=plain_text(model))
+        Line2D([], [], color=colour(k), marker=MARKERS[k], linestyle="", markersize=4, label=plain_text(model))
         for k, model in enumerate(models)
     ]
-    _legend(figure, handles)
-    return _explained(figure, points, metric, n, table, None)
-
-
-def equal(column: pd.Series[Any], value: Any) -> pd.Series[bool]:
-    """Return where a column has a value, where a missing one is a value, too."""
-    return column.isna() if pd.isna(value) else column == value
+    add_legend(figure, handles)
+    return explain(figure, points, metric, n, table, None)
 
 
 def _means(
@@ -277,14 +278,10 @@ def _check_columns(table: pd.DataFrame, shown: Sequence[str | None]) -> None:
 
 
 def _two(means: pd.DataFrame, contrast: str) -> tuple[Any, Any]:
-    labels = _values(means, contrast)
+    labels = values_of(means, contrast)
     if len(labels) != 2:
         raise ValueError(f"a contrast is of two values; {contrast} has {labels}")
     return labels[0], labels[1]
-
-
-def _values(rows: pd.DataFrame, column: str | None) -> list[Any]:
-    return [""] if column is None else list(rows[column].unique())
 
 
 def _few(rows: pd.DataFrame) -> list[str]:
@@ -296,120 +293,6 @@ def _few(rows: pd.DataFrame) -> list[str]:
 
 def _numbers(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and not column.isna().any()
-
-
-def _aligned(rows: pd.DataFrame, x: str | None, groups: list[Any]) -> pd.DataFrame:
-    """Return one row a group, missing where there is none."""
-    return rows.set_index(pd.Index([""] * len(rows)) if x is None else x).reindex(groups)
-
-
-def _colour(k: int) -> str:
-    return COLOURS[k % len(COLOURS)]
-
-
-def _fill(k: int) -> dict[str, Any]:
-    """Return how the bars of the k-th model look: the second eight are dotted."""
-    return {"facecolor": _colour(k), **({"hatch": "....", "edgecolor": "0.15"} if k >= len(COLOURS) else {})}
-
-
-def _line(k: int) -> dict[str, Any]:
-    return {"color": _colour(k), "marker": MARKERS[k % len(MARKERS)], "linestyle": "--" if k >= len(COLOURS) else "-"}
-
-
-def _bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, **style: Any) -> None:
-    axes.bar(places, rows.value.astype(float), width, **style)
-    known = (rows.low.notna() & rows.high.notna()).to_numpy()
-    errors = np.stack([rows.value - rows.low, rows.high - rows.value]).astype(float)[:, known].clip(min=0)
-    axes.errorbar(
-        places[known], rows.value.astype(float)[known], errors, fmt="none", capsize=1.5, linewidth=0.8, ecolor="0.15"
-    )
-
-
-def _panels(
-    rows: pd.DataFrame, panel: str | None, *, columns: int, height: float
-) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    values = _values(rows, panel)
-    across = min(columns, len(values))
-    down = math.ceil(len(values) / across)
-    figure = Figure(figsize=(_WIDTH, height * down + 0.75), layout="constrained")
-    drawn = []
-    for k, value in enumerate(values):
-        axes = figure.add_subplot(down, across, k + 1)
-        axes.grid(visible=True, color="0.9", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_fontsize(8)
-        axes.yaxis.label.set_fontsize(8)
-        if panel is not None:
-            axes.set_title("\n".join(textwrap.wrap(_label(value), 90 // across)), fontsize=8)
-        drawn.append((axes, rows if panel is None else rows[equal(rows[panel], value)]))
-    return figure, drawn
-
-
-def _group_axis(axes: Axes, groups: list[Any], x: str | None) -> None:
-    labels = [_label(group) for group in groups]
-    crowded = sum(map(len, labels)) + 2 * len(labels) > _LETTERS
-    turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    axes.set_xticks(range(len(groups)), labels, **turned)
-    axes.grid(axis="x", visible=False)
-    axes.axhline(0, color="0.2", linewidth=0.8)
-    if x is not None:
-        axes.set_xlabel(_named(x))
-
-
-def _number_axis(axes: Axes, places: pd.Series[float], *, percent: bool) -> None:
-    ticks = sorted(places.unique())
-    if percent:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-        axes.locator_params(axis="x", nbins=4)
-    elif len(ticks) <= 8 and min(ticks) > 0 and max(ticks) / min(ticks) >= 4:
-        axes.set_xscale("log")
-        ticks = spaced(ticks)
-        axes.set_xticks(ticks, [f"{tick:g}" if tick < 1000 else f"{tick / 1000:g}k" for tick in ticks])
-        axes.minorticks_off()
-
-
-def _value_axis(axes: Axes, metric: str) -> None:
-    place = axes.get_subplotspec()
-    if place is None or place.is_first_col():
-        axes.set_ylabel("\n".join(_wrapped(_named(metric))))
-
-
-def _wrapped(text: str) -> list[str]:
-    first, _, rest = text.rpartition(" ")
-    return [first, rest] if len(text) > 18 and first else [text]
-
-
-def _legend(figure: Figure, handles: list[Any]) -> None:
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(5, len(handles), _LETTERS // (longest + 8)))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
-
-
-def _explained(
-    figure: Figure, means: pd.DataFrame, metric: str, n: int | None, table: pd.DataFrame, confidence: float | None
-) -> Figure:
-    """Say below the figure what a point is."""
-    sizes = one_measure(table, metric, n).n.dropna().unique()
-    at = f" at N = {int(sizes[0])}" if len(sizes) else ""
-    units = " (units of gold reward)" if metric in ("gain", "best_of_n", "regret") else ""
-    seeds = sorted(means.seeds[means.seeds > 0].unique()) or [0]
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    words = [f"{_named(metric)}{at}{units}", f"mean of {count} seeds" if seeds[-1] > 1 else "one seed"]
-    if confidence is not None and (over := set(means.over[means.low.notna()])):
-        kinds = {"seeds": f"{confidence:.0%} interval over seeds", "prompts": "the run's own interval over prompts"}
-        words.append(" or, with one seed, ".join(kinds[kind] for kind in ("seeds", "prompts") if kind in over))
-    figure.supxlabel("\n".join(textwrap.wrap("; ".join(words), 100)), fontsize=7, color="0.3")
-    return figure
-
-
-def _label(value: Any) -> str:
-    return "null" if pd.isna(value) else plain_text(value)
-
-
-def _named(column: str) -> str:
-    return plain_text(_NAMES.get(column, column.rpartition(".")[2].replace("_", " ")))
 
 
 def _r(points: pd.DataFrame) -> str:

@@ -14,7 +14,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rmspace.figures import save_figure
-from rmspace.study.figures import equal, goes_along, study_bars, study_contrast, study_curves, study_scatter
+from rmspace.study.canvas import equal
+from rmspace.study.figures import goes_along, study_bars, study_contrast, study_curves, study_scatter
 from rmspace.study.results import Study
 from rmspace.study.summary import MODELS, SEED, axes_of
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from rmspace._typing import PathLike
 from rmspace._validation import check_int, check_number
+from rmspace.config.build import build_experiment
 from rmspace.config.read import Document
 from rmspace.study.banks import Banks, file_signature, fingerprint
 from rmspace.study.compute import DONE, Outcome, Task
@@ -141,8 +142,6 @@ def make_tasks(grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known:
 
 
 def _banks_of(grid: Grid, cell: Cell, before: Banks | None) -> Banks:
-    from rmspace.config.build import build_experiment
-
     signature = file_signature(cell.config["data"])
     if before is not None and signature is not None and before.signature == signature:
         return before
@@ -210,7 +209,7 @@ def _check_threads(threads: int, workers: int) -> None:
 def _plan(store: Store, grid: Grid, facts: dict[str, Any]) -> list[Task]:
     """Build and check every cell, then write down what the study is; return the tasks."""
     known = store.known_banks()
-    tasks = make_tasks(grid, grid.cells(), facts["columns"], known)
+    tasks = make_tasks(grid, list(grid.cells()), facts["columns"], known)
     with store.transaction():
         store.set_meta(facts)
         store.set_banks(known)
