@@ -34,28 +34,32 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poi
         if dispatcher.finished:
             break
         for worker in flights:
-            while (task := dispatcher.next_for(worker)) is not None:
-                flights[worker].append(task)
+            while flight := dispatcher.next_for(worker):
+                flights[worker].append(flight)
             assert len(flights[worker]) <= 2
         busy = [worker for worker in flights if flights[worker]]
         worker = busy[rng.integers(len(busy))]
         running = flights[worker][0]
-        assert dispatcher.running(worker) is running
+        assert dispatcher.running(worker) == running
         by_chance = deaths > 0 and rng.random() < 0.2
-        if running.key in bad or by_chance:
-            deaths -= running.key not in bad
-            if dispatcher.crashes[running.key]:  # a suspect has its worker for itself
-                assert len(flights[worker]) == 1
-                killed_alone[running.key] = killed_alone.get(running.key, 0) + 1
+        poisoned = any(task.key in bad for task in running)
+        if poisoned or by_chance:
+            deaths -= not poisoned
+            (key, *others) = (task.key for task in running)
+            if dispatcher.crashes[key]:  # a suspect has its worker for itself
+                assert len(flights[worker]) == 1 and not others
+                killed_alone[key] = killed_alone.get(key, 0) + 1
+            before = dispatcher.crashes.total()
             del flights[worker]
             flights[next(names)] = []
             given_up = dispatcher.lost(worker)
+            assert dispatcher.crashes.total() == before + (not others)  # of several none is blamed
             if given_up is not None:
                 crashed.append(given_up.key)
         else:
             flights[worker].pop(0)
-            dispatcher.ended(worker, running)
-            ended.append(running.key)
+            dispatcher.ended(worker, running, rng.choice([0.001, 0.05, 1.0]) * len(running))
+            ended += [task.key for task in running]
     assert dispatcher.finished
     assert sorted(ended + crashed) == sorted(keys)
     assert bad <= set(crashed)
@@ -65,22 +69,49 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poi
 
 
 def test_groups_stay_with_a_worker_until_none_is_left():
-    groups = cells([4, 4])
-    dispatcher = Dispatcher(groups)
-    first = [dispatcher.next_for("a"), dispatcher.next_for("a")]
-    assert first == groups[0][:2]
-    assert dispatcher.next_for("a") is None  # one runs, one waits
-    assert dispatcher.next_for("b") is groups[1][0]
-    dispatcher.ended("a", groups[0][0])
-    assert dispatcher.next_for("a") is groups[0][2]
+    (first, second) = cells([4, 4])
+    dispatcher = Dispatcher([first, second])
+    assert [dispatcher.next_for("a"), dispatcher.next_for("a")] == [(first[0],), (first[1],)]
+    assert dispatcher.next_for("a") == ()  # one runs, one waits
+    assert dispatcher.next_for("b") == (second[0],)
+    dispatcher.ended("a", (first[0],))
+    assert dispatcher.next_for("a") == (first[2],)
+
+
+def test_quick_cells_are_sent_together_and_slow_ones_are_not():
+    (group,) = cells([40])
+    dispatcher = Dispatcher([group])
+    dispatcher.ended("a", dispatcher.next_for("a"), 0.02)
+    together = dispatcher.next_for("a")
+    assert together == tuple(group[1:6])  # a tenth of a second
+    dispatcher.ended("a", together, 0.0)
+    assert len(dispatcher.next_for("a")) == 16
+    assert dispatcher.running("a") == tuple(group[6:22])
+    dispatcher.ended("a", dispatcher.running("a"), 100.0)
+    assert len(dispatcher.next_for("a")) == 1
+
+
+def test_cells_that_were_sent_together_run_alone_after_a_death_and_only_then_one_is_blamed():
+    (group,) = cells([4])
+    dispatcher = Dispatcher([group])
+    dispatcher.ended("a", dispatcher.next_for("a"), 0.01)
+    assert dispatcher.next_for("a") == tuple(group[1:])
+    assert dispatcher.lost("a") is None
+    assert not dispatcher.crashes
+    assert dispatcher.next_for("b") == (group[1],)
+    assert dispatcher.next_for("b") == ()
+    dispatcher.ended("b", (group[1],), 0.01)
+    assert dispatcher.next_for("b") == (group[2],)
+    assert dispatcher.lost("b") is None
+    assert dispatcher.crashes == {group[2].key: 1}
 
 
 def test_an_idle_worker_helps_with_the_longest_group():
     (group,) = cells([9])
     dispatcher = Dispatcher([group])
-    assert dispatcher.next_for("a") is group[0]
-    assert dispatcher.next_for("b") is group[5]  # the second half of the eight that wait
-    assert dispatcher.next_for("a") is group[1]
+    assert dispatcher.next_for("a") == (group[0],)
+    assert dispatcher.next_for("b") == (group[5],)  # the second half of the eight that wait
+    assert dispatcher.next_for("a") == (group[1],)
 
 
 def test_a_worker_that_is_lost_without_blame_leaves_no_suspect():
@@ -90,5 +121,14 @@ def test_a_worker_that_is_lost_without_blame_leaves_no_suspect():
     dispatcher.next_for("a")
     assert dispatcher.lost("a", blame=False) is None  # its running cell took too long, say
     assert not dispatcher.crashes
-    assert [dispatcher.next_for("b"), dispatcher.next_for("b")] == group[1:]
+    assert [dispatcher.next_for("b"), dispatcher.next_for("b")] == [(group[1],), (group[2],)]
     assert dispatcher.lost("never seen") is None
+
+
+def test_cells_that_were_together_too_long_are_each_timed_alone():
+    (group,) = cells([3])
+    dispatcher = Dispatcher([group])
+    dispatcher.ended("a", dispatcher.next_for("a"), 0.01)
+    assert dispatcher.next_for("a") == tuple(group[1:])
+    assert dispatcher.lost("a", blame=False) is None
+    assert [dispatcher.next_for("b"), dispatcher.next_for("c")] == [(group[1],), (group[2],)]

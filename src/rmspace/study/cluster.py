@@ -24,7 +24,7 @@ from rmspace.study.compute import (
     environment,
     versions,
 )
-from rmspace.study.dispatch import RETRIES, Dispatcher
+from rmspace.study.dispatch import RETRIES, Dispatcher, Flight
 
 _POLL = 0.25  # seconds between looks at who is there
 _PATIENCE = 120.0  # seconds without any worker that is ready after which a study stops
@@ -61,8 +61,8 @@ def compute_on_workers(
         while not dispatcher.finished:
             yield from _lost_workers(pool, dispatcher)
             for address in pool.ready:
-                while (task := dispatcher.next_for(address)) is not None:
-                    pool.submit(address, task)
+                while flight := dispatcher.next_for(address):
+                    pool.submit(address, flight)
             yield from _ended_cells(pool, dispatcher)
             if time.monotonic() - looked < _LATE:  # else this process itself was stopped, and has not heard yet
                 yield from _late_cells(pool, dispatcher, cell_timeout)
@@ -70,39 +70,40 @@ def compute_on_workers(
 
 
 def _ended_cells(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
-    for address, task, future in pool.events():
+    for address, flight, future in pool.events():
         if address not in pool.ready or future not in pool.futures.get(address, ()):
-            continue  # of a worker that is gone: the cell runs again elsewhere
-        outcome = pool.outcome(address, task, future)
-        if outcome is None:
+            continue  # of a worker that is gone: the cells run again elsewhere
+        outcomes = pool.outcomes(address, flight, future)
+        if not outcomes:
             pool.suspected.add(address)
             continue
-        dispatcher.ended(address, task, outcome.seconds)
+        dispatcher.ended(address, flight, sum(outcome.seconds for outcome in outcomes))
         pool.forget(address, future)
-        yield outcome
+        yield from outcomes
 
 
 def _lost_workers(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
     for address in pool.look():
-        running = dispatcher.running(address)
         since = pool.since(address)
         how = pool.how_it_ended(address)
         pool.drop(address)
         given_up = dispatcher.lost(address)
-        if given_up is not None and running is not None:
+        if given_up is not None:
             error = f"the process that ran this cell {how}, and so {RETRIES} times more when it ran alone"
             yield _without_rows(given_up, CRASHED, time.monotonic() - since, address, error, RETRIES + 1)
 
 
 def _late_cells(pool: _Pool, dispatcher: Dispatcher, cell_timeout: float | None) -> Iterator[Outcome]:
     for address in list(pool.ready) if cell_timeout is not None else ():
-        task = dispatcher.running(address)
+        flight = dispatcher.running(address)
         seconds = time.monotonic() - pool.since(address)
-        if task is None or cell_timeout is None or seconds <= cell_timeout:
+        if not flight or cell_timeout is None or seconds <= cell_timeout:
             continue
         pool.kill(address)
         dispatcher.lost(address, blame=False)
-        yield _without_rows(task, TIMEOUT, seconds, address, f"took over {cell_timeout:g} seconds (--cell-timeout)", 1)
+        if len(flight) == 1:  # else each of them is timed alone
+            error = f"took over {cell_timeout:g} seconds (--cell-timeout)"
+            yield _without_rows(flight[0], TIMEOUT, seconds, address, error, 1)
 
 
 def _without_rows(task: Task, status: str, seconds: float, worker: str, error: str, attempts: int) -> Outcome:
@@ -128,7 +129,7 @@ class _Pool:
         self._dropped: set[str] = set()
         self._processes: dict[str, Any] = {}
         self._since: dict[str, float] = {}
-        self._events: queue.SimpleQueue[tuple[str, Task, Any]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[str, Flight, Any]] = queue.SimpleQueue()
         self._looked, self._seen = 0.0, time.monotonic()
         self._info: dict[str, Any] = {}
         self._cluster: Any = None
@@ -136,6 +137,7 @@ class _Pool:
             settings = {
                 "distributed.scheduler.allowed-failures": 0,
                 "distributed.worker.memory.terminate": False,
+                "distributed.worker.profile.enabled": False,  # it stops the cell a hundred times a second
             }
             stack.enter_context(dask.config.set(settings))
             self._cluster = _start_here(LocalCluster, workers, threads)
@@ -188,52 +190,53 @@ class _Pool:
         except (OSError, KeyError, TimeoutError) as error:
             raise ConnectionError(f"the scheduler is gone ({type(error).__name__}: {error})") from error
 
-    def submit(self, address: str, task: Task) -> None:
-        """Send a cell to a worker."""
+    def submit(self, address: str, flight: Flight) -> None:
+        """Send cells to a worker, as one task of Dask's."""
         if not self.futures[address]:
             self._since[address] = time.monotonic()
         future = self._client.submit(
             _compute,
-            task,
+            flight,
             workers=[address],
             allow_other_workers=False,
             pure=False,
-            key=f"cell-{task.key}-{time.time_ns()}",
+            key=f"cell-{flight[0].key}-{time.time_ns()}",
         )
         self.futures[address].append(future)
-        future.add_done_callback(lambda done: self._events.put((address, task, done)))
+        future.add_done_callback(lambda done: self._events.put((address, flight, done)))
 
-    def events(self) -> Iterator[tuple[str, Task, Any]]:
-        """Yield the cells that ended, after waiting a moment for the first."""
+    def events(self) -> Iterator[tuple[str, Flight, Any]]:
+        """Yield the flights that ended, after waiting a moment for the first."""
         with suppress(queue.Empty):
             yield self._events.get(timeout=_POLL)
             while True:
                 yield self._events.get_nowait()
 
-    def outcome(self, address: str, task: Task, future: Any) -> Outcome | None:
-        """Return what a cell came to, or None where its worker must have died."""
+    def outcomes(self, address: str, flight: Flight, future: Any) -> list[Outcome]:
+        """Return what the cells of a flight came to; nothing where their worker must have died."""
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
         if future.status == "error":
             error = future.exception()
             if isinstance(error, KilledWorker):
-                return None
-            # Of what comes before the cell itself: a module that the worker has not, say.
-            return _without_rows(task, FAILED, 0.0, address, f"{type(error).__name__}: {error}", 1)
+                return []
+            # Of what comes before the cells themselves: a module that the worker has not, say.
+            text = f"{type(error).__name__}: {error}"
+            return [_without_rows(task, FAILED, 0.0, address, text, 1) for task in flight]
         try:
-            return future.result(timeout=10) if future.status == "finished" else None
+            return future.result(timeout=10) if future.status == "finished" else []
         except (KilledWorker, FutureCancelledError, TimeoutError):
-            return None
+            return []
 
     def forget(self, address: str, future: Any) -> None:
-        """Drop the future of a cell that ended; the worker is at its next one from now on."""
+        """Drop the future of a flight that ended; the worker is at its next one from now on."""
         self.futures[address].remove(future)
         future.release()
         self._since[address] = time.monotonic()
 
     def since(self, address: str) -> float:
-        """Return when a worker began its running cell."""
+        """Return when a worker began its running flight."""
         return self._since.get(address, time.monotonic())
 
     def drop(self, address: str) -> None:
@@ -350,9 +353,9 @@ def _greet(threads: int) -> tuple[dict[str, str], int]:
     return versions(), int(get_worker().state.nthreads)
 
 
-def _compute(task: Task) -> Outcome:
+def _compute(flight: Flight) -> list[Outcome]:
     assert _computer is not None
-    return _computer(task)
+    return [_computer(task) for task in flight]
 
 
 def _signal_name(number: int) -> str:

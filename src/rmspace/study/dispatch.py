@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 
 from rmspace.study.compute import Task
 
-_AHEAD = 0.1  # seconds of cells that a worker has before it, so that it never waits for the driver
+_TOGETHER = 0.1  # seconds of quick cells that are sent as one: each sending costs about as much as such a cell
 _MOST = 16
+_AT_ONCE = 2  # flights that a worker has: the one that runs, and the next
 RETRIES = 3
+
+Flight = tuple[Task, ...]
 
 
 @dataclass
 class _Line:
-    """What one worker has: cells in flight, the first of them running, and the rest of its group."""
+    """What one worker has: flights of cells, the first of them running, and the rest of its group."""
 
-    flight: deque[Task] = field(default_factory=deque)
+    flights: deque[Flight] = field(default_factory=deque)
     group: deque[Task] = field(default_factory=deque)
     alone: bool = False
 
@@ -29,62 +32,69 @@ class Dispatcher:
         self._pending = deque(deque(group) for group in groups)
         self._suspects: deque[Task] = deque()
         self._lines: dict[str, _Line] = {}
-        self._depth = 2  # cells that a worker has at once: the one that runs, and the next
+        self._together = 1  # cells in a flight
         self.crashes: Counter[str] = Counter()
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left, here or on a worker."""
         lines = self._lines.values()
-        return not (self._pending or self._suspects or any(line.flight or line.group for line in lines))
+        return not (self._pending or self._suspects or any(line.flights or line.group for line in lines))
 
-    def running(self, worker: str) -> Task | None:
-        """Return the cell that a worker is at."""
+    def running(self, worker: str) -> Flight:
+        """Return the cells that a worker is at: several where they are quick, none where it waits."""
         line = self._lines.get(worker)
-        return line.flight[0] if line and line.flight else None
+        return line.flights[0] if line and line.flights else ()
 
-    def next_for(self, worker: str) -> Task | None:
-        """Return a cell to send to a worker, or None where it has enough."""
+    def next_for(self, worker: str) -> Flight:
+        """Return cells to send to a worker; none where it has enough."""
         line = self._lines.setdefault(worker, _Line())
         if self._suspects:
-            if line.flight:
-                return None
+            if line.flights:
+                return ()
             line.alone = True
-            line.flight.append(self._suspects.popleft())
-            return line.flight[0]
-        if line.alone or len(line.flight) >= self._depth:
-            return None
-        if not line.group:
-            line.group = self._pending.popleft() if self._pending else self._half_of_the_longest()
-        if not line.group:
-            return None
-        line.flight.append(line.group.popleft())
-        return line.flight[-1]
+            line.flights.append((self._suspects.popleft(),))
+            return line.flights[0]
+        if line.alone or len(line.flights) >= _AT_ONCE:
+            return ()
+        if not line.group and not self._pending:
+            line.group = self._half_of_the_longest()
+        flight: list[Task] = []
+        while len(flight) < self._together and (line.group or self._pending):
+            line.group = line.group or self._pending.popleft()
+            flight.append(line.group.popleft())
+        if flight:
+            line.flights.append(tuple(flight))
+        return tuple(flight)
 
-    def ended(self, worker: str, task: Task, seconds: float = 1.0) -> None:
-        """Note that a worker is through with a cell, and how long it took: of quick ones it gets more at once."""
+    def ended(self, worker: str, flight: Flight, seconds: float = 1.0) -> None:
+        """Note that a worker is through with a flight, and how long it took: quick cells are then sent together."""
         line = self._lines[worker]
-        line.flight.remove(task)
+        line.flights.remove(flight)
         line.alone = False
-        self._depth = min(_MOST, max(2, round(_AHEAD / max(seconds, 1e-3))))
+        self._together = min(_MOST, max(1, round(_TOGETHER * len(flight) / max(seconds, 1e-3))))
 
     def lost(self, worker: str, *, blame: bool = True) -> Task | None:
-        """Note that a worker is gone. Its running cell is to blame and will run alone, the others run again.
+        """Note that a worker is gone. The cell that ran is to blame and will run alone, the others run again.
+
+        Of several cells that were sent together none is blamed yet: each runs alone.
 
         Returns the blamed cell where it has now crashed once, and then `RETRIES` times alone: it is given up. Without
-        `blame` the running cell is dropped, as its end is known.
+        `blame` a single running cell is dropped, as its end is known.
         """
         line = self._lines.pop(worker, _Line())
-        running = line.flight.popleft() if line.flight else None
-        rest = deque([*line.flight, *line.group])
+        running = line.flights.popleft() if line.flights else ()
+        rest = deque([*(task for flight in line.flights for task in flight), *line.group])
         if rest:
             self._pending.appendleft(rest)
-        if running is None or not blame:
-            return None
-        self.crashes[running.key] += 1
-        if self.crashes[running.key] > RETRIES:
-            return running
-        self._suspects.append(running)
+        if len(running) > 1:
+            self._suspects.extend(running)
+        elif running and blame:
+            (task,) = running
+            self.crashes[task.key] += 1
+            if self.crashes[task.key] > RETRIES:
+                return task
+            self._suspects.append(task)
         return None
 
     def _half_of_the_longest(self) -> deque[Task]:
