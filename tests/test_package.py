@@ -61,6 +61,7 @@ def test_imports_run_one_way():
         "_bank_files",
         "bank",
         "health",
+        "theory",
         "annotators",
         "objectives",
         "evaluation",

@@ -1,3 +1,4 @@
+from . import theory as theory
 from .annotators import annotate as annotate
 from .annotators import beta_for_error as beta_for_error
 from .annotators import label_error as label_error
