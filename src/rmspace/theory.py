@@ -152,10 +152,10 @@ def gap_designs(
             r of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
             cross = mean over prompts x != y of E[value(|r_x - r_y|)]
 
-        Without `value` this is the expected gap: cross >= within for Gaussian rewards (Proposition 10). An increasing concave
-        value, such as sigma(beta gap), gives the expected annotation quality, and cross >= within for every family with a
-    symmetric density of one peak (Theorem 11). The number of integrals grows with the square of the prompts; where
-        locations are Gaussian too, `annotation_quality` with the two spreads of the gap is a closed form.
+    Without `value` this is the expected gap: cross >= within for Gaussian rewards (Proposition 10). An increasing
+    concave value, such as sigma(beta gap), gives the expected annotation quality, and cross >= within for every
+    family with a symmetric density of one peak (Theorem 11). The number of integrals grows with the square of the
+    prompts; where locations are Gaussian too, `annotation_quality` with the two spreads of the gap is a closed form.
 
         Args:
             locations, scales: (n_prompts,), at least two; scales above 0.
