@@ -63,6 +63,7 @@ def test_imports_run_one_way():
         "health",
         "theory",
         "annotators",
+        "advice",
         "objectives",
         "evaluation",
         "pairs",

@@ -1,4 +1,6 @@
 from . import theory as theory
+from .advice import annotation_plan as annotation_plan
+from .advice import estimate_beta as estimate_beta
 from .annotators import annotate as annotate
 from .annotators import beta_for_error as beta_for_error
 from .annotators import label_error as label_error

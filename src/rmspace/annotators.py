@@ -106,7 +106,7 @@ def annotate(
     >>> annotate(pairs, np.array([[0.0, 1.0, 5.0]]), oracle, rng=np.random.default_rng(0)).tolist()
     [[1, 0], [2, 1]]
     """
-    gap = _gaps(pairs, rewards, scale)
+    gap = scaled_gaps(pairs, rewards, scale)
     first_wins = check_rng(rng).random(len(gap)) < _probabilities(annotator, gap)
     first, second = np.asarray(pairs, dtype=np.int64).T
     return np.stack([np.where(first_wins, first, second), np.where(first_wins, second, first)], axis=1)
@@ -125,7 +125,7 @@ def label_error(comparisons: IntArray, rewards: npt.ArrayLike) -> float:
     >>> label_error(np.array([[0, 1], [1, 0], [2, 0]]), np.array([[0.0, 1.0, 2.0]]))
     0.3333333333333333
     """
-    gap = _untied(_gaps(comparisons, rewards, 1.0))
+    gap = untied(scaled_gaps(comparisons, rewards, 1.0))
     return float((gap < 0).mean())
 
 
@@ -161,7 +161,7 @@ def beta_for_error(
     True
     """
     error_rate = check_number("error_rate", error_rate, low=0.0, high=0.5)
-    size = np.abs(_untied(_gaps(pairs, rewards, scale)))
+    size = np.abs(untied(scaled_gaps(pairs, rewards, scale)))
 
     def excess(beta: float) -> float:
         return float(_probabilities(partial(annotator, beta=beta), -size).mean()) - error_rate
@@ -186,7 +186,8 @@ def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayL
     return np.asarray(distribution(beta * np.asarray(gap, dtype=np.float64)))
 
 
-def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]) -> Float64Array:
+def scaled_gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]) -> Float64Array:
+    """Return (r_first - r_second) / scale of each pair, checked."""
     flat = np.asarray(rewards).reshape(-1)
     check_finite("rewards", flat)
     ids = check_pairs("pairs", pairs, len(flat))
@@ -205,7 +206,8 @@ def _gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal["std"]
     return (first - second) / unit
 
 
-def _untied(gap: Float64Array) -> Float64Array:
+def untied(gap: Float64Array) -> Float64Array:
+    """Return the gaps that are not 0; ValueError where all are."""
     if not gap.any():
         raise ValueError("an error rate needs pairs whose rewards differ; all of these are ties")
     return gap[gap != 0]
