@@ -83,7 +83,7 @@ def test_bad_input_is_named(call, match):
         call()
 
 
-@pytest.mark.parametrize("between_std", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("between_std", [0.3, 1.5])
 def test_spreads_of_a_world_are_inside_their_intervals(between_std):
     inside = np.zeros(2)
     for seed in range(100):

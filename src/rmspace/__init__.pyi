@@ -1,3 +1,4 @@
+from . import official as official
 from . import theory as theory
 from .advice import annotation_plan as annotation_plan
 from .advice import estimate_beta as estimate_beta

@@ -1,0 +1,213 @@
+"""The published protocol: each trap does what is said of it, and nothing is left of them when they are off."""
+
+import itertools
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch.nn.functional import logsigmoid
+
+import rmspace as rm
+from rmspace.official import OfficialMLPReward, official_best_of_n, official_pairs
+
+SMALL = {"hidden_sizes": (64,), "random_state": 0}
+MENDED = {
+    "mirrored_rows": False,
+    "row_split": False,
+    "redrawn_batches": False,
+    "window_stopping": False,
+    "last_weights": False,
+    "sigmoid_bce": False,
+}
+
+
+@pytest.fixture(scope="module")
+def world():
+    train, test = rm.make_reward_world(400, 100, 8, 32, seed=0)
+    rng = np.random.default_rng(0)
+    comparisons = rm.annotate(rm.same_prompt(train, 3000, rng), train.rewards, partial(rm.logistic, beta=3.0), rng=rng)
+    return train, test, comparisons
+
+
+@pytest.mark.parametrize("objective", ["bradley_terry", "classification"])
+def test_it_learns_with_its_traps_and_without(world, objective):
+    train, test, comparisons = world
+    for traps in ({}, MENDED):
+        model = OfficialMLPReward(objective, batch_size=256, learning_rate=5e-3, max_epochs=10, **SMALL, **traps)
+        model.fit(train.items, comparisons, groups=train.groups)
+        gain = rm.normalized_gain(model.predict(test.items), test.rewards).mean()
+        assert gain > 0.4, (traps, gain)
+        again = clone(model).fit(train.items, comparisons, groups=train.groups)
+        np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
+
+
+@pytest.mark.parametrize(("objective", "rows"), [(rm.bradley_terry, 256), (rm.classification, 512)])
+def test_without_traps_it_agrees_with_the_library(world, objective, rows):
+    train, test, comparisons = world
+    options = {"hidden_sizes": (64,), "learning_rate": 5e-3, "max_epochs": 40, "validation_fraction": 0.2}
+    ours = partial(rm.MLPReward, objective, batch_size=256, **options)
+    theirs = partial(OfficialMLPReward, objective.__name__, batch_size=rows, **options, **MENDED)
+    reached = {make: [] for make in (ours, theirs)}
+    for seed, make in itertools.product(range(3), reached):
+        model = make(random_state=seed).fit(train.items, comparisons, groups=train.groups)
+        reached[make].append(rm.best_of_n(model.predict(test.items), test.rewards, n=8))
+    difference = np.mean(reached[ours], axis=0) - np.mean(reached[theirs], axis=0)
+    low, high = rm.bootstrap_interval(difference, confidence=0.99)[-2:]
+    assert low <= 0 <= high
+
+
+def test_the_mirror_image_of_a_row_leaks_into_validation():
+    # Labels that nobody can learn: what falls with the training loss has been seen in training.
+    rng = np.random.default_rng(1)
+    items = rng.standard_normal((4000, 64)).astype(np.float32)
+    comparisons = rng.permutation(4000).reshape(2000, 2)
+    held_out = rng.standard_normal((1000, 64)).astype(np.float32), np.arange(1000).reshape(500, 2)
+    options = {"batch_size": 256, "hidden_sizes": (256,), "max_epochs": 25, "random_state": 0, "patience": 25}
+    leaky = OfficialMLPReward(**options).fit(items, comparisons, held_out=held_out).history_
+    assert leaky.training[-1] < 0.3
+    assert leaky.validation[-1] < 0.45 < 0.6 < leaky.validation[0]
+    assert leaky.held_out[-1] > leaky.held_out[0] + 0.2
+    sound = OfficialMLPReward(**options, row_split=False)
+    sound.fit(items, comparisons, groups=np.arange(4000), held_out=held_out)
+    assert sound.history_.validation[-1] > math.log(2)
+
+
+def test_rows_and_steps_are_counted_as_published():
+    rng = np.random.default_rng(2)
+    items = rng.standard_normal((20_000, 2)).astype(np.float32)
+    comparisons = np.arange(20_000).reshape(10_000, 2)
+
+    class Counting(OfficialMLPReward):
+        steps = 0
+
+        def _losses(self, *arguments):
+            self.steps += 1
+            return super()._losses(*arguments)
+
+    model = Counting(hidden_sizes=(2,), max_epochs=3, random_state=0).fit(items, comparisons)
+    assert (model.history_.n_training, model.history_.n_validation) == (16_000, 4_000)
+    assert model.steps == 2 * len(model.history_.training)  # two steps an epoch for 10,000 pairs
+    single = Counting(mirrored_rows=False, hidden_sizes=(2,), max_epochs=3, random_state=0).fit(items, comparisons)
+    assert single.history_.n_training == 8_000
+    assert single.steps == len(single.history_.training)
+
+
+def test_a_redrawn_batch_misses_rows_and_a_real_epoch_does_not():
+    rng = np.random.default_rng(3)
+    items = rng.standard_normal((400, 2)).astype(np.float32)
+    comparisons = np.arange(400).reshape(200, 2)
+
+    class Watching(OfficialMLPReward):
+        def _losses(self, network, table, rows):
+            self.seen = np.append(getattr(self, "seen", []), rows.comparison)
+            return super()._losses(network, table, rows)
+
+    for redrawn in (True, False):
+        model = Watching(redrawn_batches=redrawn, batch_size=32, hidden_sizes=(2,), max_epochs=1, random_state=0)
+        model.fit(items, comparisons)
+        assert len(model.seen) == 320
+        assert (np.bincount(model.seen.astype(int)).max() > 2) == redrawn  # both orders of a pair, and no more
+
+
+@pytest.mark.parametrize(
+    ("losses", "stops"),
+    [([4, 3, 2], False), ([1, 2, 3], False), ([3, 2, 1, 4], True), ([5, 2, 1, 4], False), ([9, 1, 2, 3, 4], True)],
+)
+def test_the_published_rule_stops_above_each_of_three(losses, stops):
+    assert OfficialMLPReward()._stops(losses, 0) is stops
+
+
+def test_last_weights_are_kept_or_the_best(world):
+    train, _, comparisons = world
+    options = {"batch_size": 256, "window_stopping": False, "patience": 3, "learning_rate": 2e-2, **SMALL}
+    last = OfficialMLPReward(row_split=False, **options).fit(train.items, comparisons, groups=train.groups)
+    best = OfficialMLPReward(row_split=False, last_weights=False, **options)
+    best.fit(train.items, comparisons, groups=train.groups)
+    assert last.history_.validation == best.history_.validation
+    assert last.history_.kept_epoch == len(last.history_.validation)
+    assert best.history_.kept_epoch == 1 + int(np.argmin(best.history_.validation)) < last.history_.kept_epoch
+
+
+def test_sigmoid_and_cross_entropy_lose_large_gaps():
+    gaps = torch.tensor([-200.0, -50.0, 0.0, 3.0])
+    won = np.ones(4, np.float32)
+    np.testing.assert_allclose(
+        OfficialMLPReward(sigmoid_bce=False)._cross_entropy(gaps, won), -logsigmoid(gaps), rtol=1e-5
+    )
+    lossy = OfficialMLPReward()._cross_entropy(gaps, won)
+    np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), -logsigmoid(gaps[3])], rtol=1e-4)
+
+
+def test_permutations_agree_with_the_exact_expectation_and_ties_take_the_worst():
+    rng = np.random.default_rng(4)
+    scores, rewards = rng.standard_normal((30, 12)), np.sort(rng.standard_normal((30, 12)), axis=1)
+    exact = rm.best_of_n(scores, rewards, n=[1, 3, 12])
+    several = np.stack([official_best_of_n(scores, rewards, n=[1, 3, 12], seed=seed) for seed in range(40)])
+    error = several.std(axis=0) / math.sqrt(40)
+    assert (np.abs(several.mean(axis=0) - exact)[:, :2] < 5 * error[:, :2]).all()
+    np.testing.assert_allclose(several[:, :, 2], np.broadcast_to(exact[:, 2], (40, 30)))
+    np.testing.assert_allclose(official_best_of_n(scores, rewards, n=3, permutations=0), exact[:, 1], atol=1e-12)
+    constant = np.zeros_like(scores)
+    np.testing.assert_allclose(official_best_of_n(constant, rewards, n=12), rewards[:, 0])
+    mended = official_best_of_n(constant, rewards, n=12, first_wins=False)
+    np.testing.assert_allclose(mended, rewards.mean(axis=1))
+
+
+def test_a_shared_permutation_does_not_average_out_over_prompts():
+    rng = np.random.default_rng(5)
+    rewards = np.sort(rng.standard_normal((300, 10)), axis=1)  # the same place is good in every prompt
+    spread = {
+        shared: np.std(
+            [
+                official_best_of_n(rewards, rewards, n=2, permutations=5, shared_permutations=shared, seed=seed).mean()
+                for seed in range(60)
+            ]
+        )
+        for shared in (True, False)
+    }
+    assert spread[True] > 5 * spread[False]
+
+
+def test_independent_sides_meet_their_own_prompt_and_mended_ones_do_not():
+    bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32))
+    pairs = official_pairs(bank, 20_000, np.random.default_rng(6))
+    share = (bank.groups[pairs[:, 0]] == bank.groups[pairs[:, 1]]).mean()
+    expected = (1 / 20 - 1 / 100) / (1 - 1 / 100)  # of all ordered pairs of different items
+    assert abs(share - expected) < 4 * math.sqrt(expected / 20_000)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    mended = official_pairs(bank, 50, np.random.default_rng(7), independent_sides=False)
+    np.testing.assert_array_equal(mended, rm.cross_prompt(bank, 50, np.random.default_rng(7)))
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda fit: fit(objective="hinge"), "objective must be"),
+        (lambda fit: fit(row_split=False), "pass groups=bank.groups"),
+        (lambda fit: fit(batch_size=0), "batch_size must be at least 1"),
+        (lambda fit: fit(validation_fraction=0.0), "validation_fraction"),
+        (lambda fit: fit(validation_fraction=0.01), "rows on both sides"),
+        (lambda _: official_best_of_n([[1.0, 2.0]], [[1.0, 2.0]], n=3), "n must be at most"),
+        (
+            lambda _: official_pairs(rm.ResponseBank(np.zeros((1, 1, 2), np.float32)), 1, np.random.default_rng(0)),
+            "two",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, match):
+    def fit(**options):
+        items = np.random.default_rng(0).standard_normal((8, 2))
+        OfficialMLPReward(hidden_sizes=(2,), **options).fit(items, np.arange(8).reshape(4, 2))
+
+    with pytest.raises(ValueError, match=match):
+        call(fit)
+
+
+def test_weights_are_refused_and_a_loss_that_is_not_finite_is_named():
+    items = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
+    comparisons = np.arange(40).reshape(20, 2)
+    with pytest.raises(ValueError, match="no sample_weight"):
+        OfficialMLPReward().fit(items, comparisons, sample_weight=np.ones(20))
