@@ -75,6 +75,25 @@ def test_the_mirror_image_of_a_row_leaks_into_validation():
     assert sound.history_.validation[-1] > math.log(2)
 
 
+def test_held_out_prompts_are_on_one_side_only():
+    train, _ = rm.make_reward_world(60, 1, 4, 16, seed=1)
+    comparisons = rm.cross_prompt(train, 400, np.random.default_rng(0))
+    seen = {}
+
+    class Watching(OfficialMLPReward):
+        def _split(self, rows, comparisons, groups, generator):
+            seen["sides"] = super()._split(rows, comparisons, groups, generator)
+            return seen["sides"]
+
+    Watching(row_split=False, hidden_sizes=(2,), max_epochs=1, random_state=0).fit(
+        train.items, comparisons, groups=train.groups
+    )
+    training, validation = (set(train.groups[comparisons[side.comparison]].ravel()) for side in seen["sides"])
+    assert training
+    assert validation
+    assert not training & validation
+
+
 def test_rows_and_steps_are_counted_as_published():
     rng = np.random.default_rng(2)
     items = rng.standard_normal((20_000, 2)).astype(np.float32)

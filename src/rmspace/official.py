@@ -167,8 +167,7 @@ class OfficialMLPReward(BaseReward):
         data = gather(items, comparisons, None, groups, np.float32)
         rows = self._rows(data.pairs)
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        inside = self._split(rows, np.asarray(comparisons), groups, generator)
-        training, validation = rows.part(np.flatnonzero(~inside)), rows.part(np.flatnonzero(inside))
+        training, validation = self._split(rows, np.asarray(comparisons), groups, generator)
         network = build_network(data.rows.shape[1], self.hidden_sizes, 0.0, generator)
         watched = None if held_out is None else gather(*held_out, None, None, np.float32)
         table = torch.from_numpy(np.asarray(data.rows))
@@ -209,21 +208,21 @@ class OfficialMLPReward(BaseReward):
 
     def _split(
         self, rows: _Rows, comparisons: IntArray, groups: npt.ArrayLike | None, generator: torch.Generator
-    ) -> npt.NDArray[np.bool_]:
-        """Return which rows are for validation; those that are for neither side are made validation too."""
+    ) -> tuple[_Rows, _Rows]:
+        """Return the rows for training and those for validation."""
         n = len(rows.target)
         if self.row_split:
-            inside = np.zeros(n, dtype=bool)
             size = round(self.validation_fraction * n)
             if not 0 < size < n:
                 raise ValueError(f"validation needs rows on both sides; got {size} of {n}; give more comparisons")
-            inside[torch.randperm(n, generator=generator).numpy()[:size]] = True
-            return inside
+            order = torch.randperm(n, generator=generator).numpy()
+            return rows.part(order[size:]), rows.part(order[:size])
         seed = int(torch.randint(2**31, (), generator=generator))
-        training, _ = split_comparisons(
+        training, validation = split_comparisons(
             comparisons, np.asarray(groups), self.validation_fraction, np.random.default_rng(seed)
         )
-        return np.asarray(~training[rows.comparison])
+        of_rows = [np.flatnonzero(mask[rows.comparison]) for mask in (training, validation)]
+        return rows.part(of_rows[0]), rows.part(of_rows[1])
 
     def _epoch(
         self,
