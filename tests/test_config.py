@@ -141,6 +141,23 @@ def test_overrides_of_names_with_dots(load):
     assert load(text, "models.v1.0.patience=7").options["models"]["v1.0"].patience == 7
 
 
+def test_paths_of_user_functions_start_at_the_config_folder(load, tmp_path):
+    (tmp_path / "reader_for_tests.py").write_text(
+        "from pathlib import Path\nimport rmspace as rm\n\n"
+        "def banks(folder: Path):\n    assert isinstance(folder, Path) and folder.is_dir()\n"
+        "    return rm.make_reward_world(50, 20, 4, 32)\n"
+    )
+    (tmp_path / "mine").mkdir()
+    data = BASE.split("\n")[0]
+    text = changed(data, "data: {use: reader_for_tests.banks, folder: mine}")
+    experiment = load(text)
+    assert experiment.resolved["data"]["folder"] == str(tmp_path / "mine")
+    train, _ = experiment.data()
+    assert train.n_prompts == 50
+    with pytest.raises(ConfigError, match=r"data\.folder: must be a path that exists"):
+        load(text.replace("mine", "nothing"))
+
+
 def test_user_modules_from_the_config_folder(load, tmp_path):
     (tmp_path / "mine_for_tests.py").write_text(
         "def square(winner, loser, *, margin: float = 1.0):\n    return (margin - winner + loser).square()\n"

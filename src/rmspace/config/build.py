@@ -220,7 +220,7 @@ class _Builder:
                 raise self.document.error(here, f"unknown key of {_name(target)}{nearest(name, options)}")
             built, plain = self._nested(value, here, hints.get(name))
             keywords[name] = self.fit(built, hints.get(name, Any), here)
-            resolved[name] = keywords[name] if isinstance(value, str) else plain
+            resolved[name] = str(keywords[name]) if isinstance(value, str) else plain
         for name, parameter in options.items():
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in keywords:
                 continue

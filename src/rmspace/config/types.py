@@ -15,7 +15,7 @@ class Mismatch(Exception):
 
 
 def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
-    """Return the value as the annotation wants it; paths are taken from `folder`.
+    """Return the value as the annotation wants it; paths, which must exist, are taken from `folder`.
 
     A bool is not a number, text is not a sequence, and a whole number may stand for a float. Annotations that YAML has
     no value for (arrays, say) accept anything: the function checks them itself.
@@ -31,6 +31,8 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
         return _fit_union(value, arguments, folder)
     if annotation is ExistingPath:
         return _fit_path(value, folder)
+    if annotation is Path:
+        return Path(_fit_path(value, folder))
     if origin is Literal:
         if value in arguments and not isinstance(value, bool):
             return value
@@ -73,7 +75,7 @@ _SIMPLE: dict[Any, tuple[Callable[[Any], bool], str]] = {
 
 
 def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
-    if ExistingPath in choices:  # the plain str beside it is for notebooks
+    if ExistingPath in choices or Path in choices:  # the plain str beside it is for notebooks
         choices = tuple(choice for choice in choices if choice is not str)
     expected = []
     for choice in choices:
