@@ -34,7 +34,7 @@ def test_libraries_stay_in_their_rooms():
         "torch": ("objectives.py", "models/", "official.py"),
         "lightgbm": ("models/boosted.py", "models/_bins.py"),
         "yaml": ("config/read.py",),
-        "matplotlib": ("figures.py", "study/figures.py", "study/canvas.py", "study/gallery.py"),
+        "matplotlib": ("figures.py", "study/figures.py", "study/canvas.py", "study/differences.py", "study/gallery.py"),
         "sqlite3": ("study/store.py",),
         "distributed": ("study/cluster.py",),
         "dask": ("study/cluster.py",),

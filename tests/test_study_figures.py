@@ -180,3 +180,36 @@ def test_figures_are_the_same_bytes_in_another_process(tmp_path):
     assert len(said.splitlines()) == len(paths)
     for path in paths:
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path
+
+
+def test_differences_stand_in_their_rows_and_are_filled_where_sure(rng):
+    rows = table(n_pairs=[10, 20], pairs=["same", "cross"])
+    rows = rows.assign(value=rows.value + rng.normal(0, 1e-3, len(rows)))
+    comparison = rm.compare_models(rows, metric="gain", axis="pairs")
+    comparison["p_corrected"] = [0.01, 0.2, 0.01, 0.2]
+    axes = rm.study_differences(comparison, hue="model", metric="gain").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["annotations 10", "annotations 20"]
+    assert axes.get_xlabel() == "difference in golden reward improvement, same $-$ cross"
+    points = [line for line in axes.lines if line.get_marker() not in ("", "None")]
+    drawn = [
+        (x, round(y), line.get_markerfacecolor()) for line in points for x, y in zip(*line.get_data(), strict=True)
+    ]
+    expected = [
+        (row.difference, [10, 20].index(row.n_pairs), "white" if row.p_corrected == 0.2 else None)
+        for row in comparison.itertuples()
+    ]
+    np.testing.assert_allclose(sorted(d[:2] for d in drawn), sorted(e[:2] for e in expected))
+    assert {x for x, _, face in drawn if face == "white"} == {x for x, _, face in expected if face}
+
+
+def test_differences_refuse_what_is_no_comparison():
+    rows = table(n_pairs=[10, 20])
+    comparison = rm.compare_models(rows, metric="gain")
+    with pytest.raises(ValueError, match="must be a table of compare_models; it has no other"):
+        rm.study_differences(rows)
+    with pytest.raises(ValueError, match="has no rows"):
+        rm.study_differences(comparison[:0])
+    with pytest.raises(ValueError, match="has no column 'pairs'; it has n_pairs, model"):
+        rm.study_differences(comparison, panel="pairs")
+    with pytest.raises(ValueError, match=r"alpha must be in \(0, 1\)"):
+        rm.study_differences(comparison, alpha=5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rmspace as rm
-from rmspace.study.summary import holm
+from rmspace.study.compare import holm
 
 COLUMNS = ["annotator.beta", "seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
 
@@ -162,3 +162,61 @@ def test_holm_rejects_what_its_definition_rejects(p):
                 break
             rejected.add(k)
         assert {k for k in range(len(p)) if corrected[k] <= alpha} == rejected
+
+
+def test_values_of_another_axis_are_compared_within_each_model(rng):
+    rows = table(rng)
+    found = rm.compare_models(rows, metric="gain", axis="annotator.beta")
+    assert found.model.tolist() == ["BT", "CLF", "LGB"]
+    for each in found.itertuples(index=False):
+        chosen = rows[(rows.model == each.model) & (rows.metric == "gain")]
+        values = chosen.pivot_table(index="seed", columns="annotator.beta", values="value")
+        expected = stats.ttest_rel(values[1], values[10])
+        assert each.p_value == pytest.approx(expected.pvalue)
+    with pytest.raises(ValueError, match=r"axis must be one of annotator.beta, model; got 'pairs'"):
+        rm.compare_models(rows, metric="gain", axis="pairs")
+
+
+def test_a_missing_value_of_an_axis_is_compared_too(rng):
+    rows = table(rng).rename(columns={"annotator.beta": "patience"})
+    rows["patience"] = rows.patience.where(rows.patience == 1).astype("Int64")
+    assert len(rm.compare_models(rows, metric="gain", axis="patience")) == 3
+
+
+def test_comparisons_with_one_model_alone(rng):
+    rows = table(rng)
+    every = rm.compare_models(rows, metric="gain")
+    found = rm.compare_models(rows, metric="gain", against="LGB")
+    expected = every[every.other == "LGB"].drop(columns="p_corrected").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.drop(columns="p_corrected"), expected)
+    assert found.p_corrected.tolist() == pytest.approx(holm(expected.p_value).tolist())
+    with pytest.raises(ValueError, match="against must be a value of model"):
+        rm.compare_models(rows, metric="gain", against="none")
+
+
+def test_random_splits_of_one_bank_need_their_overlap(rng):
+    """Means of random test thirds of one sample: the plain interval is too short, the corrected one is not."""
+    covered = {0.0: 0, 0.5: 0}
+    for _ in range(300):
+        prompts = rng.normal(size=90)
+        values = [rng.permutation(prompts)[:30].mean() for _ in range(6)]
+        rows = [
+            (k, model, "gain", 9, v * (model == "BT"), 0, 1) for k, v in enumerate(values) for model in ("BT", "CLF")
+        ]
+        frame = pd.DataFrame(rows, columns=["seed", "model", "metric", "n", "value", "low", "high"])
+        for overlap in covered:
+            found = rm.compare_models(frame, metric="gain", overlap=overlap).iloc[0]
+            covered[overlap] += found.low <= 0 <= found.high
+    assert covered[0.0] < 0.85 * 300
+    assert covered[0.5] > 0.92 * 300
+    with pytest.raises(ValueError, match="overlap must be"):
+        rm.compare_models(frame, metric="gain", overlap=-0.1)
+
+
+def test_a_seed_of_the_data_that_goes_along_is_no_axis_of_its_own(rng):
+    rows = table(rng)
+    along = rows.assign(**{"data.seed": rows.seed + 100})
+    pd.testing.assert_frame_equal(rm.seed_means(along), rm.seed_means(rows))
+    pd.testing.assert_frame_equal(rm.compare_models(along, metric="gain"), rm.compare_models(rows, metric="gain"))
+    crossed = pd.concat([rows.assign(**{"data.seed": k}) for k in (0, 1)])
+    assert len(rm.seed_means(crossed)) == 2 * len(rm.seed_means(rows))

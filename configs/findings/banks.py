@@ -12,7 +12,6 @@ def changed_bank(
     *,
     seed: int | None = None,
     between: float = 1.0,
-    own_noise: float = 0.0,
     centred_items: bool = False,
     n_generators: int | None = None,
 ) -> tuple[rm.ResponseBank, rm.ResponseBank]:
@@ -20,12 +19,11 @@ def changed_bank(
 
         reward = between * (prompt's mean) + (reward - prompt's mean)
 
-    Best-of-N chooses within prompts, so `between` changes the labels of cross-prompt pairs and nothing that is measured.
+    Best-of-N chooses within prompts: `between` changes the labels of cross-prompt pairs and nothing that is measured.
 
     Args:
         folder, seed: as in `open_generators`.
         between: factor of the spread between prompts.
-        own_noise: standard deviation, in units of that within prompts, of noise added to each item's training reward.
         centred_items: subtract the mean embedding of a prompt's responses, so that items say nothing about the prompt.
         n_generators: keep only so many, neighbours in mean training reward, around the middle: answers of like quality.
     """
@@ -34,13 +32,11 @@ def changed_bank(
     if n_generators is not None:
         first = (train.n_responses - n_generators) // 2
         chosen = np.sort(np.argsort(train.rewards.mean(axis=0))[first : first + n_generators])
-    rng = np.random.default_rng(0 if seed is None else seed)
     banks = []
-    for bank, noise in ((train, own_noise), (test, 0.0)):
+    for bank in (train, test):
         items, rewards = bank.embeddings[:, chosen].astype(np.float32), bank.rewards[:, chosen].astype(np.float64)
         mean = rewards.mean(axis=1, keepdims=True)
-        within = rewards - mean
-        rewards = between * mean + within + noise * within.std() * rng.standard_normal(within.shape)
+        rewards = between * mean + (rewards - mean)
         if centred_items:
             items = items - items.mean(axis=1, keepdims=True)
         banks.append(rm.ResponseBank(items, rewards, prompt_ids=bank.prompt_ids))

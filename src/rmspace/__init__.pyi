@@ -60,13 +60,14 @@ from .readers.published import open_published as open_published
 from .readers.published import read_published as read_published
 from .readers.world import make_paper_world as make_paper_world
 from .readers.world import make_reward_world as make_reward_world
+from .study.compare import compare_models as compare_models
+from .study.differences import study_differences as study_differences
 from .study.figures import study_bars as study_bars
 from .study.figures import study_contrast as study_contrast
 from .study.figures import study_curves as study_curves
 from .study.figures import study_scatter as study_scatter
 from .study.results import Study as Study
 from .study.run import run_study as run_study
-from .study.summary import compare_models as compare_models
 from .study.summary import seed_means as seed_means
 
 __version__: str

@@ -15,9 +15,10 @@ import pandas as pd
 from rmspace._files import write_whole
 from rmspace._typing import PathLike
 from rmspace.figures import write_svg
+from rmspace.study.compare import compare_models
 from rmspace.study.gallery import drawn, figures_of, main_metric
 from rmspace.study.results import Study
-from rmspace.study.summary import compare_models, one_measure, seed_means
+from rmspace.study.summary import one_measure, seed_means
 
 _MOST_FIGURES = 40
 _MOST_CELLS = 20  # named of those that failed alike

@@ -1,10 +1,8 @@
-"""What a table of many seeds says: means with intervals over seeds, and corrected comparisons of models."""
+"""What a table of many seeds says: its axes, the rows of one measure, and means with intervals over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import combinations
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,13 +22,17 @@ _NO_AXES = (  # what a table of results has besides its axes
 def axes_of(table: pd.DataFrame) -> list[str]:
     """Return the columns of the axes: all but those of measures and facts.
 
+    An axis of another seed, as `data.seed`, that has one value for each value of `seed` is a part of the seed, and none
+    of its own: the grid's `data.seed, seed: [[0, 0], [1, 1]]` makes each seed another split or world.
+
     >>> axes_of(pd.DataFrame(columns=["n_pairs", "seed", "model", "metric", "value"]))
     ['n_pairs', 'seed']
     """
     columns = [str(name) for name in table.columns]
     if "model" not in columns:
         raise ValueError(f"a table of results must have a column model; got {columns}")
-    return [name for name in columns if name not in _NO_AXES]
+    axes = [name for name in columns if name not in _NO_AXES]
+    return [name for name in axes if not (SEED in axes and name.endswith(".seed") and _follows_the_seed(table, name))]
 
 
 def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
@@ -58,10 +60,10 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     >>> seed_means(pd.DataFrame(rows, columns=names))[["value", "low", "high", "seeds"]].round(3).values.tolist()
     [[0.5, 0.252, 0.748, 3.0]]
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     axes = axes_of(table)
     by = [*(name for name in axes if name != SEED), "model", "metric", "n"]
-    _check_seeds(table, by)
+    check_seeds(table, by)
     table = table.assign(low=table.low.where(table.value.notna()), high=table.high.where(table.value.notna()))
     groups = table.groupby(by, dropna=False, sort=False, observed=True)
     found = groups.agg(
@@ -81,56 +83,6 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     found["over"] = np.where(several, "seeds", "prompts")
     facts = ["value", "low", "high", "seeds", "over", "label_error", "mean_abs_gap"]
     return found[[*by, *facts]]
-
-
-def compare_models(table: pd.DataFrame, *, metric: str, n: int | None = None, confidence: float = 0.95) -> pd.DataFrame:
-    """Compare each two models in each setting, paired by seed, with p-values corrected for the number of comparisons.
-
-    Models of one seed are trained on the same comparisons, so what made these lucky cancels. The interval and p-value
-    are those of the paired t-test; p_corrected is Holm's, over all rows that are returned: at most a share alpha of
-    such tables has any true zero difference with p_corrected < alpha. Differences that are the same for every seed have
-    no p-value, since their spread is not known.
-
-    Args:
-        table: as in `seed_means`.
-        metric, n: what is compared; the largest n when None.
-        confidence: of the intervals, which are not corrected.
-
-    Returns:
-        The axes but for seed and models, model, other, difference (positive speaks for `model`), low, high, seeds,
-        p_value, p_corrected. Settings in which two models have fewer than two seeds in common are left out.
-
-    Raises:
-        ValueError: no such metric, or no n that all settings have.
-
-    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6 (1979).
-
-    >>> values = {"BT": [0.4, 0.5, 0.6], "CLF": [0.1, 0.2, 0.4]}
-    >>> rows = [(k, name, "gain", 9, v, 0, 1, 0, 1) for name, some in values.items() for k, v in enumerate(some)]
-    >>> names = ["seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
-    >>> compare_models(pd.DataFrame(rows, columns=names), metric="gain").round(3).values.tolist()
-    [['BT', 'CLF', 0.267, 0.123, 0.41, 3, 0.015, 0.015]]
-    """
-    _check_confidence(confidence)
-    rows = without_models_axis(one_measure(table, metric, n))
-    if SEED not in rows.columns:
-        rows = rows.assign(**{SEED: 0})
-    settings = [name for name in axes_of(rows) if name != SEED]
-    _check_seeds(rows, [*settings, "model"])
-    models = list(rows.model.unique())
-    groups: Iterable[Any] = [((), rows)]
-    if settings:
-        groups = rows.groupby(settings, dropna=False, sort=False, observed=True)
-    found = []
-    for setting, part in groups:
-        values = {model: part[part.model == model].set_index(SEED).value for model in part.model.unique()}
-        for first, second in combinations([model for model in models if model in values], 2):
-            both = pd.concat([values[first], values[second]], axis=1, join="inner").dropna().to_numpy(dtype=float)
-            if len(both) > 1:
-                found.append((*setting, first, second, *_paired(both[:, 0], both[:, 1], confidence)))
-    names = [*settings, "model", "other", "difference", "low", "high", "seeds", "p_value"]
-    result = pd.DataFrame(found, columns=names)
-    return result.assign(p_corrected=holm(result.p_value.to_numpy(dtype=float)))
 
 
 def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame:
@@ -179,40 +131,19 @@ def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(model=named).drop(columns=MODELS)
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return Holm's corrected p-values; those that are nan are not counted.
-
-    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p_values, dtype=float)
-    corrected = np.full(len(p), np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
-    return corrected
+def _follows_the_seed(table: pd.DataFrame, name: str) -> bool:
+    several = len(table[name].unique()) > 1
+    return several and bool(table.groupby(SEED)[name].nunique(dropna=False).max() == 1)
 
 
-def _check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
+def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
     """Raise ValueError where rows could be averaged, or paired, that are not one setting's seeds."""
     within = [*by, SEED] if SEED in table.columns else [*by]
     if table.duplicated(within).any():
         raise ValueError("a setting has a seed twice; results of several studies need a column that tells them apart")
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError where it is not in (0, 1)."""
     if not 0 < check_number("confidence", confidence) < 1:
         raise ValueError(f"confidence must be in (0, 1); got {confidence}")
-
-
-def _paired(first: np.ndarray, second: np.ndarray, confidence: float) -> tuple[float, float, float, int, float]:
-    """Return mean, low, high, number and p-value of paired differences."""
-    difference = first - second
-    count, mean = len(difference), float(difference.mean())
-    rounding = 1e-12 * max(np.abs(first).max(), np.abs(second).max())
-    error = float(difference.std(ddof=1) / np.sqrt(count))
-    if error <= rounding:
-        equal = abs(mean) <= rounding
-        return (0.0, 0.0, 0.0, count, 1.0) if equal else (mean, np.nan, np.nan, count, np.nan)
-    half = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
-    return mean, mean - half, mean + half, count, float(2 * stats.t.sf(abs(mean) / error, count - 1))
