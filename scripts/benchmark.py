@@ -9,21 +9,17 @@ smaller sizes, shorter measurements and about two minutes. `--out` gets table.md
 
 import argparse
 import json
-import platform
 import shlex
 import shutil
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-import torch
+from benchmarking.measure import machine
 from benchmarking.stages import STAGES, Row, real_bank
-
-from rmspace.models._hardware import find_device, find_threads
 
 
 def as_markdown(rows: list[Row]) -> str:
@@ -35,20 +31,6 @@ def as_markdown(rows: list[Row]) -> str:
         cells = [("" if pd.isna(row[c]) else shapes.get(c, "{}").format(row[c])) for c in columns]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def machine() -> str:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        cpu = next((line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line), cpu)
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "lightgbm"))
-    device = find_device("auto")
-    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
-    return (
-        f"{cpu}{gpu}, {find_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
-        f"Python {platform.python_version()}, {libraries}"
-    )
 
 
 def main() -> int:

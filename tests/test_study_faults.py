@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import rmspace as rm
+from rmspace.study import cluster
 from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, finish, start, wait_for, write_grid
 
 pytestmark = pytest.mark.slow
@@ -225,6 +226,29 @@ def test_a_late_cell_on_a_scheduler(tmp_path, scheduler):
     )
     assert (code, "1 done" in out) == (1, True), said
     assert "timeout: took over 4 seconds" in out
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_result_that_is_lost_while_its_worker_lives(tmp_path, scheduler, monkeypatch, local):
+    """The only worker loses two cells, and is there all the same: the study must not wait for another."""
+    address, worker = scheduler
+    worker("--nthreads", "1", "--no-nanny")
+    monkeypatch.setattr(cluster, "_PATIENCE", 60.0)
+    outcomes, lost = cluster._Pool.outcomes, []
+
+    def forgetful(pool, worker, flight, future):
+        if len(lost) < 2:
+            lost.append(flight)
+            return []
+        return outcomes(pool, worker, flight, future)
+
+    monkeypatch.setattr(cluster._Pool, "outcomes", forgetful)
+    path = write_grid(tmp_path, MANY % "0")
+    options = {"workers": 1} if local else {"scheduler": address}
+    rm.run_study(path, tmp_path / "out", **options)
+    assert len(lost) == 2
+    rm.run_study(path, tmp_path / "whole")
+    assert_same(tmp_path / "out", tmp_path / "whole")
 
 
 def test_workers_that_cannot_be_used(tmp_path, scheduler):

@@ -2,15 +2,17 @@
 
 import math
 import os
+import platform
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rmspace.models._hardware import find_device
+from rmspace.models._hardware import find_device, find_threads
 
 HIDDEN = (1024, 512)
 
@@ -84,3 +86,17 @@ def megabytes_read() -> float:
     counters = Path("/proc/self/io")
     lines = counters.read_text().splitlines() if counters.exists() else []
     return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("read_bytes")), math.nan)
+
+
+def machine() -> str:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line), cpu)
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "lightgbm"))
+    device = find_device("auto")
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+    return (
+        f"{cpu}{gpu}, {find_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
+        f"Python {platform.python_version()}, {libraries}"
+    )

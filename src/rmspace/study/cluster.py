@@ -86,7 +86,7 @@ def _lost_workers(pool: _Pool, dispatcher: Dispatcher) -> Iterator[Outcome]:
     for address in pool.look():
         since = pool.since(address)
         how = pool.how_it_ended(address)
-        pool.drop(address)
+        pool.lose(address)
         given_up = dispatcher.lost(address)
         if given_up is not None:
             error = f"the process that ran this cell {how}, and so {RETRIES} times more when it ran alone"
@@ -247,6 +247,19 @@ class _Pool:
         self._dropped.add(address)
         self._processes.pop(address, None)
 
+    def lose(self, address: str) -> None:
+        """Forget a worker that ended, or lost its cells; one that is there all the same is used again, or its like."""
+        process, there = self._processes.get(address), address in self._info
+        self.drop(address)
+        if not there:
+            return
+        if process is None:
+            self._dropped.discard(address)
+            self._greeted.pop(address, None)
+        elif process.exitcode is None:  # it may still be at its cell; its nanny starts another
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
     def kill(self, address: str) -> None:
         """End a worker's process; its nanny starts another."""
         process = self._processes.get(address)
@@ -267,7 +280,7 @@ class _Pool:
             if code is not None:
                 return f"was killed by {_signal_name(-code)}" if code < 0 else f"exited with status {code}"
             time.sleep(0.05)
-        return "ended (its worker's log may say how)"
+        return "lost it" if address in self._info else "ended (its worker's log may say how)"
 
     def _note_process(self, address: str) -> None:
         for nanny in self._cluster.workers.values() if self._cluster is not None else ():

@@ -1,0 +1,76 @@
+"""The leak of mirrored rows: losses of each epoch on training rows, validation rows and prompts held out."""
+
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import rmspace as rm
+from claims.page import Block, as_markdown
+from rmspace.figures import COLOURS, plain_style
+from rmspace.official import OfficialHistory, OfficialMLPReward
+
+COLUMNS = {
+    "BT published": {},
+    "BT prompts held out": {"row_split": False},
+    "CLF published": {"objective": "classification"},
+}
+LOSSES = ("training", "validation", "held_out")
+
+
+def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
+    """Fit each column on the real bank with annotators of beta 1; watch comparisons of the test prompts."""
+    histories = {
+        name: [_fit(folder, n_pairs, seed, options) for seed in range(seeds)] for name, options in COLUMNS.items()
+    }
+    lines = []
+    for name, found in histories.items():
+        lines.append(
+            {
+                "protocol": name,
+                "epochs": " ".join(str(len(history.training)) for history in found),
+                **{
+                    f"{loss.replace('_', ' ')}, least and last": f"{np.mean([min(v) for v in values]):.3f} "
+                    f"{np.mean([v[-1] for v in values]):.3f}"
+                    for loss in LOSSES
+                    for values in [[getattr(history, loss) for history in found]]
+                },
+            }
+        )
+    return {"leak-table": as_markdown(lines), "leak-figure": _draw(histories)}
+
+
+def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> OfficialHistory:
+    train, test = rm.open_generators(folder, seed=seed)
+    rng = np.random.default_rng(seed)
+    annotator = partial(rm.logistic, beta=1.0)
+    comparisons, watched = (
+        rm.annotate(rm.same_prompt(bank, n_pairs, rng), bank.rewards, annotator, rng=rng, scale="std")
+        for bank in (train, test)
+    )
+    model = OfficialMLPReward(**options, random_state=seed)  # type: ignore[arg-type]
+    model.fit(train.items, comparisons, groups=train.groups, held_out=(test.items, watched))
+    return model.history_
+
+
+@plain_style
+def _draw(histories: dict[str, list[OfficialHistory]]) -> Figure:
+    figure = Figure(figsize=(6.5, 2.6), layout="constrained")
+    panels = figure.subplots(1, len(histories), sharey=True)
+    for axes, (name, found) in zip(panels, histories.items(), strict=True):
+        for k, loss in enumerate(LOSSES):
+            for history in found:
+                values = getattr(history, loss)
+                label = loss.replace("_", " ").replace("held out", "held-out prompts")
+                epochs = range(1, len(values) + 1)
+                axes.plot(epochs, values, color=COLOURS[k], linewidth=1, label=label if history is found[0] else None)
+        axes.axhline(np.log(2), color="0.5", linewidth=0.8, linestyle=":")
+        axes.set_title(name, fontsize=8)
+        axes.set_xlabel("epoch", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("loss a row (dotted: a guess, log 2)", fontsize=8)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8
+    )
+    return figure

@@ -1,0 +1,63 @@
+"""A page whose tables are filled in: what stands between `<!-- name -->` and `<!-- end -->` is replaced."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+Block = str | Figure
+_MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def fill(text: str, blocks: Mapping[str, str]) -> str:
+    """Put each block between the marks of its name.
+
+    Raises:
+        KeyError: a mark without a block, or a block without a mark.
+    """
+    names = [found["name"] for found in _MARKED.finditer(text)]
+    if set(names) != set(blocks):
+        raise KeyError(f"the page and the blocks differ in {sorted(set(names) ^ set(blocks))}")
+    return _MARKED.sub(lambda found: f"<!-- {found['name']} -->\n{blocks[found['name']]}\n<!-- end -->", text)
+
+
+def write(template: Path, page: Path, blocks: Mapping[str, Block]) -> None:
+    """Write the page, with figures in a folder beside it."""
+    folder = page.parent / f"{page.stem}-figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {}
+    for name, block in blocks.items():
+        if isinstance(block, Figure):
+            block.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
+            texts[name] = f"![{name}]({folder.name}/{name}.png)"
+        else:
+            texts[name] = block
+    page.write_text(fill(template.read_text(encoding="utf-8"), texts), encoding="utf-8")
+
+
+def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows, of the same keys, as a table."""
+    table = [dict(row) for row in rows]
+    lines = ["| " + " | ".join(table[0]) + " |", "|" + "---|" * len(table[0])]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row.values())) + " |" for row in table)])
+
+
+def number(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:+.3f}".replace("0.", ".", 1)
+
+
+def difference(row: Any) -> str:
+    """Return a difference with its interval, bold where the corrected test is sure of its sign."""
+    interval = f" ({number(row.low)} to {number(row.high)})" if pd.notna(row.low) else ""
+    text = f"{number(row.difference)}{interval}"
+    return f"**{text}**" if row.p_corrected < 0.05 else text
+
+
+def tally(comparison: pd.DataFrame) -> str:
+    """Count the settings in which the corrected test is sure of a difference."""
+    sure = comparison.p_corrected < 0.05
+    better, worse = (sure & (comparison.difference > 0)).sum(), (sure & (comparison.difference < 0)).sum()
+    return f"better in {better}, worse in {worse}, undecided in {len(comparison) - better - worse} of {len(comparison)}"
