@@ -79,7 +79,7 @@ def main() -> int:
     command = shlex.join(["python", "scripts/findings.py", *sys.argv[1:]])
     blocks["run"] = f"`{command}`\n\n{machine()}; one thread a cell.\n\n{as_markdown(facts)}"
     page.parent.mkdir(parents=True, exist_ok=True)
-    write(template, page, blocks)
+    write(template, page, blocks, "Not in a quick run." if options.quick else None)
     print(page)
     return 0
 

@@ -160,7 +160,20 @@ def test_sigmoid_and_cross_entropy_lose_large_gaps():
     np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), -logsigmoid(gaps[3])], rtol=1e-4)
 
 
-def test_permutations_agree_with_the_exact_expectation_and_ties_take_the_worst():
+@pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
+def test_the_mended_loss_is_the_librarys(objective):
+    rng = np.random.default_rng(3)
+    table = torch.from_numpy(rng.standard_normal((30, 6)).astype(np.float32))
+    network = torch.nn.Linear(6, 1)
+    model = OfficialMLPReward(objective.__name__, sigmoid_bce=False, mirrored_rows=False)
+    pairs = rng.integers(30, size=(50, 2))
+    found = model._losses(network, table, model._rows(pairs)).mean()
+    winner, loser = network(table).squeeze(1)[torch.from_numpy(pairs.T)]
+    rows = 1 if objective is rm.bradley_terry else 2  # a classifier has two rows a comparison
+    torch.testing.assert_close(found, objective(winner, loser).mean() / rows)
+
+
+def test_permutations_agree_with_the_exact_expectation_and_ties_take_a_random_one():
     rng = np.random.default_rng(4)
     scores, rewards = rng.standard_normal((30, 12)), np.sort(rng.standard_normal((30, 12)), axis=1)
     exact = rm.best_of_n(scores, rewards, n=[1, 3, 12])
@@ -170,7 +183,10 @@ def test_permutations_agree_with_the_exact_expectation_and_ties_take_the_worst()
     np.testing.assert_allclose(several[:, :, 2], np.broadcast_to(exact[:, 2], (40, 30)))
     np.testing.assert_allclose(official_best_of_n(scores, rewards, n=3, permutations=0), exact[:, 1], atol=1e-12)
     constant = np.zeros_like(scores)
-    np.testing.assert_allclose(official_best_of_n(constant, rewards, n=12), rewards[:, 0])
+    taken = np.stack([official_best_of_n(constant, rewards, n=12, permutations=1, seed=seed) for seed in range(400)])
+    assert all(np.isin(taken[k], rewards).all() for k in range(400))
+    error = taken.std(axis=0) / 20
+    assert (np.abs(taken.mean(axis=0) - rewards.mean(axis=1)) < 5 * error).all()
     mended = official_best_of_n(constant, rewards, n=12, first_wins=False)
     np.testing.assert_allclose(mended, rewards.mean(axis=1))
 
@@ -190,15 +206,21 @@ def test_a_shared_permutation_does_not_average_out_over_prompts():
     assert spread[True] > 5 * spread[False]
 
 
-def test_independent_sides_meet_their_own_prompt_and_mended_ones_do_not():
+def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
     bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32))
     pairs = official_pairs(bank, 20_000, np.random.default_rng(6))
+    assert bank.groups[pairs[:, 0]].tolist() == list(range(20)) * 1000
     share = (bank.groups[pairs[:, 0]] == bank.groups[pairs[:, 1]]).mean()
     expected = (1 / 20 - 1 / 100) / (1 - 1 / 100)  # of all ordered pairs of different items
     assert abs(share - expected) < 4 * math.sqrt(expected / 20_000)
     assert (pairs[:, 0] != pairs[:, 1]).all()
     mended = official_pairs(bank, 50, np.random.default_rng(7), independent_sides=False)
     np.testing.assert_array_equal(mended, rm.cross_prompt(bank, 50, np.random.default_rng(7)))
+    sorted_bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32), np.tile(np.arange(5.0), (20, 1)))
+    chosen = official_pairs(sorted_bank, 500, np.random.default_rng(8), candidates=rm.diversified)
+    assert set(np.unique(chosen % 5)) == {0, 4}
+    with pytest.raises(ValueError, match=r"each in \[0, 5\)"):
+        official_pairs(bank, 5, np.random.default_rng(0), candidates=lambda bank: np.full((20, 2), [3, 9]))
 
 
 @pytest.mark.parametrize(
@@ -225,8 +247,16 @@ def test_bad_input_is_named(call, match):
         call(fit)
 
 
-def test_weights_are_refused_and_a_loss_that_is_not_finite_is_named():
+def test_weights_are_refused_and_scores_that_are_not_finite_are_named():
     items = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     comparisons = np.arange(40).reshape(20, 2)
     with pytest.raises(ValueError, match="no sample_weight"):
         OfficialMLPReward().fit(items, comparisons, sample_weight=np.ones(20))
+    with pytest.raises(FloatingPointError, match="no longer finite at learning_rate=1e"):
+        OfficialMLPReward(hidden_sizes=(4,), learning_rate=1e20).fit(items, comparisons)
+    with pytest.raises(FloatingPointError, match="no longer finite"):
+        OfficialMLPReward(hidden_sizes=(4,), learning_rate=1e30, sigmoid_bce=False, max_epochs=1).fit(
+            items, comparisons
+        )
+    with pytest.raises(ValueError, match="training dim 2; got 3"):
+        OfficialMLPReward().fit(items, comparisons, held_out=(np.zeros((4, 3)), [[0, 1]]))

@@ -43,6 +43,14 @@ def test_a_study_without_a_result_has_a_page_or_an_error(tmp_path):
     assert "No cell is done." in (tmp_path / "report.html").read_text()
 
 
+def test_intervals_over_splits_are_explained(tmp_path):
+    study = rm.run_study(write_grid(tmp_path, BASE + 'grid: {"data.seed, seed": [[0, 0], [1, 1]]}\n'), tmp_path / "out")
+    assert main(["report", str(study.path), "-o", str(tmp_path / "report.html")]) == 0
+    text = (tmp_path / "report.html").read_text()
+    assert "that of data.seed, which goes along with the seed" in text
+    assert "the test prompts are the same for every seed" not in text
+
+
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

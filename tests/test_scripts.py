@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rmspace as rm
+from rmspace.study.grid import read_grid
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -48,3 +50,44 @@ def test_the_baselines_do_the_same_job(benchmarking, rng):
     some = np.arange(40).reshape(20, 2)
     for paired in (True, False):
         assert published.published_fit(items, some, paired=paired, epochs=1, batch=8) > 0
+
+
+@pytest.fixture
+def claims(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import findings
+    from claims import empirical, page
+
+    return findings, empirical, page
+
+
+def test_a_page_is_filled_between_its_marks(claims):
+    *_, page = claims
+    text = "Words.\n<!-- a-b -->\nold\n\nolder\n<!-- end -->\nMore.\n<!-- c -->\n<!-- end -->\n"
+    filled = page.fill(text, {"a-b": "new", "c": "| x |"})
+    assert filled == "Words.\n<!-- a-b -->\nnew\n<!-- end -->\nMore.\n<!-- c -->\n| x |\n<!-- end -->\n"
+    assert page.fill(filled, {"a-b": "new", "c": "| x |"}) == filled
+    with pytest.raises(KeyError, match="'c'"):
+        page.fill(text, {"a-b": "new"})
+
+
+def test_the_findings_have_a_block_for_each_mark(claims, rng):
+    """Made-up values in the cells of the real grids: tables, figures and page fit one another."""
+    findings, _, page = claims
+    if not findings.BANK.is_dir():
+        pytest.skip("the real bank is not there")
+    blocks = {}
+    for name, tables in findings.CLAIMS.items():
+        grid = read_grid(findings.ROOT / "configs" / "findings" / f"{name}.yaml")
+        rows = []
+        for cell in grid.cells():
+            labels = dict(zip(grid.columns, cell.labels, strict=True))
+            for model in [labels["models"]] if "models" in labels else list(cell.config["models"]):
+                facts = {"value": rng.normal(), "low": 0.0, "high": 1.0, "label_error": rng.random()}
+                measures = {"model": model, "metric": "normalized_gain", "n": 10, "mean_abs_gap": rng.random()}
+                rows.append({**labels, **measures, **facts})
+        blocks |= tables(pd.DataFrame(rows).astype({"n": "Int64"}))
+    text = (findings.ROOT / "docs" / "findings.md").read_text()
+    others = {"run", "leak-table", "leak-figure", "claim6-closed", "claim6-families", "claim6-logit"}
+    assert not others & set(blocks)
+    page.fill(text, dict.fromkeys([*blocks, *others], ""))

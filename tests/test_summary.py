@@ -181,6 +181,19 @@ def test_a_missing_value_of_an_axis_is_compared_too(rng):
     rows = table(rng).rename(columns={"annotator.beta": "patience"})
     rows["patience"] = rows.patience.where(rows.patience == 1).astype("Int64")
     assert len(rm.compare_models(rows, metric="gain", axis="patience")) == 3
+    assert len(rm.compare_models(rows, metric="gain", axis="patience", against=1)) == 3
+
+
+def test_keys_that_change_together_are_one_axis(rng):
+    rows = table(rng).assign(pairs=lambda found: found["annotator.beta"].map({1: "same", 10: "cross"}))
+    found = rm.compare_models(rows, metric="gain", axis="pairs")
+    expected = rm.compare_models(table_of(rows), metric="gain", axis="annotator.beta")
+    assert found.difference.tolist() == expected.difference.tolist()
+    assert len(found) == 3
+
+
+def table_of(rows):
+    return rows.drop(columns="pairs")
 
 
 def test_comparisons_with_one_model_alone(rng):
@@ -200,13 +213,14 @@ def test_random_splits_of_one_bank_need_their_overlap(rng):
     for _ in range(300):
         prompts = rng.normal(size=90)
         values = [rng.permutation(prompts)[:30].mean() for _ in range(6)]
-        rows = [
-            (k, model, "gain", 9, v * (model == "BT"), 0, 1) for k, v in enumerate(values) for model in ("BT", "CLF")
-        ]
-        frame = pd.DataFrame(rows, columns=["seed", "model", "metric", "n", "value", "low", "high"])
+        gains = {"BT": values, "CLF": np.zeros(6)}
+        rows = [(1, k, name, "gain", 9, v, 0, 1, 0, 1) for name, some in gains.items() for k, v in enumerate(some)]
+        frame = pd.DataFrame(rows, columns=COLUMNS)
         for overlap in covered:
             found = rm.compare_models(frame, metric="gain", overlap=overlap).iloc[0]
             covered[overlap] += found.low <= 0 <= found.high
+        means = rm.seed_means(frame[frame.model == "BT"], overlap=0.5).iloc[0]
+        assert (means.low, means.high) == pytest.approx((found.low, found.high))
     assert covered[0.0] < 0.85 * 300
     assert covered[0.5] > 0.92 * 300
     with pytest.raises(ValueError, match="overlap must be"):
@@ -218,5 +232,7 @@ def test_a_seed_of_the_data_that_goes_along_is_no_axis_of_its_own(rng):
     along = rows.assign(**{"data.seed": rows.seed + 100})
     pd.testing.assert_frame_equal(rm.seed_means(along), rm.seed_means(rows))
     pd.testing.assert_frame_equal(rm.compare_models(along, metric="gain"), rm.compare_models(rows, metric="gain"))
+    few = rows.assign(**{"data.seed": rows.seed // 2})  # two seeds in one world are no two worlds
+    assert "data.seed" in rm.seed_means(few).columns
     crossed = pd.concat([rows.assign(**{"data.seed": k}) for k in (0, 1)])
     assert len(rm.seed_means(crossed)) == 2 * len(rm.seed_means(rows))

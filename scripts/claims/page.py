@@ -24,8 +24,8 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
     return _MARKED.sub(lambda found: f"<!-- {found['name']} -->\n{blocks[found['name']]}\n<!-- end -->", text)
 
 
-def write(template: Path, page: Path, blocks: Mapping[str, Block]) -> None:
-    """Write the page, with figures in a folder beside it."""
+def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str | None = None) -> None:
+    """Write the page, with figures in a folder beside it, and `missing` at marks that have no block."""
     folder = page.parent / f"{page.stem}-figures"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {}
@@ -35,7 +35,10 @@ def write(template: Path, page: Path, blocks: Mapping[str, Block]) -> None:
             texts[name] = f"![{name}]({folder.name}/{name}.png)"
         else:
             texts[name] = block
-    page.write_text(fill(template.read_text(encoding="utf-8"), texts), encoding="utf-8")
+    text = template.read_text(encoding="utf-8")
+    if missing is not None:
+        texts = {found["name"]: missing for found in _MARKED.finditer(text)} | texts
+    page.write_text(fill(text, texts), encoding="utf-8")
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:

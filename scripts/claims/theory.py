@@ -10,6 +10,7 @@ import rmspace as rm
 from claims.page import Block, as_markdown
 from rmspace import theory
 
+Z = 3.29  # 99.9%
 FAMILIES: dict[str, tuple[Any, str]] = {
     "normal": (stats.norm, "one peak"),
     "logistic": (stats.logistic, "one peak"),
@@ -32,7 +33,7 @@ def propositions(folder: str, *, draws: int, seed: int = 0) -> dict[str, Block]:
 
 
 def _row(what: str, formula: float, values: np.ndarray) -> dict[str, str]:
-    mean, half = values.mean(), 1.96 * values.std() / np.sqrt(len(values))
+    mean, half = values.mean(), Z * values.std() / np.sqrt(len(values))
     return {
         "quantity": what,
         "formula": f"{formula:.5f}",
@@ -96,7 +97,7 @@ def _families(draws: int, rng: np.random.Generator) -> list[dict[str, str]]:
             within, cross = theory.gap_designs([0.0, shift * spread], [1.0, 1.0], value=quality, family=family)
             first, second = family.rvs(size=(2, draws), random_state=rng)
             simulated = quality(np.abs(first - second + shift * spread)) - quality(np.abs(first - second))
-            half = 1.96 * simulated.std() / np.sqrt(draws)
+            half = Z * simulated.std() / np.sqrt(draws)
             inside = abs(simulated.mean() - (cross - within)) <= half
             line[which] = f"{cross - within:+.4f}{'' if inside else ' (not inside)'}"
         rows.append(line)

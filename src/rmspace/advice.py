@@ -16,7 +16,7 @@ from scipy.special import expit, log_expit
 
 from rmspace._typing import Float64Array, IntArray
 from rmspace._validation import check_gold, check_int, check_number
-from rmspace.annotators import scaled_gaps, untied
+from rmspace.annotators import scaled_gaps, unit_of, untied
 from rmspace.bank import ResponseBank
 from rmspace.theory import annotation_quality
 
@@ -78,7 +78,7 @@ def estimate_beta(
         (value, low, high), in units of 1 / (reward / scale).
 
     Raises:
-        ValueError: only ties; only labels that agree with the rewards, or none: beta is then not determined.
+        ValueError: only ties; only labels that agree with the rewards, of which any large beta is as likely, or none.
 
     >>> from rmspace import annotate, logistic
     >>> from functools import partial
@@ -129,7 +129,8 @@ def annotation_plan(
 
     Spreads are the random-effects (analysis of variance) estimates, with jackknife intervals over prompts, which ask
     for no normal distribution. Quality within prompts is exact for this bank, over all pairs; across prompts each item
-    meets 32 random items of others. Intervals of both and of their difference are over prompts.
+    meets 32 random items of others. Intervals of both and of their difference are over prompts; with fewer than about
+    eight they are too short. A tie, which counts for nothing in `label_error`, counts as half a right label here.
 
     Args:
         bank: with gold rewards; at least three prompts and two responses.
@@ -162,9 +163,7 @@ def annotation_plan(
         )
     if (gold == gold.flat[0]).all():
         raise ValueError("a plan needs rewards that differ; all are equal, so that no label can be right or wrong")
-    unit = float(gold.std()) if scale == "std" else check_number("scale", scale, low=0.0)
-    if unit == 0:
-        raise ValueError("scale must be above 0; got 0")
+    unit = unit_of(gold, scale)
     between, within = _spreads(gold, level)
     one = _quality_within(gold / unit, beta)
     two = _quality_across(gold / unit, beta, np.random.default_rng(check_int("seed", seed, low=0)))
@@ -224,24 +223,41 @@ def _spreads(gold: Float64Array, level: float) -> tuple[Estimate, Estimate]:
     n = np.append(n_prompts, np.full(n_prompts, n_prompts - 1))
     total, squares, inside = (np.append(x.sum(), x.sum() - x) for x in (means, means**2, variances))
     within = inside / n
-    between = (squares - total**2 / n) / (n - 1) - within / n_responses
-    return _root_of_jackknifed(between, level), _root_of_jackknifed(within, level)
+    of_means = (squares - total**2 / n) / (n - 1)
+    return _between(of_means, within / n_responses, level), _within(within, level)
 
 
-def _root_of_jackknifed(variances: Float64Array, level: float) -> Estimate:
+def _within(variances: Float64Array, level: float) -> Estimate:
     """Return the root of a variance, which comes first, and its interval from those without each prompt.
 
     The jackknife is on the logarithm where it can be, since estimates of variances are skewed.
     """
-    whole, without = float(variances[0]), variances[1:]
-    t = float(stats.t.ppf((1 + level) / 2, len(without) - 1))
     if variances.min() > 0:
-        factor = math.exp(t * _jackknife_error(np.log(without)))
-        low, high = whole / factor, whole * factor
+        centre, half = _jackknife(np.log(variances), level)
+        ends = np.exp([centre, centre - half, centre + half])
     else:
-        half = t * _jackknife_error(without)
-        low, high = whole - half, whole + half
-    return Estimate(*(math.sqrt(max(value, 0.0)) for value in (whole, low, high)))
+        centre, half = _jackknife(variances, level)
+        ends = np.array([centre, centre - half, centre + half])
+    return Estimate(*np.sqrt(np.maximum(ends, 0.0)).tolist())
+
+
+def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> Estimate:
+    """Return the root of the variance of prompts' means beyond what their responses give them by chance.
+
+    The jackknife is on the logarithm of the ratio of the two, which is above 0 where there is no spread, too.
+    """
+    if by_chance.min() == 0 or of_means.min() == 0:
+        return _within(of_means - by_chance, level)
+    centre, half = _jackknife(np.log(of_means / by_chance), level)
+    ratios = np.exp([centre, centre - half, centre + half])
+    return Estimate(*np.sqrt(np.maximum(ratios - 1, 0.0) * by_chance[0]).tolist())
+
+
+def _jackknife(values: Float64Array, level: float) -> tuple[float, float]:
+    """Return the first value, of all prompts, and half its interval by those without each prompt."""
+    without = values[1:]
+    t = float(stats.t.ppf((1 + level) / 2, len(without) - 1))
+    return float(values[0]), t * _jackknife_error(without)
 
 
 def _jackknife_error(parts: Float64Array) -> float:

@@ -191,17 +191,7 @@ def scaled_gaps(pairs: IntArray, rewards: npt.ArrayLike, scale: float | Literal[
     flat = np.asarray(rewards).reshape(-1)
     check_finite("rewards", flat)
     ids = check_pairs("pairs", pairs, len(flat))
-    if scale == "std":
-        centred = flat - flat.mean(dtype=np.float64)
-        unit = float(np.sqrt(centred @ centred / len(flat)))
-        if unit == 0:
-            raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
-    else:
-        if isinstance(scale, str):
-            raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
-        unit = check_number("scale", scale, low=0.0)
-        if unit == 0:
-            raise ValueError("scale must be above 0; got 0")
+    unit = unit_of(flat, scale)
     first, second = (flat.take(side).astype(np.float64, copy=False) for side in ids.T)
     return (first - second) / unit
 
@@ -220,3 +210,20 @@ def _probabilities(annotator: Annotator, gap: Float64Array) -> Float64Array:
     if not (p.min() >= 0 and p.max() <= 1):
         raise ValueError("an annotator must return probabilities in [0, 1]; some are outside or nan")
     return p
+
+
+def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
+    """Return what gaps are divided by: a number above 0, or the standard deviation of all rewards."""
+    if scale == "std":
+        flat = np.asarray(rewards).reshape(-1)
+        centred = flat - flat.mean(dtype=np.float64)
+        unit = float(np.sqrt(centred @ centred / len(flat)))
+        if unit == 0:
+            raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
+        return unit
+    if isinstance(scale, str):
+        raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
+    unit = check_number("scale", scale, low=0.0)
+    if unit == 0:
+        raise ValueError("scale must be above 0; got 0")
+    return unit

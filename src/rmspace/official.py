@@ -1,4 +1,4 @@
-"""The published training and evaluation protocol, with each of its traps a keyword that can be switched off.
+"""The published training and evaluation protocol, with its traps as keywords that can be switched off one by one.
 
 | trap | keyword | the mended way, when False |
 |---|---|---|
@@ -9,14 +9,16 @@
 | stops when a loss exceeds each of the three before it | `window_stopping` | no better loss for `patience` epochs |
 | the last weights are kept | `last_weights` | those of the best validation loss |
 | sigmoid, then cross-entropy of its float32 | `sigmoid_bce` | the loss of the logit |
-| sides of cross-prompt pairs are drawn alone: a prompt may meet itself | `independent_sides` | two different prompts |
+| a cross-prompt pair's second side is drawn alone: a prompt may meet itself | `independent_sides` | two prompts |
 | Best-of-N by 100 permutations that all prompts share | `shared_permutations` | a permutation for each prompt |
-| the first of equal scores wins | `first_wins` | equal scores share |
+| the first of equal scores in the permutation wins | `first_wins` | equal scores share |
 
-Left out, since nothing could be learned from them: unseeded shuffles, and an item that is paired with itself. The exact
-expectation that mends Best-of-N altogether is `best_of_n`; what mends the training, with other defaults, `MLPReward`.
-Facts are those of the code release of arXiv 2411.04991; this is written afresh. Epochs are counted as full passes would
-be: ceil(rows / batch_size) steps.
+Left out, since a study could not learn from them: the unseeded shuffle of the rows before their split, an item paired
+with itself, aggregates of ensembles of one, an "accuracy" that counts failures. What a bank may suffer from (ten
+distinct gold rewards, embeddings of padding) is found by `ResponseBank.health`. The exact expectation that mends
+Best-of-N altogether is `best_of_n`; what mends the training, with other defaults, `MLPReward`. Facts are those of the
+code release of arXiv 2411.04991, some of whose states never stop early (`patience=max_epochs, window_stopping=False`);
+this is written afresh. Epochs are counted as full passes would be: ceil(rows / batch_size) steps.
 
 >>> OfficialMLPReward().mirrored_rows, OfficialMLPReward(mirrored_rows=False).row_split
 (True, True)
@@ -43,7 +45,7 @@ from rmspace.models._base import BaseReward, draw_seed, gather
 from rmspace.models._network import build_network
 from rmspace.models._split import split_comparisons
 from rmspace.models._training import scores_of
-from rmspace.pairs import all_responses, cross_prompt
+from rmspace.pairs import all_responses, check_candidates, cross_prompt, of_prompts
 
 _WINDOW = 3  # losses that the newest must exceed
 
@@ -86,8 +88,8 @@ class OfficialMLPReward(BaseReward):
         batch_size: rows a step.
         hidden_sizes, learning_rate, max_epochs: of the published settings.
         patience: epochs without a better loss, when `window_stopping` is False.
-        validation_fraction: share of rows, or of prompts when `row_split` is False, held out, in (0, 1).
-        random_state: seed of the initial weights, the split and the batches; the published code has none.
+        validation_fraction: share of rows, or of prompts when `row_split` is False, held out, from 1e-6 to 0.999.
+        random_state: seed of the initial weights, the split and the batches.
 
     Attributes:
         network_: the torch module.
@@ -157,7 +159,7 @@ class OfficialMLPReward(BaseReward):
 
         Raises:
             ValueError, TypeError: input or a parameter that breaks its rule.
-            FloatingPointError: a loss that is no longer finite.
+            FloatingPointError: scores that are no longer finite.
         """
         self._check_parameters()
         if sample_weight is not None:
@@ -170,12 +172,16 @@ class OfficialMLPReward(BaseReward):
         training, validation = self._split(rows, np.asarray(comparisons), groups, generator)
         network = build_network(data.rows.shape[1], self.hidden_sizes, 0.0, generator)
         watched = None if held_out is None else gather(*held_out, None, None, np.float32)
+        if watched is not None and watched.rows.shape[1] != data.rows.shape[1]:
+            raise ValueError(
+                f"held_out must have items of the training dim {data.rows.shape[1]}; got {watched.rows.shape[1]}"
+            )
         table = torch.from_numpy(np.asarray(data.rows))
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         losses: tuple[list[float], list[float], list[float]] = ([], [], [])
         best, kept, weights = math.inf, 0, None
         for epoch in range(1, self.max_epochs + 1):
-            losses[0].append(self._epoch(network, optimizer, table, training, generator, epoch))
+            losses[0].append(self._epoch(network, optimizer, table, training, generator))
             losses[1].append(self._mean_loss(network, table, validation))
             if watched is not None:
                 pairs = self._rows(watched.pairs, mirrored=False)
@@ -231,7 +237,6 @@ class OfficialMLPReward(BaseReward):
         table: Tensor,
         rows: _Rows,
         generator: torch.Generator,
-        epoch: int,
     ) -> float:
         network.train()
         n = len(rows.target)
@@ -244,11 +249,6 @@ class OfficialMLPReward(BaseReward):
             else:
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             loss = self._losses(network, table, rows.part(chosen.numpy())).mean()
-            if not bool(torch.isfinite(loss)):
-                raise FloatingPointError(
-                    f"the loss became {float(loss):g} in epoch {epoch}, step {step} at "
-                    f"learning_rate={self.learning_rate:g}; lower learning_rate, or scale the items"
-                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -269,6 +269,11 @@ class OfficialMLPReward(BaseReward):
         return float(self._cross_entropy(logits, rows.target).mean())
 
     def _cross_entropy(self, logits: Tensor, target: npt.NDArray[np.float32]) -> Tensor:
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError(
+                f"the scores are no longer finite at learning_rate={self.learning_rate:g}; "
+                "lower learning_rate, or scale the items"
+            )
         goal = torch.from_numpy(target)
         if self.sigmoid_bce:
             return binary_cross_entropy(torch.sigmoid(logits), goal, reduction="none")
@@ -303,9 +308,10 @@ def official_pairs(
     candidates: Candidates = all_responses,
     independent_sides: bool = True,
 ) -> IntArray:
-    """Draw cross-prompt pairs as published: each side a random prompt and a random candidate of it, on its own.
+    """Draw cross-prompt pairs as published: each prompt in turn, and a random prompt, each with a random candidate.
 
-    A prompt can then meet itself. An item that meets itself is drawn anew, since nobody can judge it.
+    A prompt can then meet itself. An item that meets itself is drawn anew, since nobody can judge it. The published
+    "random" responses are two of each prompt's ten, fixed beforehand: here that is a matter of `candidates`.
 
     Args:
         bank, n_pairs, rng, candidates: as in `cross_prompt`.
@@ -315,29 +321,29 @@ def official_pairs(
         int64 (n_pairs, 2) item ids.
 
     Raises:
-        ValueError: one item in all.
+        ValueError: candidates that are not in the bank; one item in all.
 
     Source: the code release of arXiv 2411.04991.
 
     >>> bank = ResponseBank(np.zeros((3, 2, 4), np.float32))
-    >>> official_pairs(bank, 5, np.random.default_rng(0)).shape
-    (5, 2)
+    >>> bank.groups[official_pairs(bank, 5, np.random.default_rng(0))[:, 0]].tolist()
+    [0, 1, 2, 0, 1]
     """
     if not independent_sides:
         return cross_prompt(bank, n_pairs, rng, candidates=candidates)
     size, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    columns = np.asarray(candidates(bank))
-    if columns.size < 2:
+    columns = check_candidates(candidates, bank)
+    if bank.n_prompts == 1 and columns.shape[1] == 1:
         raise ValueError("a pair needs two items; got one candidate in all")
 
-    def draw(n: int) -> IntArray:
-        prompts = rng.integers(bank.n_prompts, size=(n, 2))
-        chosen = columns[prompts, rng.integers(columns.shape[1], size=(n, 2))]
-        return np.asarray(prompts * bank.n_responses + chosen, dtype=np.int64)
+    def draw(prompts: IntArray) -> IntArray:
+        places = rng.integers(columns.shape[1], size=len(prompts))
+        return prompts * bank.n_responses + of_prompts(columns, prompts, places)
 
-    pairs = draw(size)
+    prompts = np.arange(size) % bank.n_prompts
+    pairs = np.stack([draw(prompts), draw(rng.integers(bank.n_prompts, size=size))], axis=1)
     while (same := np.flatnonzero(pairs[:, 0] == pairs[:, 1])).size:
-        pairs[same] = draw(len(same))
+        pairs[same, 1] = draw(rng.integers(bank.n_prompts, size=len(same)))
     return pairs
 
 
@@ -357,8 +363,8 @@ def official_best_of_n(
         scores, rewards, n: as in `best_of_n`.
         permutations: how many are drawn; 0 is the exact expectation, `best_of_n`.
         shared_permutations: one permutation serves all prompts, so that their errors do not average out.
-        first_wins: of equal scores that of the first response in the bank wins, which is the worst where responses
-            are sorted by reward, as published; False shares among the equal ones.
+        first_wins: of equal scores that of the first in the permutation wins, a random one: noise, but no bias; False
+            shares among the equal ones.
         seed: of the permutations.
 
     Returns:
@@ -372,8 +378,8 @@ def official_best_of_n(
     >>> rewards = np.array([[0.0, 3.0, 1.0]])
     >>> official_best_of_n(rewards, rewards, n=3).tolist()
     [3.0]
-    >>> official_best_of_n(np.zeros((1, 3)), rewards, n=3).tolist()  # the first wins, here the worst
-    [0.0]
+    >>> official_best_of_n(np.zeros((1, 3)), rewards, n=3, permutations=1).tolist()  # whichever came first
+    [1.0]
     """
     score, gold = check_scores(scores, rewards)
     if check_int("permutations", permutations, low=0) == 0:
@@ -390,7 +396,7 @@ def official_best_of_n(
             else np.argsort(rng.random(gold.shape), axis=1)
         )
         for k, size in enumerate(sizes):
-            drawn = np.sort(order[:, :size], axis=1)
+            drawn = order[:, :size]
             s, r = np.take_along_axis(score, drawn, axis=1), np.take_along_axis(gold, drawn, axis=1)
             if first_wins:
                 total[:, k] += r[np.arange(len(r)), s.argmax(axis=1)]

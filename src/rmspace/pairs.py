@@ -81,7 +81,7 @@ def same_prompt(
     (18, True)
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    columns = _check_candidates(candidates, bank)
+    columns = check_candidates(candidates, bank)
     n_prompts, width = bank.n_prompts, columns.shape[1]
     if width < 2:
         raise ValueError(f"same_prompt needs two responses a prompt; got {width}; use cross_prompt")
@@ -99,7 +99,7 @@ def same_prompt(
     flip = rng.random(n_pairs) < 0.5
     first, second = first.take(chosen), second.take(chosen)
     sides = np.where(flip, second, first), np.where(flip, first, second)
-    return np.stack([prompts * bank.n_responses + _of_prompts(columns, prompts, side) for side in sides], axis=1)
+    return np.stack([prompts * bank.n_responses + of_prompts(columns, prompts, side) for side in sides], axis=1)
 
 
 def cross_prompt(
@@ -128,7 +128,7 @@ def cross_prompt(
     [4, 4, 4, 4, 4]
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    columns = _check_candidates(candidates, bank)
+    columns = check_candidates(candidates, bank)
     n_prompts, width = bank.n_prompts, columns.shape[1]
     if n_prompts < 2:
         raise ValueError("cross_prompt needs two prompts; got 1; use same_prompt")
@@ -141,7 +141,7 @@ def cross_prompt(
         ends = ends[prompts[ends] == prompts[ends - 1]]
         prompts[ends], prompts[ends + 1] = prompts[ends + 1], prompts[ends]
     places = prompts[: 2 * n_pairs]
-    chosen = _of_prompts(columns, places, rng.integers(width, size=len(places)))
+    chosen = of_prompts(columns, places, rng.integers(width, size=len(places)))
     return (places * bank.n_responses + chosen).reshape(n_pairs, 2)
 
 
@@ -176,12 +176,12 @@ def _by_rank(bank: ResponseBank, ranks: list[int]) -> IntArray:
     return np.argsort(bank.rewards, axis=1, kind="stable")[:, ranks]
 
 
-def _of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArray:
+def of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArray:
     """Return the response columns at some places of some prompts' candidates."""
     return columns[0].take(places) if len(columns) == 1 else columns[prompts, places]
 
 
-def _check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
+def check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
     """Return the columns that may be compared, (n_prompts, k), or (1, k) where one row stands for all."""
     columns = np.asarray(candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"

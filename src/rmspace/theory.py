@@ -96,7 +96,7 @@ def quality_density(
         reward_std, gap_std: as in `annotation_quality`.
 
     Raises:
-        ValueError: beta or a spread out of range.
+        ValueError: tau that is nan; beta or a spread out of range.
 
     Source: arXiv 2411.04991.
 
@@ -107,19 +107,22 @@ def quality_density(
     if width == 0:
         raise ValueError("beta must be above 0: at 0 the quality is 1/2 for certain, and has no density")
     t = np.asarray(tau, dtype=np.float64)
+    check_finite("tau", np.atleast_1d(t))
     inside = (t >= 0.5) & (t < 1)
     safe = np.where(inside, t, 0.5)
-    density = np.exp(-(logit(safe) ** 2) / (2 * width**2)) / (math.sqrt(math.pi / 2) * width * safe * (1 - safe))
+    with np.errstate(over="ignore"):
+        density = np.exp(-0.5 * (logit(safe) / width) ** 2) / (math.sqrt(math.pi / 2) * width * safe * (1 - safe))
     return np.where(inside, density, 0.0)
 
 
 def agreement_bound(quality: npt.ArrayLike, error: npt.ArrayLike) -> Float64Array:
-    """Least probability that a model orders a pair truly, if it disagrees with the noisy labels in a share of cases.
+    """Lower bound of the probability that a model, which disagrees with some noisy labels, orders a pair truly.
 
         P(true order) >= (1 - error) quality^2 + error (1 - quality)^2
 
-    This asks that the model's disagreements do not depend on whether a label is right. Were all of them on right
-    labels, the probability would be quality - error, which can be less.
+    This asks that the model's disagreements do not depend on whether a label is right. The probability is then
+    (1 - error) quality + error (1 - quality), which the bound only reaches where quality is 1. Were all disagreements
+    on right labels, it would be quality - error, which can be less than the bound.
 
     Args:
         quality: xi(gap), the probability that the annotator labels this pair rightly, in [1/2, 1].
@@ -149,28 +152,31 @@ def gap_designs(
 ) -> Designs:
     """Expected value of a pair's |gap|, for pairs of one prompt and of two, in a location-scale family.
 
-            r of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
-            cross = mean over prompts x != y of E[value(|r_x - r_y|)]
+        r of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
+        cross = mean over prompts x != y of E[value(|r_x - r_y|)]
 
     Without `value` this is the expected gap: cross >= within for Gaussian rewards (Proposition 10). An increasing
     concave value, such as sigma(beta gap), gives the expected annotation quality, and cross >= within for every
-    family with a symmetric density of one peak (Theorem 11). The number of integrals grows with the square of the
-    prompts; where locations are Gaussian too, `annotation_quality` with the two spreads of the gap is a closed form.
+    family with a symmetric density of one peak (Theorem 11). The shape of the density is not needed: c - value(|x|),
+    even and convex beside 0, is positive definite (Polya's criterion), so 2 E[value(|X - Y|)] is at least
+    E[value(|X - X'|)] + E[value(|Y - Y'|)] for any two distributions. Concavity is. The number of integrals grows with
+    the square of the prompts; where locations are Gaussian too, use `annotation_quality` with the spreads of the gap.
 
-        Args:
-            locations, scales: (n_prompts,), at least two; scales above 0.
-            value: function of an array of gaps of at least 0, continuous.
-            family: continuous distribution of scipy.stats, as it stands for location 0 and scale 1.
+    Args:
+        locations, scales: (n_prompts,), at least two; scales above 0.
+        value: function of an array of gaps of at least 0, continuous.
+        family: continuous distribution of scipy.stats, as it stands for location 0 and scale 1.
 
-        Raises:
-            ValueError: one prompt, shapes that differ, scales that are not above 0.
-            ArithmeticError: an integral that does not converge, as the mean of a Cauchy gap, which is infinite.
+    Raises:
+        ValueError: one prompt, shapes that differ, scales that are not above 0.
+        ArithmeticError: an integral that does not converge, as the mean of a Cauchy gap, which is infinite.
 
-        Source: Proposition 10 and Theorem 11 of arXiv 2411.04991.
+    Source: Proposition 10 and Theorem 11 of arXiv 2411.04991; for any distributions, G. Polya (1949) and the energy
+    distance of Szekely and Rizzo, "Energy statistics", J. Statist. Plann. Inference 143 (2013).
 
-        >>> within, cross = gap_designs([0.0, 1.0], [1.0, 1.0])
-        >>> round(within, 4), round(cross, 4)  # 2 / sqrt(pi), and the mean of a folded normal
-        (1.1284, 1.3993)
+    >>> within, cross = gap_designs([0.0, 1.0], [1.0, 1.0])
+    >>> round(within, 4), round(cross, 4)  # 2 / sqrt(pi), and the mean of a folded normal
+    (1.1284, 1.3993)
     """
     location, scale = np.asarray(locations, dtype=np.float64), np.asarray(scales, dtype=np.float64)
     if location.ndim != 1 or len(location) < 2 or scale.shape != location.shape:
@@ -243,7 +249,7 @@ def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
         bound: B, above 0, infinity for the plain divergence.
 
     Returns:
-        In nats.
+        In nats; it can be below 0 where B is small, since large terms alone are cut.
 
     Raises:
         ValueError: shapes that differ, rows that are no probabilities, a bound not above 0.
@@ -271,7 +277,7 @@ def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
 def best_of_n_kl(n: int) -> float:
     """Kullback-Leibler divergence of Best-of-n from the policy that it samples: log n - (n - 1) / n, in nats.
 
-    Exact where no two responses have one score; an upper bound in general.
+    Exact where no two draws can have one score, as two draws of one response do; an upper bound in general.
 
     Raises:
         ValueError, TypeError: n that is not an integer of at least 1.

@@ -29,15 +29,16 @@ def compare_models(
         mean -+ t(1 - (1 - confidence) / 2, k - 1) * s * sqrt(1 / k + overlap)
 
     with s the standard deviation of the differences of k seeds. Models of one seed are trained on the same comparisons,
-    so what made these lucky cancels. The p-value is that of the same paired t-test; p_corrected is Holm's, over all
-    rows that are returned: at most a share alpha of such tables has any true zero difference with p_corrected < alpha.
-    Differences that are the same for every seed have no p-value, since their spread is not known.
+    so what made these lucky cancels. The p-value is that of the same paired t-test; p_corrected is Holm's over all rows
+    that are returned: if differences are normal, at most a share alpha of such tables has any true zero difference with
+    p_corrected < alpha. Differences that are the same for every seed have no p-value, since their spread is not known.
 
     Args:
         table: as in `seed_means`.
         metric, n: what is compared; the largest n when None.
         axis: "model", or the axis whose values are compared, as `pairs`, within each model and other setting.
         against: compare with this value alone, which gives fewer and so sharper tests; each two values when None.
+            Axes that only change along with `axis` are no settings.
         overlap: n_test / n_train where each seed is another random split of one bank: such splits share prompts, so
             their differences vary less than those of new prompts would. 0 where seeds share the test prompts or are
             worlds of their own.
@@ -67,10 +68,11 @@ def compare_models(
     names = [*axes_of(rows), "model"]
     if axis not in names or axis == SEED:
         raise ValueError(f"axis must be one of {', '.join(name for name in names if name != SEED)}; got {axis!r}")
-    settings = [name for name in names if name not in (SEED, axis)]
+    along = [name for name in names if axis != "model" and name != "model" and _goes_along(rows, name, axis)]
+    settings = [name for name in names if name not in (SEED, axis, *along)]
     check_seeds(rows, [*settings, axis])
     order = list(rows[axis].unique())
-    if against is not None and against not in order:
+    if against is not None and not any(_same(value, against) for value in order):
         raise ValueError(f"against must be a value of {axis}, {order}; got {against!r}")
     groups: Iterable[Any] = [((), rows)]
     if settings:
@@ -104,7 +106,17 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 def _couples(values: Sequence[Any], against: Any) -> list[tuple[Any, Any]]:
     if against is None:
         return list(combinations(values, 2))
-    return [(value, against) for value in values if value != against]
+    return [(value, against) for value in values if not _same(value, against)]
+
+
+def _same(value: Any, other: Any) -> bool:
+    return bool(pd.isna(value) and pd.isna(other)) or bool(pd.notna(value) and pd.notna(other) and value == other)
+
+
+def _goes_along(rows: pd.DataFrame, name: str, axis: str) -> bool:
+    """Say whether another axis changes with this one, as keys that a grid changes together do."""
+    values = rows[[axis, name]].drop_duplicates()
+    return bool(name != axis and name != SEED and len(values[name].unique()) > 1 and values[axis].is_unique)
 
 
 def _equal(rows: pd.DataFrame, column: str, value: Any) -> pd.DataFrame:

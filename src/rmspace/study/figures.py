@@ -42,6 +42,7 @@ def study_bars(
     panel: str | None = None,
     metric: str = "gain",
     n: int | None = None,
+    overlap: float = 0.0,
     confidence: float = 0.95,
 ) -> Figure:
     """Draw a bar for each model at each value of an axis, with intervals over seeds: the form of figure 1.
@@ -52,7 +53,7 @@ def study_bars(
         x: axis whose values stand side by side; all in one group when None.
         panel: axis with a panel for each value.
         metric, n: what is drawn; the largest n when None.
-        confidence: of the intervals.
+        overlap, confidence: of the intervals; see `seed_means`.
 
     Raises:
         ValueError: no such column or metric; an axis varies that the figure does not show, so that a mean over it
@@ -65,7 +66,7 @@ def study_bars(
     >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     ['Gemma', 'LLaMA']
     """
-    means = _means(table, metric, n, [x, panel], confidence)
+    means = _means(table, metric, n, [x, panel], overlap, confidence)
     models = list(means.model.unique())
     figure, panels = make_panels(means, panel, columns=1, height=1.9)
     width = 0.8 / len(models)
@@ -89,12 +90,13 @@ def study_curves(
     panel: str | None = None,
     metric: str = "gain",
     n: int | None = None,
+    overlap: float = 0.0,
     confidence: float = 0.95,
 ) -> Figure:
     """Draw each model's curve over an axis, with intervals over seeds: the form of figures 2 and 3.
 
     Args:
-        table, panel, metric, n, confidence: as in `study_bars`.
+        table, panel, metric, n, overlap, confidence: as in `study_bars`.
         x: the axis. One of an annotator, as `annotator.beta`, is drawn over the share of wrong labels that it gave.
 
     Raises:
@@ -105,7 +107,7 @@ def study_curves(
     >>> study_curves(pd.DataFrame(rows, columns=names), x="n_pairs").axes[0].get_xlabel()
     'annotations'
     """
-    means = _means(table, metric, n, [x, panel], confidence)
+    means = _means(table, metric, n, [x, panel], overlap, confidence)
     over_error = x.startswith("annotator")
     place = "label_error" if over_error else x
     if not _numbers(means[x]) or means[place].isna().any():
@@ -138,12 +140,13 @@ def study_contrast(
     panel: str | None = None,
     metric: str = "gain",
     n: int | None = None,
+    overlap: float = 0.0,
     confidence: float = 0.95,
 ) -> Figure:
     """Draw two bars a model, plain for the first value of an axis and shaded for the second: figures 4 and 5.
 
     Args:
-        table, x, panel, metric, n, confidence: as in `study_bars`.
+        table, x, panel, metric, n, overlap, confidence: as in `study_bars`.
         contrast: axis with two values, as same- and cross-prompt pairs; the first is the one that the table has first.
 
     Raises:
@@ -154,7 +157,7 @@ def study_contrast(
     >>> len(study_contrast(pd.DataFrame(rows, columns=names)).axes[0].patches)
     2
     """
-    means = _means(table, metric, n, [x, panel, contrast], confidence)
+    means = _means(table, metric, n, [x, panel, contrast], overlap, confidence)
     first, second = _two(means, contrast)
     models = _few(means)
     figure, panels = make_panels(means, panel, columns=1, height=1.9)
@@ -250,7 +253,7 @@ def study_scatter(
 
 
 def _means(
-    table: pd.DataFrame, metric: str, n: int | None, shown: Sequence[str | None], confidence: float
+    table: pd.DataFrame, metric: str, n: int | None, shown: Sequence[str | None], overlap: float, confidence: float
 ) -> pd.DataFrame:
     """Return means over seeds, after seeing that no mean over another axis is drawn."""
     _check_columns(table, shown)
@@ -263,7 +266,7 @@ def _means(
                 f"the table varies in {name} too, which this figure does not show; choose one of its values, "
                 f"as table[table[{name!r}] == {rows[name].iloc[0]!r}]"
             )
-    return seed_means(rows.drop(columns=others), confidence=confidence)
+    return seed_means(rows.drop(columns=others), overlap=overlap, confidence=confidence)
 
 
 def goes_along(rows: pd.DataFrame, name: str, other: str) -> bool:

@@ -18,7 +18,7 @@ from rmspace.figures import write_svg
 from rmspace.study.compare import compare_models
 from rmspace.study.gallery import drawn, figures_of, main_metric
 from rmspace.study.results import Study
-from rmspace.study.summary import one_measure, seed_means
+from rmspace.study.summary import data_seeds, one_measure, seed_means
 
 _MOST_FIGURES = 40
 _MOST_CELLS = 20  # named of those that failed alike
@@ -58,7 +58,7 @@ def _findings(results: pd.DataFrame) -> dict[str, Any]:
     """Return the tables and figures of the results, empty where no cell is done."""
     nothing: dict[str, Any] = {"metric": "", "means": _table([], []), "differences": _table([], []), "figures": []}
     if results.empty:
-        return {**nothing, "left_out": 0, "n": None, "seeds": "", "over": []}
+        return {**nothing, "left_out": 0, "n": None, "seeds": "", "over": [], "data_seeds": ""}
     metric = main_metric(results)
     rows = one_measure(results, metric, None)
     means = seed_means(rows)
@@ -82,6 +82,7 @@ def _findings(results: pd.DataFrame) -> dict[str, Any]:
         "left_out": max(0, len(drawings) - _MOST_FIGURES),
         "seeds": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
         "over": sorted(means.over.unique()),
+        "data_seeds": ", ".join(data_seeds(results)),
     }
 
 

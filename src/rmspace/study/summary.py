@@ -22,8 +22,7 @@ _NO_AXES = (  # what a table of results has besides its axes
 def axes_of(table: pd.DataFrame) -> list[str]:
     """Return the columns of the axes: all but those of measures and facts.
 
-    An axis of another seed, as `data.seed`, that has one value for each value of `seed` is a part of the seed, and none
-    of its own: the grid's `data.seed, seed: [[0, 0], [1, 1]]` makes each seed another split or world.
+    A seed of the data that goes one to one with `seed` is a part of it (see `data_seeds`), and no axis of its own.
 
     >>> axes_of(pd.DataFrame(columns=["n_pairs", "seed", "model", "metric", "value"]))
     ['n_pairs', 'seed']
@@ -31,21 +30,33 @@ def axes_of(table: pd.DataFrame) -> list[str]:
     columns = [str(name) for name in table.columns]
     if "model" not in columns:
         raise ValueError(f"a table of results must have a column model; got {columns}")
-    axes = [name for name in columns if name not in _NO_AXES]
-    return [name for name in axes if not (SEED in axes and name.endswith(".seed") and _follows_the_seed(table, name))]
+    parts = data_seeds(table)
+    return [name for name in columns if name not in (*_NO_AXES, *parts)]
 
 
-def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def data_seeds(table: pd.DataFrame) -> list[str]:
+    """Return columns as `data.seed` that go one to one with `seed`: each seed is then a split or world of its own.
+
+    >>> data_seeds(pd.DataFrame({"data.seed": [10, 11], "seed": [0, 1]}))
+    ['data.seed']
+    """
+    if SEED not in table.columns:
+        return []
+    return [str(name) for name in table.columns if str(name).endswith(".seed") and _follows_the_seed(table, str(name))]
+
+
+def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float = 0.95) -> pd.DataFrame:
     """Average a tidy table over seeds: mean and t-interval of each setting, model, metric and n.
 
-        mean -+ t(1 - (1 - confidence) / 2, k - 1) * s / sqrt(k),  s the standard deviation of the k seeds
+        mean -+ t(1 - (1 - confidence) / 2, k - 1) * s * sqrt(1 / k + overlap),  s the standard deviation of k seeds
 
-    A seed draws pairs, annotations and models anew, so this interval covers the luck of training; the test prompts are
-    the same in each, and their luck is in the intervals of the single runs. With one seed the interval is that of the
-    run, at the run's own confidence.
+    A seed draws pairs, annotations and models anew, so this interval covers the luck of training. Where the test
+    prompts are the same in each, their luck is in the intervals of the single runs. With one seed the interval is that
+    of the run, at the run's own confidence.
 
     Args:
         table: model, metric, n, value, low, high, label_error, mean_abs_gap, and the axes; as `Study.results` gives.
+        overlap: n_test / n_train where each seed is another random split of one bank; see `compare_models`.
         confidence: of the intervals over seeds, in (0, 1).
 
     Returns:
@@ -53,7 +64,8 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
         what the interval covers), and the means of label_error and mean_abs_gap.
 
     Raises:
-        ValueError: a seed that stands twice in a setting, so that other runs would be averaged with it.
+        ValueError: a seed that stands twice in a setting, so that other runs would be averaged with it; a negative
+            overlap.
 
     >>> rows = [(seed, "BT", "gain", 10, value, 0.0, 1.0, 0.1, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])]
     >>> names = ["seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
@@ -61,6 +73,7 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     [[0.5, 0.252, 0.748, 3.0]]
     """
     check_confidence(confidence)
+    check_number("overlap", overlap, low=0.0)
     axes = axes_of(table)
     by = [*(name for name in axes if name != SEED), "model", "metric", "n"]
     check_seeds(table, by)
@@ -77,7 +90,7 @@ def seed_means(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     ).reset_index()
     several = found.seeds > 1
     t = stats.t.ppf((1 + confidence) / 2, (found.seeds - 1).clip(lower=1))
-    half = t * found.spread / np.sqrt(found.seeds.clip(lower=1))
+    half = t * found.spread * np.sqrt(1 / found.seeds.clip(lower=1) + overlap)
     found["low"] = np.where(several, found.value - half, found.low)
     found["high"] = np.where(several, found.value + half, found.high)
     found["over"] = np.where(several, "seeds", "prompts")
@@ -132,8 +145,8 @@ def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _follows_the_seed(table: pd.DataFrame, name: str) -> bool:
-    several = len(table[name].unique()) > 1
-    return several and bool(table.groupby(SEED)[name].nunique(dropna=False).max() == 1)
+    seeds = table[[SEED, name]].drop_duplicates()
+    return len(seeds) > 1 and seeds[SEED].is_unique and seeds[name].is_unique
 
 
 def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
