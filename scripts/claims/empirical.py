@@ -32,6 +32,25 @@ def at_largest_n(table: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.n == rows.n.max()]
 
 
+def pooled(rows: pd.DataFrame, *, by: Sequence[str] = (), axis: str = "model", against: str) -> list[dict[str, str]]:
+    """Test once for each kind of bank: values are averaged over a seed's settings first, so that few tests are made."""
+    kinds = rows.assign(data=np.where(rows.data == REAL, REAL, "worlds"), model=rows.model if axis == "model" else "")
+    means = kinds.groupby(["data", *by, axis, "model", "seed"] if axis != "model" else ["data", *by, "model", "seed"])
+    table = means.value.mean().reset_index().assign(metric=METRIC, n=1, low=0.0, high=0.0)
+    table = table.assign(label_error=0.0, mean_abs_gap=0.0)
+    found = compared(table.sort_values(["seed"], kind="stable"), axis=axis, against=against)
+    return [
+        {
+            "banks": row["data"],
+            **{name.rpartition(".")[2]: row[name] for name in by},
+            "difference": f"{row[axis]} - {row['other']}",
+            "mean (95% interval)": difference(row),
+            "corrected p": f"{row['p_corrected']:.4f}",
+        }
+        for _, row in found.iterrows()
+    ]
+
+
 def by_overlap(name: str, rows: pd.DataFrame, draw: Callable[..., Figure], **options: Any) -> dict[str, Block]:
     """Draw the real bank, whose seeds are overlapping splits, and the worlds apart: both intervals are right then."""
     real = rows.data == REAL
@@ -49,6 +68,9 @@ def protocol(table: pd.DataFrame) -> dict[str, Block]:
     renamed = four.assign(protocol=four.model.str.split(" ").str[1], model=four.model.str.split(" ").str[0])
     objectives = compared(renamed, against="BT")
     protocols = compared(renamed, axis="protocol", against="published")
+    keys = ["data", "n_pairs", "protocol", "seed"]
+    sides = [renamed[renamed.model == name].set_index(keys).value for name in ("CLF", "BT")]
+    leads = (sides[0] - sides[1]).dropna().reset_index().assign(model="CLF - BT")
     lines = []
     for (data, n_pairs), part in objectives.groupby(["data", "n_pairs"], sort=False):
         gains = {name: f"{means[data, n_pairs, name]:.3f}" for name in FOUR}
@@ -77,10 +99,14 @@ def protocol(table: pd.DataFrame) -> dict[str, Block]:
         }
         for name in changes
     ]
-    agreement = [compared(real, against=f"{name} mended") for name in ("BT", "CLF")]
-    same = pd.concat([found[found.model == f"{found.other.iloc[0].split(' ')[0]} MLPReward"] for found in agreement])
+    same = pd.concat(
+        compared(real[real.model.isin([f"{name} mended", f"{name} MLPReward"])], against=f"{name} mended")
+        for name in ("BT", "CLF")
+    )
     others = real.groupby("model", sort=False).value.agg(["mean", "std"])
     return {
+        "claim1-primary": as_markdown(pooled(renamed, by=["protocol"], against="BT")),
+        "claim1-lead": as_markdown(pooled(leads, axis="protocol", against="mended")),
         "claim1-columns": as_markdown(lines),
         **by_overlap("claim1-figure", four, rm.study_bars, x="n_pairs", panel="data"),
         "claim1-traps": as_markdown(table_of_traps),
@@ -126,8 +152,10 @@ def noise(table: pd.DataFrame) -> dict[str, Block]:
     lost = compared(losses, against="BT-MLP")
     mean = losses.groupby(["data", "model"], sort=False).value.mean()
     return {
+        "claim2-primary": as_markdown(pooled(rows, against="BT-MLP")),
         "claim2-table": as_markdown(lines),
         "claim2-tally": f"Of the corrected tests, the classifier is {tally(found)}.",
+        "claim2-losses-primary": as_markdown(pooled(losses, against="BT-MLP")),
         "claim2-losses": as_markdown(
             {
                 "bank": data,
@@ -145,6 +173,7 @@ def annotations(table: pd.DataFrame) -> dict[str, Block]:
     rows = at_largest_n(table)
     found = compared(rows, against="BT-MLP")
     return {
+        "claim3-primary": as_markdown(pooled(rows, against="BT-MLP")),
         "claim3-table": as_markdown(
             {
                 "bank": data,
@@ -165,6 +194,7 @@ def designs(table: pd.DataFrame) -> dict[str, Block]:
     by = ["data", "n_pairs", "pairs.candidates"]
     shown = found.rename(columns={"pairs.candidates": "responses"})
     return {
+        "claim4-primary": as_markdown(pooled(rows, by=["pairs.candidates"], axis="pairs", against="same")),
         "claim4-table": as_markdown(
             {
                 "bank": setting[0],
@@ -201,6 +231,7 @@ def reasons(table: pd.DataFrame) -> dict[str, Block]:
             }
         )
     return {
+        "why-tally": f"Of the corrected tests, cross-prompt is {tally(pairs)}.",
         "why-table": as_markdown(lines),
         "why-figure": rm.study_differences(pairs, hue="model", panel="annotator", metric=METRIC),
     }

@@ -54,6 +54,8 @@ def number(value: float) -> str:
 
 def difference(row: Any) -> str:
     """Return a difference with its interval, bold where the corrected test is sure of its sign."""
+    if row.difference == 0 and row.low == row.high == 0:
+        return "none at all"
     interval = f" ({number(row.low)} to {number(row.high)})" if pd.notna(row.low) else ""
     text = f"{number(row.difference)}{interval}"
     return f"**{text}**" if row.p_corrected < 0.05 else text
