@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarking.measure import machine
-from claims.empirical import annotations, designs, gaps, noise, protocol, reasons
+from claims.empirical import annotations, designs, gaps, noise, reasons
 from claims.leak import leak
 from claims.page import Block, as_markdown, write
+from claims.protocol import protocol
 from claims.theory import propositions
 
 import rmspace as rm

@@ -56,13 +56,13 @@ def test_the_baselines_do_the_same_job(benchmarking, rng):
 def claims(monkeypatch):
     monkeypatch.syspath_prepend(str(SCRIPTS))
     import findings
-    from claims import empirical, page
+    from claims import page
 
-    return findings, empirical, page
+    return findings, page
 
 
 def test_a_page_is_filled_between_its_marks(claims):
-    *_, page = claims
+    _, page = claims
     text = "Words.\n<!-- a-b -->\nold\n\nolder\n<!-- end -->\nMore.\n<!-- c -->\n<!-- end -->\n"
     filled = page.fill(text, {"a-b": "new", "c": "| x |"})
     assert filled == "Words.\n<!-- a-b -->\nnew\n<!-- end -->\nMore.\n<!-- c -->\n| x |\n<!-- end -->\n"
@@ -73,7 +73,7 @@ def test_a_page_is_filled_between_its_marks(claims):
 
 def test_the_findings_have_a_block_for_each_mark(claims, rng):
     """Made-up values in the cells of the real grids: tables, figures and page fit one another."""
-    findings, _, page = claims
+    findings, page = claims
     if not findings.BANK.is_dir():
         pytest.skip("the real bank is not there")
     blocks = {}

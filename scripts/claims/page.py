@@ -42,10 +42,11 @@ def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str 
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows, of the same keys, as a table."""
-    table = [dict(row) for row in rows]
-    lines = ["| " + " | ".join(table[0]) + " |", "|" + "---|" * len(table[0])]
-    return "\n".join([*lines, *("| " + " | ".join(map(str, row.values())) + " |" for row in table)])
+    """Return rows as a table, empty where one has not a key that another has."""
+    table = list(rows)
+    columns = list(dict.fromkeys(key for row in table for key in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *("| " + " | ".join(str(row.get(key, "")) for key in columns) + " |" for row in table)])
 
 
 def number(value: float) -> str:
