@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import rmspace as rm
 from rmspace.study.grid import read_grid
@@ -91,3 +92,43 @@ def test_the_findings_have_a_block_for_each_mark(claims, rng):
     others = {"run", "leak-table", "leak-figure", "claim6-closed", "claim6-families", "claim6-logit"}
     assert not others & set(blocks)
     page.fill(text, dict.fromkeys([*blocks, *others], ""))
+
+
+def test_a_claim_is_tested_once_on_means_over_its_settings(claims, rng):
+    from claims import contrasts
+
+    rows = [
+        (data, beta, seed, model, "normalized_gain", 56, rng.normal(), 0.0, 1.0, 0.1, 1.0)
+        for data in ("world a", "world b")
+        for beta in (1.0, 3.0)
+        for seed in range(6)
+        for model in ("BT", "CLF")
+    ]
+    names = ["data", "annotator.beta", "seed", "model", "metric", "n", "value", "low", "high"]
+    table = pd.DataFrame(rows, columns=[*names, "label_error", "mean_abs_gap"])
+    (found,) = contrasts.pooled(table, against="BT")
+    means = table.pivot_table(index="seed", columns="model", values="value")
+    expected = stats.ttest_rel(means.CLF, means.BT)
+    assert found["corrected p"] == f"{expected.pvalue:.4f}"
+    assert f"{(means.CLF - means.BT).mean():+.3f}".replace("0.", ".", 1) in found["mean (95% interval)"]
+
+
+def test_the_correlation_of_claim_5_is_that_of_each_seed(claims, rng):
+    from claims import empirical
+
+    rows = [
+        (f"world {k}", pairs, seed, "BT", value, gap)
+        for seed in range(5)
+        for k in range(8)
+        for pairs, value, gap in [("same", rng.normal(), rng.random()), ("cross", rng.normal(), rng.random())]
+    ]
+    table = pd.DataFrame(rows, columns=["data", "pairs", "seed", "model", "value", "mean_abs_gap"])
+    table.insert(2, "pairs.candidates", "random")
+    z = []
+    for _, part in table.groupby("seed"):
+        same, cross = (part[part.pairs == side] for side in ("same", "cross"))
+        gains = cross.value.to_numpy() - same.value.to_numpy()
+        z.append(np.arctanh(stats.pearsonr(cross.mean_abs_gap, gains).statistic))
+    interval = stats.ttest_1samp(z, 0).confidence_interval()
+    ends = [f"{np.tanh(end):+.3f}".replace("0.", ".", 1) for end in (np.mean(z), interval.low, interval.high)]
+    assert empirical._correlation(table, "cross") == "{} ({} to {})".format(*ends)
