@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarking.measure import machine
-from claims.empirical import annotations, designs, gaps, noise, reasons
+from claims.empirical import annotations, designs, gaps, noise, plan, reasons
 from claims.leak import leak
 from claims.page import Block, as_markdown, write
 from claims.protocol import protocol
@@ -75,6 +75,7 @@ def main() -> int:
         )
         blocks |= tables(study.results())
     size = {"n_pairs": 300, "seeds": 2} if options.quick else {"n_pairs": 5000, "seeds": 5}
+    blocks |= plan(str(BANK))
     blocks |= leak(str(BANK), **size)
     blocks |= propositions(str(BANK), draws=100_000 if options.quick else 1_000_000)
     command = shlex.join(["python", "scripts/findings.py", *sys.argv[1:]])

@@ -89,7 +89,7 @@ def test_the_findings_have_a_block_for_each_mark(claims, rng):
                 rows.append({**labels, **measures, **facts})
         blocks |= tables(pd.DataFrame(rows).astype({"n": "Int64"}))
     text = (findings.ROOT / "docs" / "findings.md").read_text()
-    others = {"run", "leak-table", "leak-figure", "claim6-closed", "claim6-families", "claim6-logit"}
+    others = {"run", "why-plan", "leak-table", "leak-figure", "claim6-closed", "claim6-families", "claim6-logit"}
     assert not others & set(blocks)
     page.fill(text, dict.fromkeys([*blocks, *others], ""))
 

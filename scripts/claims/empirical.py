@@ -120,6 +120,24 @@ def reasons(table: pd.DataFrame) -> dict[str, Block]:
     }
 
 
+def plan(folder: str) -> dict[str, Block]:
+    """What annotation_plan says of the real bank, for the annotator of these studies."""
+    train, _ = rm.open_generators(folder)
+    found = rm.annotation_plan(train, beta=1.0, budget=5000, scale="std")
+    rows = [
+        {"quantity": f"spread {name} prompts", "estimate": f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"}
+        for name, row in found.spreads.iterrows()
+    ]
+    rows += [
+        {
+            "quantity": f"share of right labels, {name}-prompt pairs",
+            "estimate": f"{row.quality:.4f} ({row.low:.4f} to {row.high:.4f})",
+        }
+        for name, row in found.designs.iterrows()
+    ]
+    return {"why-plan": as_markdown(rows)}
+
+
 def gaps(table: pd.DataFrame) -> dict[str, Block]:
     """Claim 5: does the gain of cross-prompt pairs go with the gold gap inside the pairs? One r a seed and model."""
     rows = at_largest_n(table)
