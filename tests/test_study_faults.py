@@ -251,6 +251,22 @@ def test_a_result_that_is_lost_while_its_worker_lives(tmp_path, scheduler, monke
     assert_same(tmp_path / "out", tmp_path / "whole")
 
 
+def test_a_scheduler_that_forgets_its_workers_for_a_moment(tmp_path, monkeypatch):
+    ask, asked = cluster._Pool._ask, []
+
+    def forgetful(pool):
+        asked.append(bool(pool.ready))
+        return {} if asked[-1] and sum(asked) == 2 else ask(pool)
+
+    monkeypatch.setattr(cluster, "_PATIENCE", 60.0)
+    monkeypatch.setattr(cluster._Pool, "_ask", forgetful)
+    path = write_grid(tmp_path, MANY % "0")
+    rm.run_study(path, tmp_path / "out", workers=2)
+    assert sum(asked) > 2
+    rm.run_study(path, tmp_path / "whole")
+    assert_same(tmp_path / "out", tmp_path / "whole")
+
+
 def test_workers_that_cannot_be_used(tmp_path, scheduler):
     address, worker = scheduler
     path = write_grid(tmp_path, MANY % "0")

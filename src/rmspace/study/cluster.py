@@ -143,7 +143,7 @@ class _Pool:
             self._cluster = _start_here(LocalCluster, workers, threads)
             stack.callback(self._close_cluster)
         try:
-            self._client = Client(self._cluster or scheduler, timeout=10, set_as_default=False)
+            self._client: Any = Client(self._cluster or scheduler, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`"
@@ -185,8 +185,8 @@ class _Pool:
 
     def _ask(self) -> dict[str, Any]:
         """Return what the scheduler knows of its workers."""
-        try:
-            return dict(self._client.scheduler_info(n_workers=-1)["workers"])
+        try:  # not by the client's scheduler_info, which its own timer overwrites, now and then with no workers at all
+            return dict(self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"])
         except (OSError, KeyError, TimeoutError) as error:
             raise ConnectionError(f"the scheduler is gone ({type(error).__name__}: {error})") from error
 
@@ -251,9 +251,7 @@ class _Pool:
         """Forget a worker that ended, or lost its cells; one that is there all the same is used again, or its like."""
         process, there = self._processes.get(address), address in self._info
         self.drop(address)
-        if not there:
-            return
-        if process is None:
+        if process is None or not there:  # should it come back, it is greeted anew
             self._dropped.discard(address)
             self._greeted.pop(address, None)
         elif process.exitcode is None:  # it may still be at its cell; its nanny starts another
