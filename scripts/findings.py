@@ -18,7 +18,7 @@ from benchmarking.measure import machine
 from claims.empirical import annotations, designs, gaps, noise, plan, reasons
 from claims.leak import leak
 from claims.page import Block, as_markdown, write
-from claims.protocol import protocol
+from claims.protocol import perfect, protocol
 from claims.theory import propositions
 
 import rmspace as rm
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BANK = ROOT.parent / "shared" / "data" / "alpacaeval"
 CLAIMS: dict[str, Callable[[pd.DataFrame], dict[str, Block]]] = {
     "claim1": protocol,
+    "claim1_perfect": perfect,
     "claim2": noise,
     "claim3": annotations,
     "claim4": designs,
@@ -35,6 +36,7 @@ CLAIMS: dict[str, Callable[[pd.DataFrame], dict[str, Block]]] = {
 }
 QUICK = {
     "claim1": ["grid.n_pairs=[500]", "include=[]"],
+    "claim1_perfect": ["base.n_pairs=500"],
     "claim2": ["base.n_pairs=500", "grid.annotator.beta=[0.5, 3]"],
     "claim3": ["grid.n_pairs=[200, 500]"],
     "claim4": ["grid.n_pairs=[300]", "include=[]"],
