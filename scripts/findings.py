@@ -45,6 +45,9 @@ QUICK = {
 }
 
 
+SEEDS = "grid.data.seed, seed=[[0, 0], [1, 1]]"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a look at the form in minutes")
@@ -60,7 +63,7 @@ def main() -> int:
     blocks: dict[str, Block] = {}
     facts = []
     for name, tables in CLAIMS.items():
-        changes = [*QUICK[name], "grid.data.seed, seed=[[0, 0], [1, 1]]"] if options.quick else []
+        changes = [*QUICK[name], SEEDS] if options.quick else []
         config = ROOT / "configs" / "findings" / f"{name}.yaml"
         study = rm.run_study(config, out / name, workers=options.workers, overrides=changes)
         cells = study.cells()

@@ -94,6 +94,16 @@ def test_the_findings_have_a_block_for_each_mark(claims, rng):
     page.fill(text, dict.fromkeys([*blocks, *others], ""))
 
 
+def test_a_quick_run_is_a_part_of_the_whole(claims):
+    findings, _ = claims
+    if not findings.BANK.is_dir():
+        pytest.skip("the real bank is not there")
+    assert set(findings.QUICK) == set(findings.CLAIMS)
+    for name, changes in findings.QUICK.items():
+        config = findings.ROOT / "configs" / "findings" / f"{name}.yaml"
+        assert 0 < len(read_grid(config, [*changes, findings.SEEDS])) < len(read_grid(config)) / 2
+
+
 def test_a_claim_is_tested_once_on_means_over_its_settings(claims, rng):
     from claims import contrasts
 
