@@ -224,10 +224,10 @@ def _spreads(gold: Float64Array, level: float) -> tuple[Estimate, Estimate]:
     total, squares, inside = (np.append(x.sum(), x.sum() - x) for x in (means, means**2, variances))
     within = inside / n
     of_means = (squares - total**2 / n) / (n - 1)
-    return _between(of_means, within / n_responses, level), _within(within, level)
+    return _between(of_means, within / n_responses, level), _root_of_variance(within, level)
 
 
-def _within(variances: Float64Array, level: float) -> Estimate:
+def _root_of_variance(variances: Float64Array, level: float) -> Estimate:
     """Return the root of a variance, which comes first, and its interval from those without each prompt.
 
     The jackknife is on the logarithm where it can be, since estimates of variances are skewed.
@@ -247,7 +247,7 @@ def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> E
     The jackknife is on the logarithm of the ratio of the two, which is above 0 where there is no spread, too.
     """
     if by_chance.min() == 0 or of_means.min() == 0:
-        return _within(of_means - by_chance, level)
+        return _root_of_variance(of_means - by_chance, level)
     centre, half = _jackknife(np.log(of_means / by_chance), level)
     ratios = np.exp([centre, centre - half, centre + half])
     return Estimate(*np.sqrt(np.maximum(ratios - 1, 0.0) * by_chance[0]).tolist())
