@@ -72,6 +72,11 @@ def test_a_page_is_filled_between_its_marks(claims):
         page.fill(text, {"a-b": "new"})
 
 
+def test_numbers_lose_their_leading_zero_alone(claims):
+    _, page = claims
+    assert [page.number(value) for value in (0.25, -0.0604, 10.5, float("nan"))] == ["+.250", "-.060", "+10.500", ""]
+
+
 def test_the_findings_have_a_block_for_each_mark(claims, rng):
     """Made-up values in the cells of the real grids: tables, figures and page fit one another."""
     findings, page = claims

@@ -50,7 +50,8 @@ def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def number(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:+.3f}".replace("0.", ".", 1)
+    text = f"{value:+.3f}"
+    return "" if pd.isna(value) else text[0] + text[1:].removeprefix("0")
 
 
 def difference(row: Any) -> str:
