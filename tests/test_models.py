@@ -286,11 +286,10 @@ class TestMLP:
             np.random.default_rng(seed),
         )
         held_out = Comparisons(
-            torch.from_numpy(train.items[touched]),
             torch.from_numpy(local.reshape(comparisons.shape)[mask]),
             torch.ones(int(mask.sum())),
         )
-        loss = mean_loss(model.network_, held_out, rm.bradley_terry)
+        loss = mean_loss(model.network_, held_out, torch.from_numpy(train.items[touched]), rm.bradley_terry)
         assert loss == pytest.approx(min(history.validation), rel=1e-5)
 
     def test_an_epoch_visits_every_comparison_once(self, world, comparisons):

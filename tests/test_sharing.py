@@ -90,16 +90,21 @@ def test_other_items_are_never_taken_for_these(world, reads):
     np.testing.assert_array_equal(inside, model().fit(doubled, some, groups=train.groups).predict(test.items))
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap):
+def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap, together):
     train, test, (some, _) = world
-    ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, random_state=0)
+    ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, together=together, random_state=0)
     ensemble.fit(train.items, some, groups=train.groups)
     assert len(reads) == 1
     if not bootstrap:
         for member in ensemble.members_:
             alone = model(member.random_state).fit(train.items, some, groups=train.groups)
-            np.testing.assert_array_equal(alone.predict(test.items), member.predict(test.items))
+            expected, found = alone.predict(test.items), member.predict(test.items)
+            if together:
+                np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=1e-5)
+            else:
+                np.testing.assert_array_equal(found, expected)
 
 
 def test_an_experiment_reads_once(world, reads):

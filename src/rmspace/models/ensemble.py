@@ -5,20 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import clone
 from tqdm import tqdm
 
 from rmspace._mapped import choose
-from rmspace._typing import Float64Array, FloatArray
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
 from rmspace.models._base import BaseReward, draw_seed
 from rmspace.models._fitting import fit_model
 from rmspace.models._sharing import share_items
-from rmspace.models.mlp import MLPReward
+from rmspace.models.mlp import MLPReward, fit_together, together_pays
 
 Reduction = Callable[[Float64Array], Float64Array]
 
@@ -73,6 +74,9 @@ class EnsembleReward(BaseReward):
         reduce: (n_members, n_items) -> (n_items,): `mean`, `minimum`, `lower_confidence` or your own.
         bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights); members
             without randomness of their own need it to differ.
+        together: train the members as one program of batched products, which `MLPReward` without dropout can: True,
+            False, or "auto", which does so on a GPU, and on a CPU where a batch of a member takes at most four million
+            multiplications. Members are the same either way, up to the rounding of products.
         random_state: seed of the members' seeds and samples.
 
     Attributes:
@@ -96,12 +100,14 @@ class EnsembleReward(BaseReward):
         *,
         reduce: Reduction = mean,
         bootstrap: bool = False,
+        together: bool | Literal["auto"] = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.member = member
         self.n_members = n_members
         self.reduce = reduce
         self.bootstrap = bootstrap
+        self.together = together
         self.random_state = random_state
 
     def fit(
@@ -114,7 +120,8 @@ class EnsembleReward(BaseReward):
         """Learn from comparisons of items; arguments and errors are the member's.
 
         Raises:
-            ValueError, TypeError: as the member; fewer than one member; a member that is no reward model.
+            ValueError, TypeError: as the member; fewer than one member; a member that is no reward model;
+                `together=True` with members that cannot be.
         """
         n_members = check_int("n_members", self.n_members, low=1)
         member = MLPReward() if self.member is None else self.member
@@ -122,14 +129,15 @@ class EnsembleReward(BaseReward):
         ids = check_pairs("comparisons", comparisons, len(array))
         weights = check_weights(sample_weight, len(ids))
         touched = choose(array, np.unique(ids[weights > 0]))
-        members = []
-        streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
+        members, drawn = [], []
+        even = np.full(len(ids), 1 / len(ids))
+        for rng in np.random.default_rng(draw_seed(self.random_state)).spawn(n_members):
+            members.append(_reseeded(member, int(rng.integers(2**31 - 1))))
+            drawn.append(weights * rng.multinomial(len(ids), even) if self.bootstrap else sample_weight)
         with share_items():
-            for rng in tqdm(streams, desc="members", leave=False, disable=None):
-                model = clone(member)
-                _reseed(model, int(rng.integers(2**31 - 1)))
-                drawn = weights * rng.multinomial(len(ids), np.full(len(ids), 1 / len(ids))) if self.bootstrap else None
-                members.append(fit_model(model, array, ids, sample_weight if drawn is None else drawn, groups))
+            if not (self._is_together(member, array.shape[1]) and _fitted_together(members, array, ids, drawn, groups)):
+                for model, own in zip(tqdm(members, desc="members", leave=False, disable=None), drawn, strict=True):
+                    fit_model(model, array, ids, own, groups)
         table = _score_all(members, touched)
         if n_members > 1 and (table == table[0]).all():
             warnings.warn(
@@ -143,6 +151,17 @@ class EnsembleReward(BaseReward):
         self.locations_, self.scales_ = table.mean(axis=1), np.where(spread > 0, spread, 1.0)
         self.n_features_in_ = array.shape[1]
         return self
+
+    def _is_together(self, member: Any, dim: int) -> bool:
+        """Say whether the members are to be trained as one program."""
+        if self.together != "auto" and not isinstance(self.together, bool):
+            raise ValueError(f"together must be True, False or 'auto'; got {self.together!r}")
+        possible = type(member) is MLPReward and member.dropout == 0
+        if self.together is True and not possible:
+            raise ValueError(
+                f"together=True needs an MLPReward without dropout as member; got {member!r}; take 'auto' or False"
+            )
+        return possible and (self.together is True or (self.together == "auto" and together_pays(member, dim)))
 
     def _score(self, rows: FloatArray) -> FloatArray:
         scores = _score_all(self.members_, rows)
@@ -175,7 +194,30 @@ def _score_all(members: Sequence[Any], items: FloatArray) -> Float64Array:
     return np.stack([np.asarray(member.predict(items), dtype=np.float64) for member in members])
 
 
-def _reseed(model: Any, seed: int) -> None:
-    """Give a member its own seed, nested ones included, in place of any that its prototype had."""
+def _fitted_together(
+    members: Sequence[MLPReward],
+    items: FloatArray,
+    comparisons: IntArray,
+    sample_weights: Sequence[npt.ArrayLike | None],
+    groups: npt.ArrayLike | None,
+) -> bool:
+    """Fit all members as one program and say so, or warn where the device's memory holds only one at a time."""
+    try:
+        fit_together(members, items, comparisons, sample_weights, groups)
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+    else:
+        return True
+    warnings.warn(
+        f"too little memory left for {len(members)} members at once ({reason}); training them one by one",
+        UserWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+def _reseeded(prototype: Any, seed: int) -> Any:
+    """Clone a member and give it its own seed, nested ones included, in place of any that its prototype had."""
+    model = clone(prototype)
     names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
-    model.set_params(**dict.fromkeys(names, seed))
+    return model.set_params(**dict.fromkeys(names, seed))

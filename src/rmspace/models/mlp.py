@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor
 
 from rmspace._typing import FloatArray, IntArray, Objective
 from rmspace._validation import check_int, check_number
@@ -22,8 +24,10 @@ from rmspace.models._network import build_network
 from rmspace.models._sharing import shared
 from rmspace.models._split import split_comparisons
 from rmspace.models._tensors import fill, read_rows, read_tensors, write_tensors
-from rmspace.models._training import Comparisons, History, Schedule, scores_of, train
+from rmspace.models._training import Comparisons, History, Learner, Schedule, scores_of, train
 from rmspace.objectives import bradley_terry
+
+_TINY_STEP = 1 << 22  # multiplications of a batch: below, starting a product costs as much as the product
 
 
 class MLPReward(BaseReward):
@@ -122,50 +126,33 @@ class MLPReward(BaseReward):
                 learning rate.
             RuntimeError: the items lie in a file that changed.
         """
-        schedule = self._check_parameters()
-        data = touch(items, comparisons, sample_weight, groups)
-        seed = draw_seed(self.random_state)
-        names = _groups_of(data) if self.validation_fraction > 0 else None
-
-        def fit(device: torch.device) -> tuple[nn.Sequential, History, str]:
-            return self._fit(data, names, schedule, seed, device)
-
-        device = find_device(self.device)
-        self.network_, self.history_, self.precision_ = on_device(device, fit)
-        self.device_ = str(next(self.network_.parameters()).device)
-        self.network_ = self.network_.cpu().eval()
-        self.n_features_in_ = data.items.shape[1]
+        on_device(find_device(self.device), _prepare([self], items, comparisons, [sample_weight], groups))
         return self
 
-    def _fit(
-        self, data: Touched, names: npt.NDArray[Any] | None, schedule: Schedule, seed: int, device: torch.device
-    ) -> tuple[nn.Sequential, History, str]:
-        """Train a network on one device."""
-        dtype = find_precision(self.precision, device)
-        rows, ids = shared(
-            "rows",
-            (dtype, device),
-            data.items,
-            data.ids,
-            lambda ids: read_rows(data.items, ids, dtype, device),
-            within=data.within,
-        )
+    def _learner(
+        self, data: Touched, names: npt.NDArray[Any] | None, ids: IntArray, seed: int, device: torch.device
+    ) -> Learner:
+        """Put the comparisons in terms of the rows read, `ids`, and make a network to learn from them."""
         pairs = np.searchsorted(ids, data.ids)[data.pairs]
-        whole = Comparisons(
-            rows,
-            torch.from_numpy(pairs).to(device),
-            torch.from_numpy((data.weights / data.weights.mean()).astype(np.float32)).to(device),
+        weights = (data.weights / data.weights.mean()).astype(np.float32)
+        training, validation = (
+            Comparisons(torch.from_numpy(pairs).to(device), torch.from_numpy(weights).to(device)),
+            None,
         )
-        generator = torch.Generator().manual_seed(seed)
-        network = build_network(rows.shape[1], self.hidden_sizes, self.dropout, generator).to(device)
-        training, validation = whole, None
         if names is not None:
             masks = split_comparisons(data.pairs, names, self.validation_fraction, np.random.default_rng(seed))
-            training, validation = whole.part(masks[0]), whole.part(masks[1])
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout draws from torch's own
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            history = train(network, training, validation, self.objective, schedule, generator)
-        return network, history, str(dtype).removeprefix("torch.")
+            training, validation = training.part(masks[0]), training.part(masks[1])
+        generator = torch.Generator().manual_seed(seed)
+        network = build_network(data.items.shape[1], self.hidden_sizes, self.dropout, generator).to(device)
+        return Learner(network, training, validation, generator)
+
+    def _keep(self, learner: Learner, rows: Tensor) -> None:
+        """Take over what was learned from some rows."""
+        self.network_ = learner.network.cpu().eval()
+        self.history_ = learner.history
+        self.precision_ = str(rows.dtype).removeprefix("torch.")
+        self.device_ = str(rows.device)
+        self.n_features_in_ = rows.shape[1]
 
     def _predict(self, array: FloatArray) -> FloatArray:
         return on_device(find_device(self.device), lambda device: score_blocks(array, self._scorer(device)))
@@ -217,6 +204,70 @@ class MLPReward(BaseReward):
         self.precision_, self.device_ = state.get("precision", "float32"), state.get("device", "cpu")
 
 
+def fit_together(
+    models: Sequence[MLPReward],
+    items: npt.ArrayLike,
+    comparisons: npt.ArrayLike,
+    sample_weights: Sequence[npt.ArrayLike | None],
+    groups: npt.ArrayLike | None,
+) -> None:
+    """Fit models that differ in nothing but seed and weights, as one program of batched products.
+
+    Each is what its own `fit` makes of its seed and weights, up to the rounding of products; with dropout, other units
+    are dropped.
+
+    Raises:
+        torch.OutOfMemoryError: the device cannot hold all of them.
+        ValueError, TypeError, FloatingPointError, RuntimeError: as `MLPReward.fit`.
+    """
+    _prepare(models, items, comparisons, sample_weights, groups)(find_device(models[0].device))
+
+
+def together_pays(model: MLPReward, dim: int) -> bool:
+    """Say whether several such models train faster as one program: on a GPU, and on a CPU where they are tiny."""
+    sizes = [dim, *model.hidden_sizes, 1]
+    multiplications = model.batch_size * sum(a * b for a, b in pairwise(sizes))
+    return find_device(model.device).type != "cpu" or multiplications <= _TINY_STEP
+
+
+def _prepare(
+    models: Sequence[MLPReward],
+    items: npt.ArrayLike,
+    comparisons: npt.ArrayLike,
+    sample_weights: Sequence[npt.ArrayLike | None],
+    groups: npt.ArrayLike | None,
+) -> Callable[[torch.device], None]:
+    """Check all input, draw the seeds, and return what is left to do on a device."""
+    first = models[0]
+    schedule = first._check_parameters()
+    data = [touch(items, comparisons, weights, groups) for weights in sample_weights]
+    names = list(map(_groups_of, data)) if first.validation_fraction > 0 else [None] * len(data)
+    seeds = [draw_seed(model.random_state) for model in models]
+
+    def fit(device: torch.device) -> None:
+        dtype = find_precision(first.precision, device)
+        rows, ids = shared(
+            "rows",
+            (dtype, device),
+            data[0].items,
+            reduce(np.union1d, [part.ids for part in data]),
+            lambda ids: read_rows(data[0].items, ids, dtype, device),
+            within=reduce(np.union1d, [part.within for part in data]),
+        )
+        learners = [
+            model._learner(part, own, ids, seed, device)
+            for model, part, own, seed in zip(models, data, names, seeds, strict=True)
+        ]
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout draws from torch's own
+            for learner in learners:
+                torch.manual_seed(int(torch.randint(2**62, (), generator=learner.generator)))
+            train(learners, rows, first.objective, schedule)
+        for model, learner in zip(models, learners, strict=True):
+            model._keep(learner, rows)
+
+    return fit
+
+
 def _groups_of(data: Touched) -> npt.NDArray[Any]:
     """Return the group of each touched row."""
     if data.groups is not None:
@@ -225,6 +276,6 @@ def _groups_of(data: Touched) -> npt.NDArray[Any]:
         "without groups, validation holds out items and not prompts, so that responses of one prompt stand on both "
         "sides; pass groups=bank.groups",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return data.ids
