@@ -505,6 +505,13 @@ def test_pipelines(model, world, comparisons):
     np.testing.assert_array_equal(pipeline.predict(test.items), expected)
 
 
+def test_no_items_have_no_scores(world, comparisons):
+    train, _ = world
+    for model in (rm.LinearReward(), rm.MLPReward(**SMALL), rm.EnsembleReward(rm.MLPReward(**SMALL), 2)):
+        model.fit(train.items, comparisons, groups=train.groups)
+        assert model.predict(train.items[:0]).shape == (0,)
+
+
 def test_float16_items(world, comparisons):
     train, test = world
     for model in (rm.LinearReward(), rm.MLPReward(**SMALL), rm.LightGBMReward(n_estimators=20), rm.ClassifierReward()):

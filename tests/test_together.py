@@ -13,7 +13,7 @@ from sklearn.preprocessing import Normalizer
 from torch import nn
 
 import rmspace as rm
-from rmspace.models import ensemble, mlp
+from rmspace.models import _base, ensemble, mlp
 from rmspace.models._training import Comparisons, Learner, Schedule, train
 
 
@@ -183,3 +183,40 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(world, tmp_path):
     again = rm.load(tmp_path / "model")
     assert again.together is True
     np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
+
+
+def test_an_ensemble_reads_items_once_for_all_members(world, monkeypatch):
+    train, test, comparisons = world
+    whole = _base.blocks
+
+    def count(seen, array, **options):
+        seen.append(len(array))
+        return whole(array, **options)
+
+    pipeline = make_pipeline(Normalizer(), rm.LinearReward())
+    for member in (rm.MLPReward(hidden_sizes=(8,), max_epochs=1), rm.EnsembleReward(rm.LinearReward(), 1), pipeline):
+        groups = None if member is pipeline else train.groups
+        model = rm.EnsembleReward(member, 3, bootstrap=True, random_state=0).fit(
+            train.items, comparisons, groups=groups
+        )
+        each = np.stack([m.predict(test.items) for m in model.members_])
+        expected = ((each - model.locations_[:, None]) / model.scales_[:, None]).mean(axis=0)
+        seen: list[int] = []
+        monkeypatch.setattr(_base, "blocks", partial(count, seen))
+        np.testing.assert_allclose(model.predict(test.items), expected, rtol=1e-6, atol=1e-9)
+        assert seen == [len(test.items)] * (1 if member is not pipeline else 4)
+        monkeypatch.setattr(_base, "blocks", whole)
+        touched = train.items[np.unique(comparisons)]
+        np.testing.assert_allclose(
+            model.locations_, [m.predict(touched).mean() for m in model.members_], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(world):
+    train, test, comparisons = world
+    model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum, random_state=0)
+    model.fit(train.items, comparisons, groups=train.groups)
+    with torch.no_grad():
+        model.members_[0].network_[-1].bias.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match="the scores overflow"):
+        model.predict(test.items)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -23,10 +24,11 @@ from rmspace._validation import (
     check_weights,
     to_float32,
 )
+from rmspace.models._hardware import on_device
 
 _BLOCK_NUMBERS = 1 << 22  # of a block to predict
 
-Scorer = Callable[[FloatArray, IntArray], FloatArray]  # (block of items, their ids) -> scores
+Scorer = Callable[[FloatArray, IntArray], FloatArray]  # (block of items, their ids) -> scores (..., n_items)
 
 
 class Touched(NamedTuple):
@@ -72,18 +74,15 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         array = check_items(items)
         if array.shape[1] != self.n_features_in_:
             raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        scores = self._predict(array)
-        if not np.isfinite(scores).all():
-            raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
-        return scores
+        return on_device(self._device(), lambda device: score_blocks(array, self._scorer(device)))
 
-    def _predict(self, array: FloatArray) -> FloatArray:
-        """Score checked items."""
+    def _device(self) -> torch.device:
+        """Return where the model computes."""
+        return torch.device("cpu")
 
-        def score(block: FloatArray, ids: IntArray) -> FloatArray:
-            return self._score(to_float32("items", block, ids))
-
-        return score_blocks(array, score)
+    def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
+        """Return a function that scores blocks of checked items on a device."""
+        return lambda block, ids: self._score(to_float32("items", block, ids))
 
     def _score(self, rows: FloatArray) -> FloatArray:
         """Score a block of float32 rows."""
@@ -147,11 +146,21 @@ def gather(
 
 
 def score_blocks(array: FloatArray, score: Scorer) -> FloatArray:
-    """Score items block by block; memory does not grow with their number, but for one score each."""
-    scores = np.empty(len(array))
-    for part, block in blocks(array, size=max(1, _BLOCK_NUMBERS // array.shape[1])):
-        scores[part] = score(block, np.arange(part.start, part.stop))
-    return scores
+    """Score items block by block; memory does not grow with their number, but for their scores.
+
+    Raises:
+        FloatingPointError: scores that are not finite.
+    """
+    parts = blocks(array, size=max(1, _BLOCK_NUMBERS // array.shape[1]))
+    found = [finite(score(block, np.arange(part.start, part.stop))) for part, block in parts]
+    return np.concatenate(found, axis=-1) if found else np.empty(0)
+
+
+def finite(scores: FloatArray) -> FloatArray:
+    """Return scores as float64; FloatingPointError where they overflow."""
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
+    return np.asarray(scores, dtype=np.float64)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

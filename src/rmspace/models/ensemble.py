@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from rmspace._mapped import choose
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
-from rmspace.models._base import BaseReward, draw_seed
+from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe, to_float32
+from rmspace.models._base import BaseReward, Scorer, draw_seed, finite, score_blocks
 from rmspace.models._fitting import fit_model
+from rmspace.models._hardware import on_device
 from rmspace.models._sharing import share_items
 from rmspace.models.mlp import MLPReward, fit_together, together_pays
 
@@ -138,7 +139,7 @@ class EnsembleReward(BaseReward):
             if not (self._is_together(member, array.shape[1]) and _fitted_together(members, array, ids, drawn, groups)):
                 for model, own in zip(tqdm(members, desc="members", leave=False, disable=None), drawn, strict=True):
                     fit_model(model, array, ids, own, groups)
-        table = _score_all(members, touched)
+        table = on_device(_device_of(members[0]), lambda device: score_blocks(touched, _all_scorer(members, device)))
         if n_members > 1 and (table == table[0]).all():
             warnings.warn(
                 f"all {n_members} members are the same: {type(member).__name__} draws nothing at random here; "
@@ -163,12 +164,20 @@ class EnsembleReward(BaseReward):
             )
         return possible and (self.together is True or (self.together == "auto" and together_pays(member, dim)))
 
-    def _score(self, rows: FloatArray) -> FloatArray:
-        scores = _score_all(self.members_, rows)
-        combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
-        if combined.shape != (len(rows),):
-            raise ValueError(f"reduce must return one score an item, ({len(rows)},); got {describe(combined)}")
-        return combined
+    def _device(self) -> torch.device:
+        return _device_of(self.members_[0])
+
+    def _scorer(self, device: torch.device) -> Scorer:
+        score_all = _all_scorer(self.members_, device)
+
+        def score(block: FloatArray, ids: IntArray) -> FloatArray:
+            standard = (score_all(block, ids) - self.locations_[:, None]) / self.scales_[:, None]
+            combined = np.asarray(self.reduce(standard))
+            if combined.shape != (len(block),):
+                raise ValueError(f"reduce must return one score an item, ({len(block)},); got {describe(combined)}")
+            return combined
+
+        return score
 
     def _write(self, folder: Path) -> dict[str, Any]:
         from rmspace.models.persistence import write_model
@@ -190,8 +199,19 @@ class EnsembleReward(BaseReward):
         self.n_features_in_ = state["n_features_in"]
 
 
-def _score_all(members: Sequence[Any], items: FloatArray) -> Float64Array:
-    return np.stack([np.asarray(member.predict(items), dtype=np.float64) for member in members])
+def _device_of(member: Any) -> torch.device:
+    return member._device() if isinstance(member, BaseReward) else torch.device("cpu")
+
+
+def _all_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
+    """Return a function that scores blocks by all members, (n_members, n_items), each block read once."""
+    scorers = [
+        member._scorer(device)
+        if isinstance(member, BaseReward)
+        else lambda block, ids, member=member: member.predict(to_float32("items", block, ids))
+        for member in members
+    ]
+    return lambda block, ids: np.stack([finite(score(block, ids)) for score in scorers])
 
 
 def _fitted_together(

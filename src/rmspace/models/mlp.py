@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rmspace._typing import FloatArray, IntArray, Objective
 from rmspace._validation import check_int, check_number
-from rmspace.models._base import BaseReward, Scorer, Touched, draw_seed, score_blocks, touch
+from rmspace.models._base import BaseReward, Scorer, Touched, draw_seed, touch
 from rmspace.models._hardware import find_device, find_precision, on_device
 from rmspace.models._network import build_network
 from rmspace.models._sharing import shared
@@ -126,7 +126,7 @@ class MLPReward(BaseReward):
                 learning rate.
             RuntimeError: the items lie in a file that changed.
         """
-        on_device(find_device(self.device), _prepare([self], items, comparisons, [sample_weight], groups))
+        on_device(self._device(), _prepare([self], items, comparisons, [sample_weight], groups))
         return self
 
     def _learner(
@@ -154,11 +154,10 @@ class MLPReward(BaseReward):
         self.device_ = str(rows.device)
         self.n_features_in_ = rows.shape[1]
 
-    def _predict(self, array: FloatArray) -> FloatArray:
-        return on_device(find_device(self.device), lambda device: score_blocks(array, self._scorer(device)))
+    def _device(self) -> torch.device:
+        return find_device(self.device)
 
     def _scorer(self, device: torch.device) -> Scorer:
-        """Return a function that scores blocks on a device, in one buffer."""
         network = deepcopy(self.network_).to(device)
         buffer = torch.empty((0, self.n_features_in_), dtype=find_precision(self.precision, device), device=device)
 
@@ -167,7 +166,7 @@ class MLPReward(BaseReward):
             if len(buffer) < len(block):
                 buffer = buffer.new_empty((len(block), self.n_features_in_))
             fill(buffer[: len(block)], block, ids)
-            return np.asarray(scores_of(network, buffer[: len(block)]).numpy(force=True))
+            return np.asarray(scores_of(network, buffer[: len(block)]).cpu().numpy())
 
         return score
 
@@ -220,14 +219,14 @@ def fit_together(
         torch.OutOfMemoryError: the device cannot hold all of them.
         ValueError, TypeError, FloatingPointError, RuntimeError: as `MLPReward.fit`.
     """
-    _prepare(models, items, comparisons, sample_weights, groups)(find_device(models[0].device))
+    _prepare(models, items, comparisons, sample_weights, groups)(models[0]._device())
 
 
 def together_pays(model: MLPReward, dim: int) -> bool:
     """Say whether several such models train faster as one program: on a GPU, and on a CPU where they are tiny."""
     sizes = [dim, *model.hidden_sizes, 1]
     multiplications = model.batch_size * sum(a * b for a, b in pairwise(sizes))
-    return find_device(model.device).type != "cpu" or multiplications <= _TINY_STEP
+    return model._device().type != "cpu" or multiplications <= _TINY_STEP
 
 
 def _prepare(
