@@ -1,0 +1,297 @@
+"""A device that is not there: it computes on the CPU, refuses tensors that are not on it, and notes what it is asked.
+
+    python tests/pretended_device.py
+
+runs the cases below on it and prints what came of each. A process of its own is needed, since a backend is registered
+once and before any backward pass. What it cannot show is speed, and faults of a real device's own kernels.
+"""
+
+import json
+import sys
+import tempfile
+import traceback
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from weakref import finalize
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+import rmspace as rm
+from rmspace.models import _hardware
+from rmspace.models._hardware import bfloat16_gain
+
+NAME = "pretended"
+
+
+class Log:
+    """What the device did: operations by name, bytes sent to it, times it was waited for, bytes it holds."""
+
+    def __init__(self):
+        self.clear()
+        self.held, self.limit = 0, float("inf")
+        self.users = Counter()  # tensors by storage, as views share one
+
+    def clear(self):
+        self.operations, self.sent, self.waits = Counter(), 0, 0
+
+    def take(self, tensor):
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place not in self.users:
+            if self.held + size > self.limit:
+                raise torch.OutOfMemoryError(f"pretended out of memory. Tried to hold {size} bytes")
+            self.held += size
+        self.users[place] += 1
+        finalize(tensor, self.give, place, size)
+
+    def give(self, place, size):
+        self.users[place] -= 1
+        if not self.users[place]:
+            del self.users[place]
+            self.held -= size
+
+
+LOG = Log()
+
+
+class There(torch.Tensor):
+    """A tensor on the device; `here` is what it holds."""
+
+    @staticmethod
+    def __new__(cls, here):
+        LOG.take(here)
+        found = torch.Tensor._make_wrapper_subclass(
+            cls,
+            here.size(),
+            strides=here.stride(),
+            storage_offset=here.storage_offset(),
+            dtype=here.dtype,
+            device=f"{NAME}:0",
+        )
+        found.here = here
+        return found
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        name = function._schema.name.removeprefix("aten::")
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        LOG.operations[name] += 1
+        stays = True
+        if kwargs.get("device") is not None:
+            stays = torch.device(kwargs["device"]).type == NAME
+            kwargs["device"] = torch.device("cpu")
+        elif name == "copy_":
+            stays = isinstance(args[0], There)
+            LOG.sent += args[1].nbytes if stays and not isinstance(args[1], There) else 0
+        elif any(not isinstance(x, There) and x.dim() > 0 for x in tensors):
+            raise RuntimeError(f"{name}: expected all tensors on one device")
+        LOG.waits += not stays or name in ("_local_scalar_dense", "_unique2", "nonzero")
+        args, kwargs = tree_map_only(There, lambda x: x.here, (args, kwargs))
+        found = function(*args, **kwargs)
+        if not stays:
+            return found
+        known = {id(x.here): x for x in tensors if isinstance(x, There)}  # what works in place returns its own
+        return tree_map_only(torch.Tensor, lambda x: known[id(x)] if id(x) in known else There(x), found)
+
+
+def register():
+    """Make the device known to torch; the returned library must be kept."""
+    _setup_privateuseone_for_python_backend(NAME)
+    library = torch.library.Library("aten", "IMPL")
+
+    def empty(size, *, dtype=None, **_):
+        return There(torch.empty(size, dtype=dtype))
+
+    def empty_strided(size, stride, *, dtype=None, **_):
+        return There(torch.empty_strided(size, stride, dtype=dtype))
+
+    library.impl("empty.memory_format", empty, "PrivateUse1")
+    library.impl("empty_strided", empty_strided, "PrivateUse1")
+    return library
+
+
+def make_world():
+    train, test = rm.make_reward_world(200, 50, 6, 16, seed=0)
+    rng = np.random.default_rng(0)
+    return train, test, rm.annotate(rm.same_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
+
+
+@contextmanager
+def room_for(more):
+    """Let the device hold so many more bytes than it does."""
+    LOG.limit = LOG.held + more
+    try:
+        yield
+    finally:
+        LOG.limit = float("inf")
+
+
+def warned(work, words):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        done = work()
+    assert any(words in str(warning.message) for warning in found), [str(w.message) for w in found]
+    return done
+
+
+MLP = partial(rm.MLPReward, hidden_sizes=(8, 4), max_epochs=2, batch_size=100, random_state=0, precision="float32")
+
+
+def case_a_fit_and_a_prediction_are_those_of_the_cpu():
+    train, test, comparisons = make_world()
+    for options in (
+        {},
+        {"objective": rm.classification},
+        {"precision": "bfloat16"},
+        {"validation_fraction": 0.0},
+        {"hidden_sizes": ()},
+        {"dropout": 0.2},
+    ):
+        models = [MLP(device=device, **options) for device in (NAME, "cpu")]
+        for model in models:
+            model.fit(train.items, comparisons, groups=train.groups)
+        there, here = models
+        assert (there.device_, here.device_) == (f"{NAME}:0", "cpu")
+        assert there.history_ == here.history_
+        assert all(type(p) is torch.nn.Parameter and p.device.type == "cpu" for p in there.network_.parameters())
+        LOG.clear()
+        np.testing.assert_array_equal(there.predict(test.items), here.predict(test.items))
+        assert LOG.operations["addmm"] > 0
+
+
+def case_tensors_that_are_elsewhere_are_refused():
+    rows = torch.ones(3, device=NAME)
+    try:
+        rows + torch.ones(3)
+    except RuntimeError as error:
+        assert "one device" in str(error)
+    else:
+        raise AssertionError("a mistake of devices would go unseen here")
+
+
+def case_a_batch_is_not_waited_for():
+    train, _, comparisons = make_world()
+    waits = []
+    for batch_size in (300, 50):
+        LOG.clear()
+        MLP(device=NAME, batch_size=batch_size, max_epochs=2).fit(train.items, comparisons, groups=train.groups)
+        waits.append(LOG.waits)
+    assert len(set(waits)) == 1, waits
+
+
+def case_rows_are_sent_once_in_the_precision_of_the_bank():
+    train, _, comparisons = make_world()
+    touched = len(np.unique(comparisons))
+    bank = train.items.astype(np.float16)
+    LOG.clear()
+    MLP(device=NAME, validation_fraction=0.0).fit(bank, comparisons)
+    rest = 2 * 900 * 8 + 900 * 2 * 8 + 900 * 4 + 4 * (16 * 8 + 8 + 8 * 4 + 4 + 4 + 1) + 1000  # orders, pairs, weights
+    assert touched * 16 * 2 <= LOG.sent < touched * 16 * 2 + rest, (LOG.sent, touched * 16 * 2, rest)
+    with rm.share_items():
+        model = MLP(device=NAME).fit(bank, comparisons, groups=train.groups)
+        LOG.clear()
+        model.set_params(random_state=1).fit(bank, comparisons, groups=train.groups)
+        assert LOG.sent < touched * 16 * 2 + rest
+        assert LOG.operations["index"] > 0
+
+
+def case_members_train_together_by_default_and_in_fewer_steps():
+    train, test, comparisons = make_world()
+    member = MLP(device=NAME, hidden_sizes=(1024, 512), max_epochs=1)
+    calls = {}
+    for together in ("auto", False):
+        LOG.clear()
+        model = rm.EnsembleReward(member, 10, bootstrap=True, together=together, random_state=0)
+        model.fit(train.items, comparisons, groups=train.groups)
+        calls[together] = sum(LOG.operations[name] for name in ("mm", "addmm", "bmm", "baddbmm"))
+        assert {m.device_ for m in model.members_} == {f"{NAME}:0"}
+    assert calls["auto"] < calls[False] / 3, calls
+    small = rm.EnsembleReward(MLP(device=NAME), 3, bootstrap=True, random_state=0)
+    there = small.fit(train.items, comparisons, groups=train.groups).predict(test.items)
+    small = rm.EnsembleReward(MLP(device="cpu"), 3, bootstrap=True, random_state=0)
+    here = small.fit(train.items, comparisons, groups=train.groups).predict(test.items)
+    np.testing.assert_allclose(there, here, atol=1e-3)
+
+
+def case_a_full_device_gives_way_to_the_cpu():
+    train, test, comparisons = make_world()
+    expected = MLP(device="cpu").fit(train.items, comparisons, groups=train.groups).predict(test.items)
+    for more in (1_000, 70_000, 120_000):  # not the rows; the rows but not the training; the first steps
+        with room_for(more):
+            model = MLP(device=NAME)
+            warned(lambda m=model: m.fit(train.items, comparisons, groups=train.groups), "going on with the CPU")
+            assert model.device_ == "cpu"
+            if more < 70_000:
+                scores = warned(lambda m=model: m.predict(test.items), "going on with the CPU")
+                np.testing.assert_array_equal(scores, expected)
+        np.testing.assert_array_equal(model.predict(test.items), expected)
+
+
+def case_a_device_too_full_for_all_members_trains_one_by_one():
+    train, test, comparisons = make_world()
+    member = MLP(device=NAME, hidden_sizes=(256,), max_epochs=1)
+    alone = rm.EnsembleReward(member, 4, together=False, random_state=0)
+    alone.fit(train.items, comparisons, groups=train.groups)
+    model = rm.EnsembleReward(member, 4, random_state=0)
+    with room_for(1_500_000):
+        warned(lambda: model.fit(train.items, comparisons, groups=train.groups), "training them one by one")
+    assert {m.device_ for m in model.members_} == {f"{NAME}:0"}
+    np.testing.assert_array_equal(model.predict(test.items), alone.predict(test.items))
+
+
+def case_nothing_stays_behind():
+    train, test, comparisons = make_world()
+    before = LOG.held
+    model = rm.EnsembleReward(MLP(device=NAME), 3, random_state=0)
+    model.fit(train.items, comparisons, groups=train.groups).predict(test.items)
+    assert LOG.held == before, LOG.held - before
+
+
+def case_a_model_of_the_device_is_saved_and_used_elsewhere():
+    train, test, comparisons = make_world()
+    model = MLP(device=NAME).fit(train.items, comparisons, groups=train.groups)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        again = rm.load(Path(folder) / "model").set_params(device="cpu")
+    assert again.device_ == f"{NAME}:0"
+    np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
+
+
+def case_the_probe_takes_large_products():
+    sizes = []
+    found, _hardware._gain = _hardware._gain, lambda *args: sizes.append(args) or 0.1
+    try:
+        bfloat16_gain.__wrapped__(NAME)
+    finally:
+        _hardware._gain = found
+    assert sizes == [(NAME, 2048, 2048)]
+    assert _hardware._gain(NAME, 8, 16) > 0
+
+
+def main():
+    library = register()
+    warnings.simplefilter("ignore", UserWarning)
+    probe, _hardware._gain = _hardware._gain, lambda *_: 0.1  # it multiplies large matrices where there is a GPU
+    bfloat16_gain(NAME)
+    _hardware._gain = probe
+    found = {}
+    for name, case in globals().copy().items():
+        if name.startswith("case_"):
+            try:
+                case()
+                found[name.removeprefix("case_")] = ""
+            except Exception:
+                found[name.removeprefix("case_")] = traceback.format_exc()
+    json.dump(found, sys.stdout)
+    del library
+
+
+if __name__ == "__main__":
+    main()
