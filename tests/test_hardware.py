@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import linear
 
 import rmspace as rm
-from rmspace.models import _hardware, mlp
+from rmspace.models import _hardware
 from rmspace.models._hardware import bfloat16_gain, find_device, find_precision, on_device
 from rmspace.models._network import HiddenLayer, ScoreLayer, build_network
 
@@ -77,34 +77,6 @@ def test_a_device_without_memory_gives_way_to_the_cpu_with_a_warning():
     with pytest.warns(UserWarning, match="cuda has too little memory left .*going on with the CPU"):
         assert on_device(torch.device("cuda"), work) == "cpu"
     assert on_device(CPU, work) == "cpu"
-
-
-def test_a_fit_and_a_prediction_survive_a_full_gpu(world, monkeypatch):
-    train, test, comparisons = world
-    here = rm.MLPReward(hidden_sizes=(16,), max_epochs=2, random_state=0, precision="float32")
-    expected = here.fit(train.items, comparisons, groups=train.groups).predict(test.items)
-    read, copy = mlp.read_rows, mlp.deepcopy
-
-    def full(*args):
-        if args[-1].type == "cuda":
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return read(*args)
-
-    class FullScorer:
-        def to(self, device):
-            if device.type == "cuda":
-                raise torch.OutOfMemoryError("CUDA out of memory.")
-            return copy(here.network_)
-
-    monkeypatch.setattr(mlp, "find_device", lambda _: torch.device("cuda"))
-    monkeypatch.setattr(mlp, "read_rows", full)
-    model = rm.MLPReward(hidden_sizes=(16,), max_epochs=2, random_state=0, precision="float32")
-    with pytest.warns(UserWarning, match="going on with the CPU"):
-        model.fit(train.items, comparisons, groups=train.groups)
-    assert model.device_ == "cpu"
-    monkeypatch.setattr(mlp, "deepcopy", lambda _: FullScorer())
-    with pytest.warns(UserWarning, match="going on with the CPU"):
-        np.testing.assert_array_equal(model.predict(test.items), expected)
 
 
 @pytest.mark.parametrize("slow", [True, False], ids=["rounded float32", "bfloat16"])

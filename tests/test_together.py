@@ -13,7 +13,7 @@ from sklearn.preprocessing import Normalizer
 from torch import nn
 
 import rmspace as rm
-from rmspace.models import _base, ensemble, mlp
+from rmspace.models import _base, _hardware, _network, ensemble, mlp
 from rmspace.models._training import Comparisons, Learner, Schedule, train
 
 
@@ -102,8 +102,11 @@ def test_weights_reach_every_member(world):
     assert np.abs(unweighted.predict(test.items) - alone.predict(test.items)).max() > 0.05
 
 
+@pytest.mark.parametrize("gain", [0.1, 2.0], ids=["rounded float32", "bfloat16"])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_in_bfloat16_too(world):
+def test_in_bfloat16_too(world, gain, monkeypatch):
+    for room in (_hardware, _network):
+        monkeypatch.setattr(room, "bfloat16_gain", lambda _: gain)
     _, test, _ = world
     member = rm.MLPReward(hidden_sizes=(16, 8), max_epochs=3, precision="bfloat16")
     alone, together = both_ways(world, member)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rmspace.models._hardware import find_device, find_threads
 
@@ -58,6 +59,16 @@ class Peak:
 
     def __exit__(self, *_: object) -> None:
         self.megabytes = resident("VmHWM") - self.before
+
+
+class Operations(TorchDispatchMode):
+    """The number of operations, but for views, that torch starts in a block of code."""
+
+    number = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.number += not function.is_view
+        return function(*args, **(kwargs or {}))
 
 
 def products(dim: int) -> int:

@@ -5,7 +5,6 @@ import mmap
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import rmspace as rm
 from benchmarking.banks import compare_items, make_bank, open_bank
 from benchmarking.measure import (
     HIDDEN,
+    Operations,
     Peak,
     evict,
     fit_flops,
@@ -277,44 +277,8 @@ def distinct(folder: Path, quick: bool) -> list[Row]:
     ]  # fmt: skip
 
 
-def batched_step_seconds(
-    dim: int, hidden: tuple[int, ...], members: int, batch: int, repeats: int
-) -> tuple[float, float]:
-    """Return seconds of one training step of several networks, one by one and as one program of batched products."""
-    device = find_device("auto")
-    sizes = [dim, *hidden, 1]
-    rows = torch.randn(members, 2 * batch, dim, device=device)
-    weights = [torch.randn(members, a, b, device=device) / math.sqrt(a) for a, b in pairwise(sizes)]
-    biases = [torch.zeros(members, 1, b, device=device) for b in sizes[1:]]
-
-    def trainer(start: int, stop: int) -> Callable[[], None]:
-        mine = [p[start:stop].clone().requires_grad_() for p in (*weights, *biases)]
-        optimizer = torch.optim.AdamW(mine, fused=True)
-
-        def step() -> None:
-            hidden_rows = rows[start:stop]
-            for k, (w, b) in enumerate(zip(mine[: len(weights)], mine[len(weights) :], strict=True)):
-                product = torch.baddbmm(b, hidden_rows, w) if stop - start > 1 else hidden_rows[0] @ w[0] + b[0]
-                hidden_rows = product.reshape(stop - start, 2 * batch, -1)
-                if k < len(weights) - 1:
-                    hidden_rows = hidden_rows.relu()
-            won, lost = hidden_rows.squeeze(2).split(batch, dim=1)
-            loss = rm.bradley_terry(won, lost).mean(dim=1).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            float(loss.detach())
-
-        return step
-
-    single = [trainer(k, k + 1) for k in range(members)]
-    whole = trainer(0, members)
-    single[0](), whole()
-    return least_seconds(lambda: [step() for step in single], repeats), least_seconds(whole, repeats)
-
-
 def many_models(folder: Path, quick: bool) -> list[Row]:
-    """Several seeds with and without what they share, and whether to train them as one program."""
+    """Several seeds with and without what they share, and ensembles trained one by one and as one program."""
     n, members = 1_000 if quick else 10_000, 4
     bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, 2048))
     comparisons = compare_items(bank, n)
@@ -335,16 +299,46 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
         {"stage": "MLP fits one by one", "size": size, "seconds": apart},
         {"stage": "MLP fits inside share_items", "size": size, "seconds": together, "ratio": apart / together},
     ]
-    for dim, hidden, batch in ((64, (64, 32), 128), (384, HIDDEN, 512), (2048, HIDDEN, 512)):
-        one_by_one, batched = batched_step_seconds(dim, hidden, 10, batch, 2 if quick else 5)
-        widths = "-".join(f"{width:,}" for width in (dim, *hidden, 1))
-        rows.append(
-            {
-                "stage": "a step of 10 networks in one program", "size": f"{widths}, batch {batch}",
-                "seconds": batched, "ratio": one_by_one / batched, "note": "ratio to one by one; a sketch, not used",
-            }
-        )  # fmt: skip
+    n = 500 if quick else 5_000
+    for dim, hidden, batch in (
+        (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512),
+        (384, (64,), 512), (384, (256, 128), 512), (2048, HIDDEN, 512),
+    ):  # fmt: skip
+        rows += ensembles(dim, hidden, batch, n, repeats=1 if quick else 3)
     return rows
+
+
+def ensembles(dim: int, hidden: tuple[int, ...], batch: int, n: int, *, repeats: int) -> list[Row]:
+    """An ensemble of ten, its members trained one by one and as one program."""
+    train, _ = rm.make_reward_world(n // 4, 10, 4, dim, seed=0)
+    comparisons = compare_items(train, n)
+    seconds, operations = {}, {}
+    for together in (False, True):
+
+        def fit(together: bool = together, **options: Any) -> None:
+            options = {"batch_size": batch, "max_epochs": 2, **options}
+            member = rm.MLPReward(hidden_sizes=hidden, **options)
+            model = rm.EnsembleReward(member, 10, together=together, random_state=0)
+            model.fit(train.items, comparisons, groups=train.groups)
+
+        fit()
+        seconds[together] = least_seconds(fit, repeats)
+        counts = []
+        for steps in (5, 10):
+            with Operations() as counted:
+                fit(max_epochs=1, validation_fraction=0.0, batch_size=n // steps)
+            counts.append(counted.number)
+        operations[together] = (counts[1] - counts[0]) / 5
+    widths = "-".join(f"{width:,}" for width in (dim, *hidden, 1))
+    return [
+        {
+            "stage": f"ensemble of 10, {'one program' if together else 'one by one'}",
+            "size": f"{widths}, {n:,} comparisons, batch {batch}, 2 epochs",
+            "seconds": seconds[together], "ratio": seconds[False] / seconds[together] if together else math.nan,
+            "note": f"{operations[together]:.0f} torch operations a step",
+        }
+        for together in (False, True)
+    ]  # fmt: skip
 
 
 def growth(folder: Path, quick: bool) -> list[Row]:
