@@ -27,7 +27,7 @@ from rmspace.models._tensors import fill, read_rows, read_tensors, write_tensors
 from rmspace.models._training import Comparisons, History, Learner, Schedule, scores_of, train
 from rmspace.objectives import bradley_terry
 
-_TINY_STEP = 1 << 22  # multiplications of a batch: below, starting a product costs as much as the product
+_TINY_STEP = 1 << 24  # multiplications of a batch: below, starting a product costs as much as the product
 
 
 class MLPReward(BaseReward):
