@@ -156,6 +156,8 @@ def test_members_that_cannot_be_trained_together_are_refused(world, member):
     train, _, comparisons = world
     with pytest.raises(ValueError, match="together=True needs an MLPReward without dropout as member; got"):
         rm.EnsembleReward(member, 2, together=True).fit(train.items, comparisons)
+    with pytest.raises(TypeError, match="batch_size must be an integer"):
+        rm.EnsembleReward(rm.MLPReward(batch_size="many"), 2).fit(train.items, comparisons)
     with pytest.raises(ValueError, match="together must be True, False or 'auto'; got 'yes'"):
         rm.EnsembleReward(rm.MLPReward(), 2, together="yes").fit(train.items, comparisons)
 

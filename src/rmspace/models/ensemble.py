@@ -76,8 +76,8 @@ class EnsembleReward(BaseReward):
         bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights); members
             without randomness of their own need it to differ.
         together: train the members as one program of batched products, which `MLPReward` without dropout can: True,
-            False, or "auto", which does so on a GPU, and on a CPU where a batch of a member takes at most sixteen million
-            multiplications. Members are the same either way, up to the rounding of products.
+            False, or "auto", which does so on a GPU, and on a CPU where a batch of a member takes at most sixteen
+            million multiplications. Members are the same either way, but for what training makes of rounding.
         random_state: seed of the members' seeds and samples.
 
     Attributes:

@@ -129,17 +129,14 @@ class MLPReward(BaseReward):
         on_device(self._device(), _prepare([self], items, comparisons, [sample_weight], groups))
         return self
 
-    def _learner(
-        self, data: Touched, names: npt.NDArray[Any] | None, ids: IntArray, seed: int, device: torch.device
-    ) -> Learner:
+    def _learner(self, data: Touched, ids: IntArray, seed: int, device: torch.device) -> Learner:
         """Put the comparisons in terms of the rows read, `ids`, and make a network to learn from them."""
         pairs = np.searchsorted(ids, data.ids)[data.pairs]
         weights = (data.weights / data.weights.mean()).astype(np.float32)
-        training, validation = (
-            Comparisons(torch.from_numpy(pairs).to(device), torch.from_numpy(weights).to(device)),
-            None,
-        )
-        if names is not None:
+        training = Comparisons(torch.from_numpy(pairs).to(device), torch.from_numpy(weights).to(device))
+        validation = None
+        if self.validation_fraction > 0:
+            names = data.ids if data.groups is None else data.groups[data.ids]
             masks = split_comparisons(data.pairs, names, self.validation_fraction, np.random.default_rng(seed))
             training, validation = training.part(masks[0]), training.part(masks[1])
         generator = torch.Generator().manual_seed(seed)
@@ -212,8 +209,8 @@ def fit_together(
 ) -> None:
     """Fit models that differ in nothing but seed and weights, as one program of batched products.
 
-    Each is what its own `fit` makes of its seed and weights, up to the rounding of products; with dropout, other units
-    are dropped.
+    Each is what its own `fit` makes of its seed and weights, but for what training makes of rounding. None may have
+    dropout.
 
     Raises:
         torch.OutOfMemoryError: the device cannot hold all of them.
@@ -224,6 +221,7 @@ def fit_together(
 
 def together_pays(model: MLPReward, dim: int) -> bool:
     """Say whether several such models train faster as one program: on a GPU, and on a CPU where they are tiny."""
+    model._check_parameters()
     sizes = [dim, *model.hidden_sizes, 1]
     multiplications = model.batch_size * sum(a * b for a, b in pairwise(sizes))
     return model._device().type != "cpu" or multiplications <= _TINY_STEP
@@ -240,8 +238,14 @@ def _prepare(
     first = models[0]
     schedule = first._check_parameters()
     data = [touch(items, comparisons, weights, groups) for weights in sample_weights]
-    names = list(map(_groups_of, data)) if first.validation_fraction > 0 else [None] * len(data)
     seeds = [draw_seed(model.random_state) for model in models]
+    if groups is None and first.validation_fraction > 0:
+        warnings.warn(
+            "without groups, validation holds out items and not prompts, so that responses of one prompt stand on both "
+            "sides; pass groups=bank.groups",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def fit(device: torch.device) -> None:
         dtype = find_precision(first.precision, device)
@@ -254,8 +258,7 @@ def _prepare(
             within=reduce(np.union1d, [part.within for part in data]),
         )
         learners = [
-            model._learner(part, own, ids, seed, device)
-            for model, part, own, seed in zip(models, data, names, seeds, strict=True)
+            model._learner(part, ids, seed, device) for model, part, seed in zip(models, data, seeds, strict=True)
         ]
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout draws from torch's own
             for learner in learners:
@@ -265,16 +268,3 @@ def _prepare(
             model._keep(learner, rows)
 
     return fit
-
-
-def _groups_of(data: Touched) -> npt.NDArray[Any]:
-    """Return the group of each touched row."""
-    if data.groups is not None:
-        return data.groups[data.ids]
-    warnings.warn(
-        "without groups, validation holds out items and not prompts, so that responses of one prompt stand on both "
-        "sides; pass groups=bank.groups",
-        UserWarning,
-        stacklevel=4,
-    )
-    return data.ids
