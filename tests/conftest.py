@@ -1,11 +1,14 @@
 """Banks that many tests share."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rmspace as rm
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these are the CPU's numbers; test_device.py is about other devices
 
 ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 

@@ -61,7 +61,7 @@ def learners_of(rows, sizes, hidden, *, validation, seed=0):
     batch_size=st.integers(1, 70),
     patience=st.integers(1, 3),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_learners_do_not_touch_each_other(objective, validation, sizes, hidden, batch_size, patience):
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(30, 4)))
     schedule = Schedule(0.02, 0.01, batch_size, 5, patience)
@@ -132,21 +132,26 @@ def test_auto_trains_tiny_members_together_and_others_one_by_one(world, monkeypa
 
     def watch(models, *args):
         seen.append(len(models))
-        return mlp.fit_together(models, *args)
+        return mlp.prepare_fits(models, *args)
 
-    monkeypatch.setattr(ensemble, "fit_together", watch)
-    fit = partial(rm.EnsembleReward, n_members=2, random_state=0)
+    monkeypatch.setattr(ensemble, "prepare_fits", watch)
+    fit = partial(rm.EnsembleReward, random_state=0)
     cases = [
         (rm.MLPReward(hidden_sizes=(8,), max_epochs=1), True),
         (rm.MLPReward(hidden_sizes=(1024, 512), max_epochs=1), False),
+        (rm.MLPReward(hidden_sizes=(1024, 512), max_epochs=1, batch_size=4), False),
+        (rm.MLPReward(hidden_sizes=(64,), max_epochs=1, batch_size=20_000), False),
         (rm.MLPReward(hidden_sizes=(8,), max_epochs=1, dropout=0.1), False),
         (make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,), max_epochs=1, validation_fraction=0)), False),
     ]
     for member, expected in cases:
         seen.clear()
         groups = train.groups if isinstance(member, rm.MLPReward) else None
-        fit(member).fit(train.items, comparisons, groups=groups)
+        fit(member, 2).fit(train.items, comparisons, groups=groups)
         assert seen == ([2] if expected else [])
+    seen.clear()
+    fit(cases[0][0], 1, together=True).fit(train.items, comparisons, groups=train.groups)
+    assert not seen  # there is nobody to train with
     monkeypatch.setattr(mlp, "find_device", lambda _: torch.device("cuda"))
     assert mlp.together_pays(rm.MLPReward(hidden_sizes=(1024, 512)), 2048)
 
@@ -190,31 +195,60 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(world, tmp_path):
     np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
 
 
-def test_an_ensemble_reads_items_once_for_all_members(world, monkeypatch):
+class Negated(rm.LinearReward):
+    """A member with a `predict` of its own."""
+
+    def predict(self, items):
+        return -super().predict(items)
+
+
+MEMBERS = {
+    "mlp": rm.MLPReward(hidden_sizes=(8,), max_epochs=1),
+    "linear": rm.LinearReward(),
+    "own predict": Negated(),
+    "pipeline": make_pipeline(Normalizer(), rm.LinearReward()),
+    "ensemble": rm.EnsembleReward(rm.LinearReward(), 3, bootstrap=True),
+    "ensemble of mlps": rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_an_ensemble_scores_as_its_members_do(world, name, dtype):
     train, test, comparisons = world
-    whole = _base.blocks
+    items, unseen = train.items.astype(dtype), test.items.astype(dtype)
+    groups = None if name == "pipeline" else train.groups
+    model = rm.EnsembleReward(MEMBERS[name], 3, bootstrap=True, random_state=0).fit(items, comparisons, groups=groups)
+    each = np.stack([m.predict(unseen.astype(np.float32)) for m in model.members_])
+    expected = ((each - model.locations_[:, None]) / model.scales_[:, None]).mean(axis=0)
+    np.testing.assert_allclose(model.predict(unseen), expected, rtol=1e-5, atol=1e-6)
+    touched = np.stack([m.predict(items[np.unique(comparisons)].astype(np.float32)) for m in model.members_])
+    np.testing.assert_allclose(model.locations_, touched.mean(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.scales_, touched.std(axis=1), rtol=1e-4)
 
-    def count(seen, array, **options):
-        seen.append(len(array))
-        return whole(array, **options)
 
-    pipeline = make_pipeline(Normalizer(), rm.LinearReward())
-    for member in (rm.MLPReward(hidden_sizes=(8,), max_epochs=1), rm.EnsembleReward(rm.LinearReward(), 1), pipeline):
-        groups = None if member is pipeline else train.groups
-        model = rm.EnsembleReward(member, 3, bootstrap=True, random_state=0).fit(
-            train.items, comparisons, groups=groups
-        )
-        each = np.stack([m.predict(test.items) for m in model.members_])
-        expected = ((each - model.locations_[:, None]) / model.scales_[:, None]).mean(axis=0)
-        seen: list[int] = []
-        monkeypatch.setattr(_base, "blocks", partial(count, seen))
-        np.testing.assert_allclose(model.predict(test.items), expected, rtol=1e-6, atol=1e-9)
-        assert seen == [len(test.items)] * (1 if member is not pipeline else 4)
-        monkeypatch.setattr(_base, "blocks", whole)
-        touched = train.items[np.unique(comparisons)]
-        np.testing.assert_allclose(
-            model.locations_, [m.predict(touched).mean() for m in model.members_], rtol=1e-4, atol=1e-5
-        )
+def test_a_block_is_filled_once_for_all_members(world, monkeypatch):
+    train, test, comparisons = world
+    model = rm.EnsembleReward(MEMBERS["mlp"], 5, random_state=0).fit(train.items, comparisons, groups=train.groups)
+    monkeypatch.setattr(_base, "_BLOCK_NUMBERS", 50 * train.dim)
+    fill, seen = _base.fill, []
+    monkeypatch.setattr(_base, "fill", lambda out, *args: seen.append((out.data_ptr(), len(out))) or fill(out, *args))
+    model.predict(test.items)
+    assert [size for _, size in seen] == [50] * 6
+    assert len({place for place, _ in seen}) == 1
+
+
+def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(world):
+    train, _, comparisons = world
+
+    def fussy(winner, loser):
+        if winner.isnan().any():
+            raise ValueError("these scores are no numbers")
+        return (winner - loser - 200).square().square().exp()
+
+    model = rm.MLPReward(fussy, hidden_sizes=(8,), batch_size=64, random_state=0)
+    with pytest.raises(FloatingPointError, match="loss became inf in epoch 1, batch 0"):
+        model.fit(train.items, comparisons, groups=train.groups)
 
 
 def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(world):

@@ -1,7 +1,8 @@
 """Objectives: (winner scores, loser scores) -> one loss a pair.
 
-An objective is any function of two equally long tensors that returns one loss a pair; it never reduces and never
-calls a model. It must be differentiable once for `LinearReward` and `MLPReward`, twice for `LightGBMReward`.
+An objective is any function of two equally long tensors that returns one loss a pair, of that pair's two scores alone;
+it never reduces and never calls a model. It must be differentiable once for `LinearReward` and `MLPReward`, twice for
+`LightGBMReward`.
 Objectives of the gap alone (all here but `classification`) fix a reward only up to a constant.
 """
 

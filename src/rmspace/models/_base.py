@@ -25,10 +25,18 @@ from rmspace._validation import (
     to_float32,
 )
 from rmspace.models._hardware import on_device
+from rmspace.models._tensors import fill
 
 _BLOCK_NUMBERS = 1 << 22  # of a block to predict
 
-Scorer = Callable[[FloatArray, IntArray], FloatArray]  # (block of items, their ids) -> scores (..., n_items)
+Combine = Callable[[Float64Array], Float64Array]  # (n_scorers, n_items) -> (..., n_items)
+
+
+class Scorer(NamedTuple):
+    """A function that scores a block of rows, and the form that it wants them in."""
+
+    form: torch.dtype | None  # of a tensor on the device of the scoring; None stands for a float32 array
+    score: Callable[[Any], FloatArray]  # rows (n_items, dim) -> scores (n_items,)
 
 
 class Touched(NamedTuple):
@@ -74,15 +82,21 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         array = check_items(items)
         if array.shape[1] != self.n_features_in_:
             raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        return on_device(self._device(), lambda device: score_blocks(array, self._scorer(device)))
+        return on_device(
+            self._device(), lambda device: score_blocks(array, self._scorers(device), device, self._combine)
+        )
 
     def _device(self) -> torch.device:
         """Return where the model computes."""
         return torch.device("cpu")
 
-    def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
-        """Return a function that scores blocks of checked items on a device."""
-        return lambda block, ids: self._score(to_float32("items", block, ids))
+    def _scorers(self, device: torch.device) -> list[Scorer]:  # noqa: ARG002
+        """Return what scores checked items on a device; more than one are put together by `_combine`."""
+        return [Scorer(None, self._score)]
+
+    def _combine(self, table: Float64Array) -> Float64Array:
+        """Make one score an item of the scorers', (n_scorers, n_items) -> (n_items,)."""
+        return np.asarray(table[0])
 
     def _score(self, rows: FloatArray) -> FloatArray:
         """Score a block of float32 rows."""
@@ -145,19 +159,37 @@ def gather(
     return Gathered(rows, data.pairs, data.weights)
 
 
-def score_blocks(array: FloatArray, score: Scorer) -> FloatArray:
-    """Score items block by block; memory does not grow with their number, but for their scores.
+def score_blocks(array: FloatArray, scorers: Sequence[Scorer], device: torch.device, combine: Combine) -> Float64Array:
+    """Score items block by block, each read once in each form; memory does not grow but for what is returned.
+
+    Args:
+        array: (n_items, dim).
+        scorers: of blocks, on `device`.
+        device: where tensors are to lie.
+        combine: makes of a block's scores, (n_scorers, n_items), what is returned of it, (..., n_items).
 
     Raises:
-        FloatingPointError: scores that are not finite.
+        ValueError: items that are not finite.
+        FloatingPointError: scores that are not.
     """
-    parts = blocks(array, size=max(1, _BLOCK_NUMBERS // array.shape[1]))
-    found = [finite(score(block, np.arange(part.start, part.stop))) for part, block in parts]
+    size = max(1, _BLOCK_NUMBERS // array.shape[1])
+    found, buffers = [], {}
+    for form in {scorer.form for scorer in scorers} - {None}:
+        buffers[form] = torch.empty((min(size, len(array)), array.shape[1]), dtype=form, device=device)
+    for part, block in blocks(array, size=size):
+        ids = np.arange(part.start, part.stop)
+        rows: dict[torch.dtype | None, Any] = {}
+        for form in dict.fromkeys(scorer.form for scorer in scorers):
+            if form is None:
+                rows[form] = to_float32("items", block, ids)
+            else:
+                rows[form] = buffers[form][: len(block)]
+                fill(rows[form], block, ids)
+        found.append(_finite(combine(np.stack([_finite(scorer.score(rows[scorer.form])) for scorer in scorers]))))
     return np.concatenate(found, axis=-1) if found else np.empty(0)
 
 
-def finite(scores: FloatArray) -> FloatArray:
-    """Return scores as float64; FloatingPointError where they overflow."""
+def _finite(scores: FloatArray) -> Float64Array:
     if not np.isfinite(scores).all():
         raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
     return np.asarray(scores, dtype=np.float64)

@@ -98,6 +98,8 @@ def _gain(device_type: str, rows: int, size: int) -> float:
                 start = time.perf_counter()
                 float((a @ b)[0, 0])  # waits for a GPU
                 least[dtype] = min(least.get(dtype, float("inf")), time.perf_counter() - start)
+    except torch.OutOfMemoryError:  # says nothing of the products; the caller has another device to go to
+        raise
     except (RuntimeError, NotImplementedError, AssertionError):  # no such product or device here
         return 0.0
     return least[torch.float32] / least[torch.bfloat16]

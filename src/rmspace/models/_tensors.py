@@ -30,7 +30,10 @@ def fill(out: torch.Tensor, block: FloatArray, ids: IntArray | None = None) -> N
     kind = block.dtype.newbyteorder("=")
     if kind not in (np.float16, np.float32, np.float64):
         kind = np.dtype(np.float32)
-    out.copy_(torch.from_numpy(np.require(block, kind, ["C", "W"])).to(out.device))  # as it is; else converted first
+    rows = torch.from_numpy(np.require(block, kind, ["C", "W"]))
+    if rows.element_size() <= out.element_size():
+        rows = rows.to(out.device)  # as they are; by itself, torch converts them first
+    out.copy_(rows)
     if not np.isfinite(float(out.sum(dtype=torch.float32))):  # nan and infinity reach the sum; so may large numbers
         to_float32("items", block, ids)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
-from rmspace._typing import Objective
+from rmspace._typing import Float64Array, Objective
 from rmspace.models._gradients import pair_losses
 
 _SCORE_ROWS = 1 << 12
@@ -165,15 +165,23 @@ def _epoch(
     found = []
     for learner in learners:
         learner.network.train()
-    for step, n_active in enumerate((counts > 0).sum(dim=1).tolist()):
-        batch = slice(step * schedule.batch_size, (step + 1) * schedule.batch_size)
-        losses = _losses([learner.network for learner in learners[:n_active]], rows, pairs[:n_active, batch], objective)
-        means = (losses * weights[:n_active, batch]).sum(dim=1) / here[step, :n_active]
-        optimizer.zero_grad()
-        means.sum().backward()
-        optimizer.step()  # leaves alone who has no gradient
-        found.append(means.detach())
-    _note(learners, torch.cat(found).cpu(), counts, schedule, epoch)
+    try:
+        for step, n_active in enumerate((counts > 0).sum(dim=1).tolist()):
+            batch = slice(step * schedule.batch_size, (step + 1) * schedule.batch_size)
+            losses = _losses(
+                [learner.network for learner in learners[:n_active]], rows, pairs[:n_active, batch], objective
+            )
+            means = (losses * weights[:n_active, batch]).sum(dim=1) / here[step, :n_active]
+            found.append(means.detach())
+            optimizer.zero_grad()
+            means.sum().backward()
+            optimizer.step()  # leaves alone who has no gradient
+    finally:  # what an objective makes of scores that are no longer finite is not the fault to tell
+        table = _table(found, counts, schedule, epoch)
+    _check_weights(learners, len(counts) - 1, schedule, epoch)
+    totals = (table * counts.numpy()).sum(axis=0) / counts.sum(dim=0).numpy()
+    for learner, loss in zip(learners, totals.tolist(), strict=True):
+        learner.training_losses.append(loss)
 
 
 def _shuffle(learners: Sequence[Learner]) -> tuple[Tensor, Tensor]:
@@ -211,22 +219,25 @@ def _losses(networks: Sequence[nn.Module], rows: Tensor, pairs: Tensor, objectiv
     return pair_losses(objective, scores[:, :n].flatten(), scores[:, n:].flatten()).view(-1, n)
 
 
-def _note(learners: Sequence[Learner], means: Tensor, counts: Tensor, schedule: Schedule, epoch: int) -> None:
-    """Check that all of an epoch was finite and note its mean losses: means (n,), by step and in it by learner."""
-    table = np.zeros(counts.shape)
-    table[(counts > 0).numpy()] = means.numpy()
+def _table(means: Sequence[Tensor], counts: Tensor, schedule: Schedule, epoch: int) -> Float64Array:
+    """Put the mean losses of steps in a table, (n_steps, n_learners), after a check that they are finite."""
+    table, done = np.zeros(counts.shape), (counts > 0).numpy()
+    done[len(means) :] = False
+    if means:
+        table[done] = torch.cat(list(means)).cpu().numpy()  # one wait for the device
     if not np.isfinite(table).all():
         batch, who = np.argwhere(~np.isfinite(table))[0]
         raise FloatingPointError(
             f"the loss became {table[batch, who]} in epoch {epoch}, batch {batch} at "
             f"learning_rate={schedule.learning_rate:g}; lower learning_rate, scale the items, or check the objective"
         )
+    return table
+
+
+def _check_weights(learners: Sequence[Learner], batch: int, schedule: Schedule, epoch: int) -> None:
     for learner in learners:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in learner.network.parameters()):
             raise FloatingPointError(
-                f"the weights are no longer finite after epoch {epoch}, batch {len(counts) - 1} at "
+                f"the weights are no longer finite after epoch {epoch}, batch {batch} at "
                 f"learning_rate={schedule.learning_rate:g}; lower learning_rate, or scale the items"
             )
-    totals = (table * counts.numpy()).sum(axis=0) / counts.sum(dim=0).numpy()
-    for learner, loss in zip(learners, totals.tolist(), strict=True):
-        learner.training_losses.append(loss)

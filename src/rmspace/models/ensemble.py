@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,12 +16,12 @@ from tqdm import tqdm
 
 from rmspace._mapped import choose
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe, to_float32
-from rmspace.models._base import BaseReward, Scorer, draw_seed, finite, score_blocks
+from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
+from rmspace.models._base import BaseReward, Scorer, draw_seed, score_blocks
 from rmspace.models._fitting import fit_model
 from rmspace.models._hardware import on_device
 from rmspace.models._sharing import share_items
-from rmspace.models.mlp import MLPReward, fit_together, together_pays
+from rmspace.models.mlp import MLPReward, prepare_fits, together_pays
 
 Reduction = Callable[[Float64Array], Float64Array]
 
@@ -76,8 +77,9 @@ class EnsembleReward(BaseReward):
         bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights); members
             without randomness of their own need it to differ.
         together: train the members as one program of batched products, which `MLPReward` without dropout can: True,
-            False, or "auto", which does so on a GPU, and on a CPU where a batch of a member takes at most sixteen
-            million multiplications. Members are the same either way, but for what training makes of rounding.
+            False, or "auto", which does so on a GPU, and on a CPU for members of at most 32,768 weights whose batches
+            take at most 33 million multiplications to score. Members are the same either way, but for what training
+            makes of rounding; False for an objective that draws at random or looks at more than a pair.
         random_state: seed of the members' seeds and samples.
 
     Attributes:
@@ -136,10 +138,11 @@ class EnsembleReward(BaseReward):
             members.append(_reseeded(member, int(rng.integers(2**31 - 1))))
             drawn.append(weights * rng.multinomial(len(ids), even) if self.bootstrap else sample_weight)
         with share_items():
-            if not (self._is_together(member, array.shape[1]) and _fitted_together(members, array, ids, drawn, groups)):
+            together = self._is_together(member, array.shape[1]) and n_members > 1
+            if not (together and _fitted_together(members, array, ids, drawn, groups)):
                 for model, own in zip(tqdm(members, desc="members", leave=False, disable=None), drawn, strict=True):
                     fit_model(model, array, ids, own, groups)
-        table = on_device(_device_of(members[0]), lambda device: score_blocks(touched, _all_scorer(members, device)))
+        table = on_device(_device_of(members), lambda device: _table(members, touched, device))
         if n_members > 1 and (table == table[0]).all():
             warnings.warn(
                 f"all {n_members} members are the same: {type(member).__name__} draws nothing at random here; "
@@ -155,29 +158,29 @@ class EnsembleReward(BaseReward):
 
     def _is_together(self, member: Any, dim: int) -> bool:
         """Say whether the members are to be trained as one program."""
-        if self.together != "auto" and not isinstance(self.together, bool):
+        if self.together != "auto" and not isinstance(self.together, bool | np.bool_):
             raise ValueError(f"together must be True, False or 'auto'; got {self.together!r}")
         possible = type(member) is MLPReward and member.dropout == 0
-        if self.together is True and not possible:
+        if self.together == "auto":
+            return possible and together_pays(member, dim)
+        if self.together and not possible:
             raise ValueError(
                 f"together=True needs an MLPReward without dropout as member; got {member!r}; take 'auto' or False"
             )
-        return possible and (self.together is True or (self.together == "auto" and together_pays(member, dim)))
+        return bool(self.together)
 
     def _device(self) -> torch.device:
-        return _device_of(self.members_[0])
+        return _device_of(self.members_)
 
-    def _scorer(self, device: torch.device) -> Scorer:
-        score_all = _all_scorer(self.members_, device)
+    def _scorers(self, device: torch.device) -> list[Scorer]:
+        return [scorer for member in self.members_ for scorer in _scorers_of(member, device)]
 
-        def score(block: FloatArray, ids: IntArray) -> FloatArray:
-            standard = (score_all(block, ids) - self.locations_[:, None]) / self.scales_[:, None]
-            combined = np.asarray(self.reduce(standard))
-            if combined.shape != (len(block),):
-                raise ValueError(f"reduce must return one score an item, ({len(block)},); got {describe(combined)}")
-            return combined
-
-        return score
+    def _combine(self, table: Float64Array) -> Float64Array:
+        scores = _member_scores(self.members_, table)
+        combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
+        if combined.shape != scores.shape[1:]:
+            raise ValueError(f"reduce must return one score an item, {scores.shape[1:]}; got {describe(combined)}")
+        return combined
 
     def _write(self, folder: Path) -> dict[str, Any]:
         from rmspace.models.persistence import write_model
@@ -199,19 +202,29 @@ class EnsembleReward(BaseReward):
         self.n_features_in_ = state["n_features_in"]
 
 
-def _device_of(member: Any) -> torch.device:
-    return member._device() if isinstance(member, BaseReward) else torch.device("cpu")
+def _is_plain(member: Any) -> bool:
+    """Say whether a member scores as the base class does; one that overrides `predict` must be asked for it."""
+    return isinstance(member, BaseReward) and type(member).predict is BaseReward.predict
 
 
-def _all_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
-    """Return a function that scores blocks by all members, (n_members, n_items), each block read once."""
-    scorers = [
-        member._scorer(device)
-        if isinstance(member, BaseReward)
-        else lambda block, ids, member=member: member.predict(to_float32("items", block, ids))
-        for member in members
-    ]
-    return lambda block, ids: np.stack([finite(score(block, ids)) for score in scorers])
+def _device_of(members: Sequence[Any]) -> torch.device:
+    return members[0]._device() if _is_plain(members[0]) else torch.device("cpu")
+
+
+def _scorers_of(member: Any, device: torch.device) -> list[Scorer]:
+    return member._scorers(device) if _is_plain(member) else [Scorer(None, member.predict)]
+
+
+def _member_scores(members: Sequence[Any], table: Float64Array) -> Float64Array:
+    """Make one row a member of the rows of their scorers, of which an ensemble has several."""
+    parts = np.array_split(table, len(members))  # members are clones of one prototype
+    return np.stack([m._combine(part) if _is_plain(m) else part[0] for m, part in zip(members, parts, strict=True)])
+
+
+def _table(members: Sequence[Any], items: FloatArray, device: torch.device) -> Float64Array:
+    """Score items by each member, (n_members, n_items)."""
+    scorers = [scorer for member in members for scorer in _scorers_of(member, device)]
+    return score_blocks(items, scorers, device, partial(_member_scores, members))
 
 
 def _fitted_together(
@@ -223,7 +236,7 @@ def _fitted_together(
 ) -> bool:
     """Fit all members as one program and say so, or warn where the device's memory holds only one at a time."""
     try:
-        fit_together(members, items, comparisons, sample_weights, groups)
+        prepare_fits(members, items, comparisons, sample_weights, groups)(members[0]._device())
     except torch.OutOfMemoryError as error:
         reason = str(error).partition(". ")[0]
     else:

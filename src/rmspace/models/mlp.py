@@ -23,11 +23,13 @@ from rmspace.models._hardware import find_device, find_precision, on_device
 from rmspace.models._network import build_network
 from rmspace.models._sharing import shared
 from rmspace.models._split import split_comparisons
-from rmspace.models._tensors import fill, read_rows, read_tensors, write_tensors
+from rmspace.models._tensors import read_rows, read_tensors, write_tensors
 from rmspace.models._training import Comparisons, History, Learner, Schedule, scores_of, train
 from rmspace.objectives import bradley_terry
 
-_TINY_STEP = 1 << 24  # multiplications of a batch: below, starting a product costs as much as the product
+# Below, starting a product costs as much as the product.
+_TINY_STEP = 1 << 25  # multiplications to score a batch
+_TINY_NETWORK = 1 << 15  # weights, which each step stacks
 
 
 class MLPReward(BaseReward):
@@ -126,7 +128,7 @@ class MLPReward(BaseReward):
                 learning rate.
             RuntimeError: the items lie in a file that changed.
         """
-        on_device(self._device(), _prepare([self], items, comparisons, [sample_weight], groups))
+        on_device(self._device(), prepare_fits([self], items, comparisons, [sample_weight], groups))
         return self
 
     def _learner(self, data: Touched, ids: IntArray, seed: int, device: torch.device) -> Learner:
@@ -154,18 +156,13 @@ class MLPReward(BaseReward):
     def _device(self) -> torch.device:
         return find_device(self.device)
 
-    def _scorer(self, device: torch.device) -> Scorer:
-        network = deepcopy(self.network_).to(device)
-        buffer = torch.empty((0, self.n_features_in_), dtype=find_precision(self.precision, device), device=device)
+    def _scorers(self, device: torch.device) -> list[Scorer]:
+        network = self.network_ if device.type == "cpu" else deepcopy(self.network_).to(device)
 
-        def score(block: FloatArray, ids: IntArray) -> FloatArray:
-            nonlocal buffer
-            if len(buffer) < len(block):
-                buffer = buffer.new_empty((len(block), self.n_features_in_))
-            fill(buffer[: len(block)], block, ids)
-            return np.asarray(scores_of(network, buffer[: len(block)]).cpu().numpy())
+        def score(rows: Tensor) -> FloatArray:
+            return np.asarray(scores_of(network, rows).cpu().numpy())
 
-        return score
+        return [Scorer(find_precision(self.precision, device), score)]
 
     def _check_parameters(self) -> Schedule:
         for size in self.hidden_sizes:
@@ -200,41 +197,30 @@ class MLPReward(BaseReward):
         self.precision_, self.device_ = state.get("precision", "float32"), state.get("device", "cpu")
 
 
-def fit_together(
-    models: Sequence[MLPReward],
-    items: npt.ArrayLike,
-    comparisons: npt.ArrayLike,
-    sample_weights: Sequence[npt.ArrayLike | None],
-    groups: npt.ArrayLike | None,
-) -> None:
-    """Fit models that differ in nothing but seed and weights, as one program of batched products.
-
-    Each is what its own `fit` makes of its seed and weights, but for what training makes of rounding. None may have
-    dropout.
-
-    Raises:
-        torch.OutOfMemoryError: the device cannot hold all of them.
-        ValueError, TypeError, FloatingPointError, RuntimeError: as `MLPReward.fit`.
-    """
-    _prepare(models, items, comparisons, sample_weights, groups)(models[0]._device())
-
-
 def together_pays(model: MLPReward, dim: int) -> bool:
     """Say whether several such models train faster as one program: on a GPU, and on a CPU where they are tiny."""
     model._check_parameters()
-    sizes = [dim, *model.hidden_sizes, 1]
-    multiplications = model.batch_size * sum(a * b for a, b in pairwise(sizes))
-    return model._device().type != "cpu" or multiplications <= _TINY_STEP
+    weights = sum(a * b for a, b in pairwise([dim, *model.hidden_sizes, 1]))
+    tiny = weights <= _TINY_NETWORK and 2 * model.batch_size * weights <= _TINY_STEP
+    return tiny or model._device().type != "cpu"
 
 
-def _prepare(
+def prepare_fits(
     models: Sequence[MLPReward],
     items: npt.ArrayLike,
     comparisons: npt.ArrayLike,
     sample_weights: Sequence[npt.ArrayLike | None],
     groups: npt.ArrayLike | None,
 ) -> Callable[[torch.device], None]:
-    """Check all input, draw the seeds, and return what is left to do on a device."""
+    """Check all input of some fits, draw the seeds, and return what is left: to fit on a device.
+
+    Several models, which differ in nothing but seed and weights, are fitted as one program of batched products; each is
+    what its own fit would make of it, but for what training makes of rounding. Of several, none may have dropout.
+
+    Raises:
+        ValueError, TypeError: as `MLPReward.fit`; what is returned raises its other errors, and
+            torch.OutOfMemoryError where the device cannot hold all models.
+    """
     first = models[0]
     schedule = first._check_parameters()
     data = [touch(items, comparisons, weights, groups) for weights in sample_weights]
