@@ -21,6 +21,7 @@ from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, f
 pytestmark = pytest.mark.slow
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rmspace[cluster]'")
 
+KILLS = int(os.environ.get("RMSPACE_KILLS", "20"))  # each takes the start of a driver, some five seconds
 MANY = BASE + "grid: {annotator.beta: [1, 3, 5, 10], n_pairs: [20, 30, 40, 50, 60, 70, 80, 90, 100, 110], seed: [%s]}\n"
 
 
@@ -35,12 +36,12 @@ def driver_began(folder, pid):
     return lambda: (pid,) in query(folder, "SELECT pid FROM driver")
 
 
-def test_a_driver_killed_at_twenty_moments(tmp_path):
+def test_a_driver_killed_at_many_moments(tmp_path):
     path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
     rm.run_study(path, tmp_path / "whole")
     out, rng = tmp_path / "out", random.Random(0)
     known, kills = {}, 0
-    while kills < 20:
+    while kills < KILLS:
         driver = start("study", path, "--out", out)
         wait_for(driver_began(out, driver.pid))
         time.sleep(rng.uniform(0, 0.5))

@@ -302,7 +302,7 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
     n = 500 if quick else 5_000
     for dim, hidden, batch in (
         (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512),
-        (384, (64,), 512), (384, (256, 128), 512), (2048, HIDDEN, 512),
+        (384, (64,), 512), (384, (64,), 16), (384, (256, 128), 512), (1024, (512,), 16), (2048, HIDDEN, 512),
     ):  # fmt: skip
         rows += ensembles(dim, hidden, batch, n, repeats=1 if quick else 3)
     return rows

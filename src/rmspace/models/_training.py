@@ -160,7 +160,7 @@ def _epoch(
     sizes = torch.tensor([len(learner.training.pairs) for learner in learners])
     starts = torch.arange(0, int(sizes[0]), schedule.batch_size)
     counts = (sizes - starts[:, None]).clamp(0, schedule.batch_size)  # (n_steps, n_learners)
-    here = counts.to(rows.device)
+    divisors = counts.to(rows.device)
     pairs, weights = _shuffle(learners)
     found = []
     for learner in learners:
@@ -171,7 +171,7 @@ def _epoch(
             losses = _losses(
                 [learner.network for learner in learners[:n_active]], rows, pairs[:n_active, batch], objective
             )
-            means = (losses * weights[:n_active, batch]).sum(dim=1) / here[step, :n_active]
+            means = (losses * weights[:n_active, batch]).sum(dim=1) / divisors[step, :n_active]
             found.append(means.detach())
             optimizer.zero_grad()
             means.sum().backward()
