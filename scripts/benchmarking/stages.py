@@ -299,12 +299,12 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
         {"stage": "MLP fits one by one", "size": size, "seconds": apart},
         {"stage": "MLP fits inside share_items", "size": size, "seconds": together, "ratio": apart / together},
     ]
-    n = 500 if quick else 5_000
-    for dim, hidden, batch in (
-        (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512),
-        (384, (64,), 512), (384, (64,), 16), (384, (256, 128), 512), (1024, (512,), 16), (2048, HIDDEN, 512),
-    ):  # fmt: skip
-        rows += ensembles(dim, hidden, batch, n, repeats=1 if quick else 3)
+    cases = [
+        (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512), (384, (64,), 512), (384, (64,), 16),
+        (384, (256, 128), 512), (1024, (512,), 16), (2048, HIDDEN, 512),
+    ]  # fmt: skip
+    for dim, hidden, batch in cases[::4] if quick else cases:
+        rows += ensembles(dim, hidden, batch, 500 if quick else 5_000, repeats=1 if quick else 3)
     return rows
 
 
