@@ -4,7 +4,8 @@
 
 Every stage runs in a process of its own. A share is of the best matrix-product rate kept up for two seconds, measured
 in that process before and after; ratios are within it, too; seconds are the least of the repetitions. `--quick` takes
-smaller sizes, shorter measurements and about two minutes. `--out` gets table.md and rows.json.
+smaller sizes, shorter measurements and about two minutes. Studies are measured by `--only study workers`. `--out` gets
+table.md and rows.json.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarking.measure import machine
-from benchmarking.stages import STAGES, Row, real_bank
+from benchmarking.stages import STAGES, STUDIES, Row, real_bank
 
 
 def as_markdown(rows: list[Row]) -> str:
@@ -39,7 +40,7 @@ def main() -> int:
     parser.add_argument("--bank", type=Path, help="folder for the synthetic banks (5 GB, 1 GB with --quick), kept")
     parser.add_argument("--real", type=Path, help="a real bank for open_generators; its stage is left out without")
     parser.add_argument("--out", type=Path, help="folder for table.md and rows.json")
-    parser.add_argument("--only", nargs="*", choices=[*STAGES, "real_bank"], help="only these stages")
+    parser.add_argument("--only", nargs="*", choices=[*STAGES, *STUDIES, "real_bank"], help="only these stages")
     options = parser.parse_args()
     chosen = options.only or [*STAGES, *(["real_bank"] if options.real else [])]
     folder = options.bank or Path(tempfile.mkdtemp(prefix="rmspace-benchmark-"))
@@ -48,7 +49,7 @@ def main() -> int:
     print(machine(), flush=True)
     try:
         for name in chosen:
-            stage = real_bank if name == "real_bank" else STAGES[name]
+            stage = real_bank if name == "real_bank" else {**STAGES, **STUDIES}[name]
             place = options.real if name == "real_bank" else folder
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 found = pool.submit(stage, place, options.quick).result()
