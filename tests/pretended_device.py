@@ -19,6 +19,7 @@ from weakref import finalize
 
 import numpy as np
 import torch
+from torch import library
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
@@ -103,9 +104,9 @@ class There(torch.Tensor):
 
 
 def register():
-    """Make the device known to torch; the returned library must be kept."""
+    """Make the device known to torch; the returned kernels must be kept."""
     _setup_privateuseone_for_python_backend(NAME)
-    library = torch.library.Library("aten", "IMPL")
+    kernels = library.Library("aten", "IMPL")
 
     def empty(size, *, dtype=None, **_):
         return There(torch.empty(size, dtype=dtype))
@@ -113,9 +114,9 @@ def register():
     def empty_strided(size, stride, *, dtype=None, **_):
         return There(torch.empty_strided(size, stride, dtype=dtype))
 
-    library.impl("empty.memory_format", empty, "PrivateUse1")
-    library.impl("empty_strided", empty_strided, "PrivateUse1")
-    return library
+    kernels.impl("empty.memory_format", empty, "PrivateUse1")
+    kernels.impl("empty_strided", empty_strided, "PrivateUse1")
+    return kernels
 
 
 def make_world():
@@ -288,7 +289,7 @@ def case_the_probe_takes_large_products():
 
 
 def main():
-    library = register()
+    kernels = register()
     warnings.simplefilter("ignore", UserWarning)
     probe, _hardware._gain = _hardware._gain, lambda *_: 0.1  # it multiplies large matrices where there is a GPU
     bfloat16_gain(NAME)
@@ -302,7 +303,7 @@ def main():
             except Exception:
                 found[name.removeprefix("case_")] = traceback.format_exc()
     json.dump(found, sys.stdout)
-    del library
+    del kernels
 
 
 if __name__ == "__main__":
