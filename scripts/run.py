@@ -2,6 +2,6 @@
 
 import sys
 
-from rmspace.cli import main
+from rmspace.cli.main import main
 
 sys.exit(main(["run", *sys.argv[1:]]))

@@ -15,7 +15,7 @@ ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 
 @pytest.fixture(scope="session")
 def world():
-    return rm.make_reward_world(120, 60, 6, 32, noise_std=0.2, seed=0)
+    return rm.make_synthetic_banks(120, 60, 6, 32, noise_std=0.2, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import rmspace as rm
-from rmspace.models import _hardware
-from rmspace.models._hardware import bfloat16_gain
+from rmspace.models.core import precision as _hardware
+from rmspace.models.core.precision import bfloat16_gain
 
 NAME = "pretended"
 
@@ -120,7 +120,7 @@ def register():
 
 
 def make_world():
-    train, test = rm.make_reward_world(200, 50, 6, 16, seed=0)
+    train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
 
@@ -198,7 +198,7 @@ def case_rows_are_sent_once_in_the_precision_of_the_bank():
     LOG.clear()
     model.predict(bank)
     assert bank.nbytes <= LOG.sent < 1.05 * bank.nbytes, (LOG.sent, bank.nbytes)
-    with rm.share_items():
+    with rm.reuse_items():
         model.fit(bank, comparisons, groups=train.groups)
         LOG.clear()
         model.set_params(random_state=1).fit(bank, comparisons, groups=train.groups)

@@ -17,7 +17,7 @@ import rmspace as rm
 
 BASE = """\
 base:
-  data: {use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}
+  data: {use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}
   pairs: {use: same_prompt}
   n_pairs: 50
   annotator: {use: logistic, beta: 1.0}

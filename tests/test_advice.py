@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
-from rmspace.theory import annotation_quality
+from rmspace.paper.theory import annotation_quality
 
 
 def bank_of(rewards):
@@ -87,7 +87,7 @@ def test_bad_input_is_named(call, match):
 def test_spreads_of_a_world_are_inside_their_intervals(between_std):
     inside = np.zeros(2)
     for seed in range(100):
-        train, _ = rm.make_reward_world(400, 1, 10, 32, between_std=between_std, noise_std=0.5, seed=seed)
+        train, _ = rm.make_synthetic_banks(400, 1, 10, 32, between_std=between_std, noise_std=0.5, seed=seed)
         spreads = rm.annotation_plan(train, beta=1.0, budget=100).spreads
         truth = np.array([between_std, np.sqrt(1 + 0.5**2)])
         inside += (spreads.low.to_numpy() <= truth) & (truth <= spreads.high.to_numpy())

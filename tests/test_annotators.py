@@ -21,7 +21,7 @@ def gaussian_pairs(n, variance, seed=0):
 def test_published_error_rates(variance, k):
     pairs, rewards = gaussian_pairs(200_000, variance)
     comparisons = rm.annotate(pairs, rewards, partial(rm.logistic, beta=BETAS[k]), rng=np.random.default_rng(k))
-    assert rm.label_error(comparisons, rewards) * 100 == pytest.approx(ERRORS[variance][k], abs=0.4)
+    assert rm.error_rate(comparisons, rewards) * 100 == pytest.approx(ERRORS[variance][k], abs=0.4)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_beta_for_error_is_reached(annotator, target):
     pairs, rewards = gaussian_pairs(50_000, 3.0)
     beta = rm.beta_for_error(pairs, rewards, target, annotator=annotator, scale="std")
     comparisons = rm.annotate(pairs, rewards, partial(annotator, beta=beta), rng=np.random.default_rng(2), scale="std")
-    assert rm.label_error(comparisons, rewards) == pytest.approx(target, abs=0.008)
+    assert rm.error_rate(comparisons, rewards) == pytest.approx(target, abs=0.008)
 
 
 def test_beta_for_error_at_its_ends():
@@ -89,9 +89,9 @@ def test_scale(rng):
 
 def test_label_error_leaves_ties_out():
     rewards = np.array([[1.0, 1.0, 2.0]])
-    assert rm.label_error(np.array([[0, 1], [2, 0], [1, 2], [2, 1]]), rewards) == pytest.approx(1 / 3)
+    assert rm.error_rate(np.array([[0, 1], [2, 0], [1, 2], [2, 1]]), rewards) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="all of these are ties"):
-        rm.label_error(np.array([[0, 1]]), rewards)
+        rm.error_rate(np.array([[0, 1]]), rewards)
 
 
 REWARDS = np.array([[0.0, 1.0, 2.0]])

@@ -10,8 +10,8 @@ import pytest
 
 import rmspace as rm
 from conftest import make_bank
-from rmspace._files import FolderKind, new_folder
-from rmspace._mapped import mapped
+from rmspace.data.files import FolderKind, new_folder
+from rmspace.data.mapped import mapped
 
 
 def test_items_and_ids_agree():

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import rmspace as rm
-from rmspace.cli import main
+from rmspace.cli.main import main
 
 CONFIG = """\
-data: {use: make_reward_world, n_prompts: 60, n_test_prompts: 30, n_responses: 6, dim: 32}
+data: {use: make_synthetic_banks, n_prompts: 60, n_test_prompts: 30, n_responses: 6, dim: 32}
 pairs: {use: same_prompt}
 n_pairs: 300
 annotator: {use: logistic, beta: 2.0}
@@ -43,7 +43,7 @@ def test_run_fills_the_folder(config, tmp_path, capsys):
     assert set(table.model) == {"random response", "best response", "linear", "trees", "dense"}
     assert table.n_pairs.unique().tolist() == [200]
     manifest = json.loads((out / "manifest.json").read_text())
-    train, _ = rm.make_reward_world(60, 30, 6, 32)
+    train, _ = rm.make_synthetic_banks(60, 30, 6, 32)
     assert manifest["banks"]["train"]["sha256"] == train.fingerprint()
     assert manifest["versions"]["rmspace"] == rm.__version__
     assert manifest["computed"]["dense"]["precision"] == "float32"

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import rmspace as rm
 from rmspace.config import ConfigError, dump_yaml, load_config
-from rmspace.config.read import read_config
+from rmspace.config.node import read_config
 
 BASE = """\
-data: {use: make_reward_world, n_prompts: 50, n_test_prompts: 10, dim: 32}
+data: {use: make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32}
 pairs: {use: same_prompt}
 n_pairs: 100
 annotator: {use: logistic, beta: 1}
@@ -68,8 +68,8 @@ def test_objects(load):
         (changed("{use: hinge, margin: 2}", "hinge"), 9, "models.BT.objective: must be a function, written {use: its_name}; got 'hinge'"),
         (changed("{use: hinge, margin: 2}", "{use: hinge, margins: 2}"), 9, "models.BT.objective.margins: unknown key of hinge; did you mean margin?"),
         (changed("    use: MLPReward\n", ""), 6, "models.BT: must be a block {use: name, ...}"),
-        (changed("data: {use: make_reward_world, ", "data: {use: my.own_world, "), 1, "data.use: cannot import my"),
-        (changed("make_reward_world, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
+        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_world, "), 1, "data.use: cannot import my"),
+        (changed("make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
         (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
         (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
         (changed("seed: 0", "reward_scale: big"), 10, "reward_scale: must be a number or 'std'; got 'big'"),
@@ -145,7 +145,7 @@ def test_paths_of_user_functions_start_at_the_config_folder(load, tmp_path):
     (tmp_path / "reader_for_tests.py").write_text(
         "from pathlib import Path\nimport rmspace as rm\n\n"
         "def banks(folder: Path):\n    assert isinstance(folder, Path) and folder.is_dir()\n"
-        "    return rm.make_reward_world(50, 20, 4, 32)\n"
+        "    return rm.make_synthetic_banks(50, 20, 4, 32)\n"
     )
     (tmp_path / "mine").mkdir()
     data = BASE.split("\n")[0]
@@ -186,7 +186,7 @@ def test_a_broken_user_module_is_named_with_its_place(load, tmp_path):
 
 def test_third_party_estimators(load):
     text = """
-    data: {use: make_reward_world}
+    data: {use: make_synthetic_banks}
     pairs: {use: same_prompt}
     n_pairs: 100
     annotator: {use: oracle}

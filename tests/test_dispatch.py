@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmspace.study.dispatch import RETRIES, Dispatcher
+from rmspace.study.engine.dispatch import RETRIES, Dispatcher
 
 
 def cells(groups):

@@ -28,7 +28,7 @@ def values(table, model):
 def test_the_table(world):
     table = run(world, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
-        "model", "metric", "n", "value", "low", "high", "n_pairs", "label_error", "mean_abs_gap", "fit_seconds"
+        "model", "metric", "n", "value", "low", "high", "n_pairs", "error_rate", "mean_abs_gap", "fit_seconds"
     ]  # fmt: skip
     assert set(table.model) == {"random", "best", "linear"}
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].set_index("model").value
@@ -36,7 +36,7 @@ def test_the_table(world):
     assert 0.2 < gain["linear"] < 1
     assert table[table.model == "linear"].fit_seconds.gt(0).all()
     assert table[table.model != "linear"].fit_seconds.isna().all()
-    assert 0.05 < table.label_error[0] < 0.4
+    assert 0.05 < table.error_rate[0] < 0.4
     assert not table.duplicated(["model", "metric", "n"]).any()
 
 
@@ -119,7 +119,7 @@ def test_prompts_in_both_banks_are_refused(world):
     half = rm.ResponseBank(train.embeddings[45:55].astype(np.float16)[:, ::-1], train.rewards[45:55, ::-1].astype("f4"))
     with pytest.raises(ValueError, match="5 of 10 test prompts"):
         run((train[:50], half), n=2)
-    other, _ = rm.make_reward_world(20, 5, 6, 48)
+    other, _ = rm.make_synthetic_banks(20, 5, 6, 48)
     with pytest.raises(ValueError, match="embeddings of one length; got 32 and 48"):
         run((train, other))
 
@@ -151,4 +151,4 @@ def test_the_real_bank(alpacaeval):
     gain = table[table.metric == "normalized_gain"].set_index("model")
     assert gain.low.min() > 0.15
     assert gain.value["generator"] > 0.7
-    assert table.label_error.max() == 0.0
+    assert table.error_rate.max() == 0.0

@@ -9,11 +9,11 @@ import pytest
 
 from rmspace.config import ConfigError
 from rmspace.study.estimate import describe, estimate
-from rmspace.study.grid import read_grid
+from rmspace.study.plan.grid import read_grid
 from rmspace.study.run import group_tasks, make_tasks, sampled
 
 BASE = """\
-  data: {use: make_reward_world, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}
+  data: {use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}
   pairs: {use: same_prompt}
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
@@ -93,7 +93,7 @@ def test_the_key_follows_the_users_module(tmp_path):
 
 
 def key_elsewhere(path):
-    code = f"from rmspace.study.grid import read_grid\nprint(next(read_grid({str(path)!r}).cells()).key('a', 'b'))"
+    code = f"from rmspace.study.plan.grid import read_grid\nprint(next(read_grid({str(path)!r}).cells()).key('a', 'b'))"
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -121,7 +121,7 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "banks").mkdir()
     base = BASE.replace(
-        "{use: make_reward_world, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}",
+        "{use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}",
         "{use: open_generators, folder: banks}",
     )
     (tmp_path / "deep" / "base.yaml").write_text(base.replace("\n  ", "\n")[2:])
@@ -172,8 +172,8 @@ def test_mistakes_of_the_file(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
         read_grid(path)
     write(tmp_path, "  seed: [0]\n")
-    with pytest.raises(ConfigError, match="no `world`"):
-        read_grid(path, world=True)
+    with pytest.raises(ConfigError, match="no `synthetic`"):
+        read_grid(path, synthetic=True)
     with pytest.raises(ConfigError, match="a study has the keys base and grid, not n_pairs"):
         read_grid(path, ["n_pairs=3"])
     write(tmp_path, "  seed: [0]\n", BASE.replace("  n_pairs: 20\n", ""))
@@ -187,10 +187,10 @@ def test_a_required_key_may_come_from_an_axis(tmp_path):
 
 
 def test_overrides_and_the_stand_in(tmp_path):
-    more = "world: {base.n_pairs: 7, grid.seed: [5], base.models.BT.alpha: 0.5}\n"
+    more = "synthetic: {base.n_pairs: 7, grid.seed: [5], base.models.BT.alpha: 0.5}\n"
     path = write(tmp_path, "  seed: [0, 1]\n", more=more)
     assert len(read_grid(path)) == 2
-    grid = read_grid(path, ["base.n_resamples=300", "grid.seed=[8, 9]"], world=True)
+    grid = read_grid(path, ["base.n_resamples=300", "grid.seed=[8, 9]"], synthetic=True)
     cells = list(grid.cells())
     assert [cell.labels for cell in cells] == [(8,), (9,)]
     config = cells[0].config
@@ -204,10 +204,10 @@ def test_overrides_and_the_stand_in(tmp_path):
 def test_the_papers_grids(path, tmp_path):
     sizes = {"figure1": 60, "figure2": 360, "figure3": 240, "figure4": 120, "figure5": 240, "figure6": 360,
              "figures8to15": 2880, "figures16to20": 840, "full_grid": 12_960}  # fmt: skip
-    grid = read_grid(path, world=True)
+    grid = read_grid(path, synthetic=True)
     assert len(grid) == sizes[path.stem]
     cells = list(grid.cells())
-    assert all(cell.config["data"]["use"] == "make_paper_world" for cell in cells)
+    assert all(cell.config["data"]["use"] == "make_synthetic_paper_banks" for cell in cells)
     tasks = make_tasks(grid, cells[:1] + cells[-1:], grid.columns, {})
     assert all(task.banks.signature is None for task in tasks)
     (tmp_path / "banks").mkdir()
@@ -221,7 +221,7 @@ def test_the_papers_grids(path, tmp_path):
 
 def test_the_full_grid_expands_quickly_and_shares_what_is_alike():
     start = time.perf_counter()
-    cells = list(read_grid(PAPER / "full_grid.yaml", world=True).cells())
+    cells = list(read_grid(PAPER / "full_grid.yaml", synthetic=True).cells())
     # A loose bound against a mistake that builds every cell: that takes minutes.
     assert time.perf_counter() - start < 20
     assert len({cell.key("a", "b") for cell in cells}) == 12_960 / 12 * 2  # base models differ by their banks alone
@@ -240,10 +240,10 @@ def test_cells_of_a_group_stand_together(tmp_path):
 
 def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
     (tmp_path / "same_banks.py").write_text(
-        "import rmspace as rm\ndef make(name):\n    return rm.make_reward_world(30, 10, 6, 16)\n"
+        "import rmspace as rm\ndef make(name):\n    return rm.make_synthetic_banks(30, 10, 6, 16)\n"
     )
     base = BASE.replace(
-        "{use: make_reward_world, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}",
+        "{use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}",
         "{use: same_banks.make, name: a}",
     )
     grid = read_grid(write(tmp_path, "  data.name: [a, b]\n", base))

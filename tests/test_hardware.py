@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import linear
 
 import rmspace as rm
-from rmspace.models import _hardware
-from rmspace.models._hardware import bfloat16_gain, find_device, find_precision, on_device
-from rmspace.models._network import HiddenLayer, ScoreLayer, build_network
+from rmspace.models.core import precision as _hardware
+from rmspace.models.core.network import HiddenLayer, ScoreLayer, build_network
+from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision, on_device
 
 CPU = torch.device("cpu")
 
@@ -17,14 +17,14 @@ CPU = torch.device("cpu")
 def gain(monkeypatch):
     def pretend(value):
         monkeypatch.setattr(_hardware, "bfloat16_gain", lambda _: value)
-        monkeypatch.setattr("rmspace.models._network.bfloat16_gain", lambda _: value)
+        monkeypatch.setattr("rmspace.models.core.network.bfloat16_gain", lambda _: value)
 
     return pretend
 
 
 @pytest.fixture(scope="module")
 def world():
-    train, test = rm.make_reward_world(200, 50, 10, 32, noise_std=0.0, seed=0)
+    train, test = rm.make_synthetic_banks(200, 50, 10, 32, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 2000, rng), train.rewards, rm.oracle, rng=rng)
 
@@ -136,7 +136,7 @@ def test_bfloat16_orders_as_float32_does(gain, world, objective):
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
 def test_scores_by_bfloat16_are_almost_all_distinct(gain):
     gain(0.1)
-    train, test = rm.make_reward_world(20, 2000, 10, 32, seed=0)
+    train, test = rm.make_synthetic_banks(20, 2000, 10, 32, seed=0)
     comparisons = rm.annotate(
         rm.same_prompt(train, 100, np.random.default_rng(0)), train.rewards, rm.oracle, rng=np.random.default_rng(0)
     )

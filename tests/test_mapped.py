@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rmspace as rm
-from rmspace._mapped import Rows, blocks, choose, map_array, mapped
+from rmspace.data.mapped import Rows, blocks, choose, map_array, mapped
 
 SHAPE = (40, 3, 5)
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 import rmspace as rm
-from rmspace.models._split import split_comparisons
+from rmspace.data.split import split_comparisons
 
 
 def squared_margin(winner, loser, *, margin=1.0):
@@ -266,7 +266,7 @@ class TestMLP:
             rm.MLPReward(sometimes, **SMALL).fit(train.items, comparisons, groups=train.groups)
 
     def test_best_weights_are_kept(self, world, comparisons):
-        from rmspace.models._training import Comparisons, mean_loss
+        from rmspace.models.core.training import Comparisons, mean_loss
 
         train, _ = world
         model = rm.MLPReward(**{**SMALL, "learning_rate": 0.02, "max_epochs": 40}).fit(

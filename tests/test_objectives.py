@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rmspace as rm
-from rmspace.models._gradients import check_curvature, score_slope
+from rmspace.models.core.gradients import check_curvature, score_slope
 
 SMOOTH = {
     "bradley_terry": rm.bradley_terry,

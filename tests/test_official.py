@@ -11,7 +11,7 @@ from sklearn.base import clone
 from torch.nn.functional import logsigmoid
 
 import rmspace as rm
-from rmspace.official import OfficialMLPReward, official_best_of_n, official_pairs
+from rmspace.paper.protocol import ProtocolMLPReward, protocol_best_of_n, protocol_pairs
 
 SMALL = {"hidden_sizes": (64,), "random_state": 0}
 MENDED = {
@@ -26,7 +26,7 @@ MENDED = {
 
 @pytest.fixture(scope="module")
 def world():
-    train, test = rm.make_reward_world(400, 100, 8, 32, seed=0)
+    train, test = rm.make_synthetic_banks(400, 100, 8, 32, seed=0)
     rng = np.random.default_rng(0)
     comparisons = rm.annotate(rm.same_prompt(train, 3000, rng), train.rewards, partial(rm.logistic, beta=3.0), rng=rng)
     return train, test, comparisons
@@ -36,7 +36,7 @@ def world():
 def test_it_learns_with_its_traps_and_without(world, objective):
     train, test, comparisons = world
     for traps in ({}, MENDED):
-        model = OfficialMLPReward(objective, batch_size=256, learning_rate=5e-3, max_epochs=10, **SMALL, **traps)
+        model = ProtocolMLPReward(objective, batch_size=256, learning_rate=5e-3, max_epochs=10, **SMALL, **traps)
         model.fit(train.items, comparisons, groups=train.groups)
         gain = rm.normalized_gain(model.predict(test.items), test.rewards).mean()
         assert gain > 0.4, (traps, gain)
@@ -49,7 +49,7 @@ def test_without_traps_it_agrees_with_the_library(world, objective, rows):
     train, test, comparisons = world
     options = {"hidden_sizes": (64,), "learning_rate": 5e-3, "max_epochs": 40, "validation_fraction": 0.2}
     ours = partial(rm.MLPReward, objective, batch_size=256, **options)
-    theirs = partial(OfficialMLPReward, objective.__name__, batch_size=rows, **options, **MENDED)
+    theirs = partial(ProtocolMLPReward, objective.__name__, batch_size=rows, **options, **MENDED)
     reached = {make: [] for make in (ours, theirs)}
     for seed, make in itertools.product(range(3), reached):
         model = make(random_state=seed).fit(train.items, comparisons, groups=train.groups)
@@ -66,21 +66,21 @@ def test_the_mirror_image_of_a_row_leaks_into_validation():
     comparisons = rng.permutation(4000).reshape(2000, 2)
     held_out = rng.standard_normal((1000, 64)).astype(np.float32), np.arange(1000).reshape(500, 2)
     options = {"batch_size": 256, "hidden_sizes": (256,), "max_epochs": 25, "random_state": 0, "patience": 25}
-    leaky = OfficialMLPReward(**options).fit(items, comparisons, held_out=held_out).history_
+    leaky = ProtocolMLPReward(**options).fit(items, comparisons, held_out=held_out).history_
     assert leaky.training[-1] < 0.3
     assert leaky.validation[-1] < 0.45 < 0.6 < leaky.validation[0]
     assert leaky.held_out[-1] > leaky.held_out[0] + 0.2
-    sound = OfficialMLPReward(**options, row_split=False)
+    sound = ProtocolMLPReward(**options, row_split=False)
     sound.fit(items, comparisons, groups=np.arange(4000), held_out=held_out)
     assert sound.history_.validation[-1] > math.log(2)
 
 
 def test_held_out_prompts_are_on_one_side_only():
-    train, _ = rm.make_reward_world(60, 1, 4, 16, seed=1)
+    train, _ = rm.make_synthetic_banks(60, 1, 4, 16, seed=1)
     comparisons = rm.cross_prompt(train, 400, np.random.default_rng(0))
     seen = {}
 
-    class Watching(OfficialMLPReward):
+    class Watching(ProtocolMLPReward):
         def _split(self, rows, comparisons, groups, generator):
             seen["sides"] = super()._split(rows, comparisons, groups, generator)
             return seen["sides"]
@@ -99,7 +99,7 @@ def test_rows_and_steps_are_counted_as_published():
     items = rng.standard_normal((20_000, 2)).astype(np.float32)
     comparisons = np.arange(20_000).reshape(10_000, 2)
 
-    class Counting(OfficialMLPReward):
+    class Counting(ProtocolMLPReward):
         steps = 0
 
         def _losses(self, *arguments):
@@ -119,7 +119,7 @@ def test_a_redrawn_batch_misses_rows_and_a_real_epoch_does_not():
     items = rng.standard_normal((400, 2)).astype(np.float32)
     comparisons = np.arange(400).reshape(200, 2)
 
-    class Watching(OfficialMLPReward):
+    class Watching(ProtocolMLPReward):
         def _losses(self, network, table, rows):
             self.seen = np.append(getattr(self, "seen", []), rows.comparison)
             return super()._losses(network, table, rows)
@@ -136,14 +136,14 @@ def test_a_redrawn_batch_misses_rows_and_a_real_epoch_does_not():
     [([4, 3, 2], False), ([1, 2, 3], False), ([3, 2, 1, 4], True), ([5, 2, 1, 4], False), ([9, 1, 2, 3, 4], True)],
 )
 def test_the_published_rule_stops_above_each_of_three(losses, stops):
-    assert OfficialMLPReward()._stops(losses, 0) is stops
+    assert ProtocolMLPReward()._stops(losses, 0) is stops
 
 
 def test_last_weights_are_kept_or_the_best(world):
     train, _, comparisons = world
     options = {"batch_size": 256, "window_stopping": False, "patience": 3, "learning_rate": 2e-2, **SMALL}
-    last = OfficialMLPReward(row_split=False, **options).fit(train.items, comparisons, groups=train.groups)
-    best = OfficialMLPReward(row_split=False, last_weights=False, **options)
+    last = ProtocolMLPReward(row_split=False, **options).fit(train.items, comparisons, groups=train.groups)
+    best = ProtocolMLPReward(row_split=False, last_weights=False, **options)
     best.fit(train.items, comparisons, groups=train.groups)
     assert last.history_.validation == best.history_.validation
     assert last.history_.kept_epoch == len(last.history_.validation)
@@ -154,9 +154,9 @@ def test_sigmoid_and_cross_entropy_lose_large_gaps():
     gaps = torch.tensor([-200.0, -50.0, 0.0, 3.0])
     won = np.ones(4, np.float32)
     np.testing.assert_allclose(
-        OfficialMLPReward(sigmoid_bce=False)._cross_entropy(gaps, won), -logsigmoid(gaps), rtol=1e-5
+        ProtocolMLPReward(sigmoid_bce=False)._cross_entropy(gaps, won), -logsigmoid(gaps), rtol=1e-5
     )
-    lossy = OfficialMLPReward()._cross_entropy(gaps, won)
+    lossy = ProtocolMLPReward()._cross_entropy(gaps, won)
     np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), -logsigmoid(gaps[3])], rtol=1e-4)
 
 
@@ -165,7 +165,7 @@ def test_the_mended_loss_is_the_librarys(objective):
     rng = np.random.default_rng(3)
     table = torch.from_numpy(rng.standard_normal((30, 6)).astype(np.float32))
     network = torch.nn.Linear(6, 1)
-    model = OfficialMLPReward(objective.__name__, sigmoid_bce=False, mirrored_rows=False)
+    model = ProtocolMLPReward(objective.__name__, sigmoid_bce=False, mirrored_rows=False)
     pairs = rng.integers(30, size=(50, 2))
     found = model._losses(network, table, model._rows(pairs)).mean()
     winner, loser = network(table).squeeze(1)[torch.from_numpy(pairs.T)]
@@ -177,17 +177,17 @@ def test_permutations_agree_with_the_exact_expectation_and_ties_take_a_random_on
     rng = np.random.default_rng(4)
     scores, rewards = rng.standard_normal((30, 12)), np.sort(rng.standard_normal((30, 12)), axis=1)
     exact = rm.best_of_n(scores, rewards, n=[1, 3, 12])
-    several = np.stack([official_best_of_n(scores, rewards, n=[1, 3, 12], seed=seed) for seed in range(40)])
+    several = np.stack([protocol_best_of_n(scores, rewards, n=[1, 3, 12], seed=seed) for seed in range(40)])
     error = several.std(axis=0) / math.sqrt(40)
     assert (np.abs(several.mean(axis=0) - exact)[:, :2] < 5 * error[:, :2]).all()
     np.testing.assert_allclose(several[:, :, 2], np.broadcast_to(exact[:, 2], (40, 30)))
-    np.testing.assert_allclose(official_best_of_n(scores, rewards, n=3, permutations=0), exact[:, 1], atol=1e-12)
+    np.testing.assert_allclose(protocol_best_of_n(scores, rewards, n=3, permutations=0), exact[:, 1], atol=1e-12)
     constant = np.zeros_like(scores)
-    taken = np.stack([official_best_of_n(constant, rewards, n=12, permutations=1, seed=seed) for seed in range(400)])
+    taken = np.stack([protocol_best_of_n(constant, rewards, n=12, permutations=1, seed=seed) for seed in range(400)])
     assert all(np.isin(taken[k], rewards).all() for k in range(400))
     error = taken.std(axis=0) / 20
     assert (np.abs(taken.mean(axis=0) - rewards.mean(axis=1)) < 5 * error).all()
-    mended = official_best_of_n(constant, rewards, n=12, first_wins=False)
+    mended = protocol_best_of_n(constant, rewards, n=12, first_wins=False)
     np.testing.assert_allclose(mended, rewards.mean(axis=1))
 
 
@@ -197,7 +197,7 @@ def test_a_shared_permutation_does_not_average_out_over_prompts():
     spread = {
         shared: np.std(
             [
-                official_best_of_n(rewards, rewards, n=2, permutations=5, shared_permutations=shared, seed=seed).mean()
+                protocol_best_of_n(rewards, rewards, n=2, permutations=5, shared_permutations=shared, seed=seed).mean()
                 for seed in range(60)
             ]
         )
@@ -208,19 +208,19 @@ def test_a_shared_permutation_does_not_average_out_over_prompts():
 
 def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
     bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32))
-    pairs = official_pairs(bank, 20_000, np.random.default_rng(6))
+    pairs = protocol_pairs(bank, 20_000, np.random.default_rng(6))
     assert bank.groups[pairs[:, 0]].tolist() == list(range(20)) * 1000
     share = (bank.groups[pairs[:, 0]] == bank.groups[pairs[:, 1]]).mean()
     expected = (1 / 20 - 1 / 100) / (1 - 1 / 100)  # of all ordered pairs of different items
     assert abs(share - expected) < 4 * math.sqrt(expected / 20_000)
     assert (pairs[:, 0] != pairs[:, 1]).all()
-    mended = official_pairs(bank, 50, np.random.default_rng(7), independent_sides=False)
+    mended = protocol_pairs(bank, 50, np.random.default_rng(7), independent_sides=False)
     np.testing.assert_array_equal(mended, rm.cross_prompt(bank, 50, np.random.default_rng(7)))
     sorted_bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32), np.tile(np.arange(5.0), (20, 1)))
-    chosen = official_pairs(sorted_bank, 500, np.random.default_rng(8), candidates=rm.diversified)
+    chosen = protocol_pairs(sorted_bank, 500, np.random.default_rng(8), candidates=rm.diversified)
     assert set(np.unique(chosen % 5)) == {0, 4}
     with pytest.raises(ValueError, match=r"each in \[0, 5\)"):
-        official_pairs(bank, 5, np.random.default_rng(0), candidates=lambda bank: np.full((20, 2), [3, 9]))
+        protocol_pairs(bank, 5, np.random.default_rng(0), candidates=lambda bank: np.full((20, 2), [3, 9]))
 
 
 @pytest.mark.parametrize(
@@ -231,9 +231,9 @@ def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
         (lambda fit: fit(batch_size=0), "batch_size must be at least 1"),
         (lambda fit: fit(validation_fraction=0.0), "validation_fraction"),
         (lambda fit: fit(validation_fraction=0.01), "rows on both sides"),
-        (lambda _: official_best_of_n([[1.0, 2.0]], [[1.0, 2.0]], n=3), "n must be at most"),
+        (lambda _: protocol_best_of_n([[1.0, 2.0]], [[1.0, 2.0]], n=3), "n must be at most"),
         (
-            lambda _: official_pairs(rm.ResponseBank(np.zeros((1, 1, 2), np.float32)), 1, np.random.default_rng(0)),
+            lambda _: protocol_pairs(rm.ResponseBank(np.zeros((1, 1, 2), np.float32)), 1, np.random.default_rng(0)),
             "two",
         ),
     ],
@@ -241,7 +241,7 @@ def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
 def test_bad_input_is_named(call, match):
     def fit(**options):
         items = np.random.default_rng(0).standard_normal((8, 2))
-        OfficialMLPReward(hidden_sizes=(2,), **options).fit(items, np.arange(8).reshape(4, 2))
+        ProtocolMLPReward(hidden_sizes=(2,), **options).fit(items, np.arange(8).reshape(4, 2))
 
     with pytest.raises(ValueError, match=match):
         call(fit)
@@ -251,12 +251,12 @@ def test_weights_are_refused_and_scores_that_are_not_finite_are_named():
     items = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     comparisons = np.arange(40).reshape(20, 2)
     with pytest.raises(ValueError, match="no sample_weight"):
-        OfficialMLPReward().fit(items, comparisons, sample_weight=np.ones(20))
+        ProtocolMLPReward().fit(items, comparisons, sample_weight=np.ones(20))
     with pytest.raises(FloatingPointError, match="no longer finite at learning_rate=1e"):
-        OfficialMLPReward(hidden_sizes=(4,), learning_rate=1e20).fit(items, comparisons)
+        ProtocolMLPReward(hidden_sizes=(4,), learning_rate=1e20).fit(items, comparisons)
     with pytest.raises(FloatingPointError, match="no longer finite"):
-        OfficialMLPReward(hidden_sizes=(4,), learning_rate=1e30, sigmoid_bce=False, max_epochs=1).fit(
+        ProtocolMLPReward(hidden_sizes=(4,), learning_rate=1e30, sigmoid_bce=False, max_epochs=1).fit(
             items, comparisons
         )
     with pytest.raises(ValueError, match="training dim 2; got 3"):
-        OfficialMLPReward().fit(items, comparisons, held_out=(np.zeros((4, 3)), [[0, 1]]))
+        ProtocolMLPReward().fit(items, comparisons, held_out=(np.zeros((4, 3)), [[0, 1]]))

@@ -13,8 +13,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
-from rmspace.models import persistence
-from rmspace.models._booster_text import check_booster_text, trees_alone
+from rmspace.models.io import format as persistence
+from rmspace.models.io.booster_text import check_booster_text, trees_alone
 
 PAIRS = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] * 8)
 ITEMS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)

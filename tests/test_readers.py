@@ -77,7 +77,7 @@ def test_the_real_bank(alpacaeval):
 
 
 def test_world_has_the_spreads_it_was_asked_for():
-    train, test = rm.make_reward_world(
+    train, test = rm.make_synthetic_banks(
         4000, 50, 20, 64, within_std=2.0, between_std=3.0, noise_std=0.5, n_test_responses=30, seed=1
     )
     explainable = train.features["explainable"]
@@ -92,14 +92,14 @@ def test_world_has_the_spreads_it_was_asked_for():
 
 
 def test_world_is_low_rank_anisotropic_and_seeded():
-    train, _ = rm.make_reward_world(300, 5, 10, 64, seed=0)
+    train, _ = rm.make_synthetic_banks(300, 5, 10, 64, seed=0)
     spectrum = np.linalg.svd(train.items - train.items.mean(axis=0), compute_uv=False)
     assert (spectrum[:16] ** 2).sum() > 0.99 * (spectrum**2).sum()
     assert spectrum[0] > 2 * spectrum[15]
-    again, _ = rm.make_reward_world(300, 5, 10, 64, seed=0)
-    other, _ = rm.make_reward_world(300, 5, 10, 64, seed=1)
+    again, _ = rm.make_synthetic_banks(300, 5, 10, 64, seed=0)
+    other, _ = rm.make_synthetic_banks(300, 5, 10, 64, seed=1)
     assert train.fingerprint() == again.fingerprint() != other.fingerprint()
     with pytest.raises(ValueError, match="dim must be at least 16"):
-        rm.make_reward_world(10, 5, 4, 8)
+        rm.make_synthetic_banks(10, 5, 4, 8)
     with pytest.raises(ValueError, match="noise_std must be at least 0"):
-        rm.make_reward_world(10, 5, 4, 32, noise_std=-1.0)
+        rm.make_synthetic_banks(10, 5, 4, 32, noise_std=-1.0)

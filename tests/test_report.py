@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 import rmspace as rm
-from rmspace.cli import main
+from rmspace.cli.main import main
 from study_cases import BASE, faulty_grid, write_grid
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import rmspace as rm
-from rmspace.study.grid import read_grid
+from rmspace.study.plan.grid import read_grid
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -45,7 +45,7 @@ def test_the_baselines_do_the_same_job(benchmarking, rng):
     exact = rm.best_of_n(scores, rewards, n=published.NS).mean(axis=0)
     np.testing.assert_allclose(published.permuted_best_of_n(scores, rewards), exact, atol=0.1)
     comparisons = published.looped_comparisons(rewards[:, :10], 400, beta=50.0)
-    assert rm.label_error(comparisons, rewards[:, :10]) < 0.03
+    assert rm.error_rate(comparisons, rewards[:, :10]) < 0.03
     assert len(np.unique(comparisons // 10)) == 400
     items = rng.normal(size=(40, 8)).astype(np.float16)
     some = np.arange(40).reshape(20, 2)
@@ -89,7 +89,7 @@ def test_the_findings_have_a_block_for_each_mark(claims, rng):
         for cell in grid.cells():
             labels = dict(zip(grid.columns, cell.labels, strict=True))
             for model in [labels["models"]] if "models" in labels else list(cell.config["models"]):
-                facts = {"value": rng.normal(), "low": 0.0, "high": 1.0, "label_error": rng.random()}
+                facts = {"value": rng.normal(), "low": 0.0, "high": 1.0, "error_rate": rng.random()}
                 measures = {"model": model, "metric": "normalized_gain", "n": 10, "mean_abs_gap": rng.random()}
                 rows.append({**labels, **measures, **facts})
         blocks |= tables(pd.DataFrame(rows).astype({"n": "Int64"}))
@@ -120,7 +120,7 @@ def test_a_claim_is_tested_once_on_means_over_its_settings(claims, rng):
         for model in ("BT", "CLF")
     ]
     names = ["data", "annotator.beta", "seed", "model", "metric", "n", "value", "low", "high"]
-    table = pd.DataFrame(rows, columns=[*names, "label_error", "mean_abs_gap"])
+    table = pd.DataFrame(rows, columns=[*names, "error_rate", "mean_abs_gap"])
     (found,) = contrasts.pooled(table, against="BT")
     means = table.pivot_table(index="seed", columns="model", values="value")
     expected = stats.ttest_rel(means.CLF, means.BT)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import rmspace as rm
-from rmspace import share_items
-from rmspace.models import _bins, mlp
+from rmspace import reuse_items
+from rmspace.models import mlp
+from rmspace.models.core import bins as _bins
 
 
 @pytest.fixture
 def world():
-    train, test = rm.make_reward_world(100, 30, 8, 16, noise_std=0.0, seed=0)
+    train, test = rm.make_synthetic_banks(100, 30, 8, 16, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     pairs = rm.same_prompt(train, 600, rng)
     comparisons = [rm.annotate(pairs, train.rewards, rm.oracle, rng=rng, scale=1.0) for _ in range(2)]
@@ -48,7 +49,7 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
     jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
     assert len(reads) == 4
-    with share_items():
+    with reuse_items():
         together = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
         assert len(reads) == 5
         assert reads[-1]() is not None
@@ -60,7 +61,7 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
 def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
     train, test, (some, _) = world
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
-    with share_items():
+    with reuse_items():
         model().fit(train.items, some, groups=train.groups)
         together = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     assert len(reads) == 2
@@ -70,7 +71,7 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
 def test_items_that_change_in_between_are_read_again(world, reads):
     train, test, (some, _) = world
     items = np.array(train.items)
-    with share_items():
+    with reuse_items():
         model().fit(items, some, groups=train.groups)
         items[some[0, 0]] *= -1
         changed = model().fit(items, some, groups=train.groups).predict(test.items)
@@ -82,7 +83,7 @@ def test_items_that_change_in_between_are_read_again(world, reads):
 def test_other_items_are_never_taken_for_these(world, reads):
     train, test, (some, _) = world
     doubled = 2 * np.asarray(train.items)
-    with share_items():
+    with reuse_items():
         model().fit(train.items, some, groups=train.groups)
         inside = model().fit(doubled, some, groups=train.groups).predict(test.items)
         fewer = np.array(train.items[:100])  # too short for the ids that were kept
@@ -119,7 +120,7 @@ def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
     train.save(tmp_path / "bank")
     half = rm.ResponseBank.open(tmp_path / "bank")[::2]
     comparisons = some[(some < half.n_items).all(axis=1)]
-    with share_items():
+    with reuse_items():
         for seed in range(2):
             model(seed).fit(half.items, comparisons, groups=half.groups)
         assert len(reads) == 1
@@ -151,7 +152,7 @@ def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnin
     jobs = [(some, heavy, 0), (some, None, 1), (other, None, 0), (other, heavy, 0), (some, np.ones(len(some)), 0)]
     alone = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
     binnings.clear()
-    with share_items():
+    with reuse_items():
         fits = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
         assert len(binnings) == 1
         trees(objective, parameters={"max_bin": 15}).fit(train.items, some)
@@ -201,7 +202,7 @@ def test_memory_that_another_may_write_to_is_read_again(world, tmp_path, where, 
     else:
         np.save(tmp_path / "items.npy", items)
         given, writable = (np.load(tmp_path / "items.npy", mmap_mode=mode) for mode in ("r", "r+"))
-    with share_items():
+    with reuse_items():
         kind().fit(given, some, groups=train.groups)
         writable[::2] *= -1
         inside = kind().fit(given, some, groups=train.groups).predict(test.items)
@@ -222,7 +223,7 @@ def test_another_thread_does_not_share(world):
         jobs = [asyncio.to_thread(fit().fit, train.items, labels[k % 2]) for k in range(6)]
         return await asyncio.gather(*jobs)
 
-    with share_items():
+    with reuse_items():
         fitted = asyncio.run(together())
     np.testing.assert_array_equal([model.predict(test.items) for model in fitted], alone)
 
@@ -236,7 +237,7 @@ def test_a_broken_item_of_weight_0_is_left_out_here_too(world, kind):
     some = np.concatenate([world[2][0][:1], some])
     weights = np.where(np.arange(len(some)) == 0, 0.0, 1.0)
     alone = kind().fit(items, some, sample_weight=weights, groups=train.groups).predict(test.items)
-    with share_items():
+    with reuse_items():
         inside = kind().fit(items, some, sample_weight=weights, groups=train.groups).predict(test.items)
     np.testing.assert_array_equal(inside, alone)
 
@@ -247,5 +248,5 @@ def test_long_lists_of_parameters_are_told_apart(rng):
     bins[1][600] = 3
     fits = [trees(parameters={"max_bin_by_feature": b}, min_child_samples=2) for b in bins]
     alone = [fit.fit(items, comparisons).predict(items) for fit in fits]
-    with share_items():
+    with reuse_items():
         np.testing.assert_array_equal([fit.fit(items, comparisons).predict(items) for fit in fits], alone)

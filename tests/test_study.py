@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import rmspace as rm
-from rmspace.cli import main
+from rmspace.cli.main import main
 from rmspace.study.lock import _started
 from rmspace.study.store import Store
 from study_cases import BASE, SMALL, assert_same, faulty_grid, numbers, write_grid
@@ -36,7 +36,7 @@ def test_a_cell_is_one_call_of_run(small):
     expected = rm.run(train=train, test=test, **experiment.options)
     table = study.results()
     found = table[(table["annotator.beta"] == 10) & (table.models == "MLP") & (table.seed == 1)]
-    for column in ("metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"):
+    for column in ("metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"):
         assert found[column].tolist() == expected[column].tolist(), column
 
 
@@ -44,7 +44,7 @@ def test_results_are_tidy(small):
     table = rm.Study.open(small / "out").results()
     assert list(table.columns) == [
         "annotator.beta", "models", "seed", "model", "metric", "n", "value", "low", "high",
-        "label_error", "mean_abs_gap", "fit_seconds", "precision", "device",
+        "error_rate", "mean_abs_gap", "fit_seconds", "precision", "device",
     ]  # fmt: skip
     assert table.dtypes[["annotator.beta", "seed", "n", "value"]].astype(str).tolist() == [
         "int64", "int64", "Int64", "float64",
@@ -150,13 +150,13 @@ def test_an_exit_inside_a_cell_is_a_failure(tmp_path):
 
 def test_a_linked_bank_that_changed_is_noticed(tmp_path):
     def save(seed):
-        for side, bank in zip(("train", "test"), rm.make_reward_world(40, 15, 6, 16, seed=seed), strict=True):
+        for side, bank in zip(("train", "test"), rm.make_synthetic_banks(40, 15, 6, 16, seed=seed), strict=True):
             bank.save(tmp_path / "elsewhere" / "Helpful" / side, overwrite=True)
 
     save(0)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "Gemma2b").symlink_to(tmp_path / "elsewhere")
-    world = "{use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
+    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
     data = "{use: open_paper_banks, root: root, base_model: Gemma2b, dataset: Helpful}"
     path = write_grid(tmp_path, BASE.replace(world, data) + "grid: {seed: [0]}\n")
     first = rm.run_study(path, tmp_path / "out").results().value.tolist()
@@ -176,12 +176,12 @@ def test_mistakes_leave_no_study_behind(tmp_path):
 
 def test_a_bank_that_changed_makes_new_cells(tmp_path):
     def save(seed):
-        for side, bank in zip(("train", "test"), rm.make_reward_world(40, 15, 6, 16, seed=seed), strict=True):
+        for side, bank in zip(("train", "test"), rm.make_synthetic_banks(40, 15, 6, 16, seed=seed), strict=True):
             bank.save(tmp_path / "banks" / side, overwrite=True)
 
     save(0)
     data = "{use: open_banks, train: banks/train, test: banks/test}"
-    world = "{use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
+    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
     path = write_grid(tmp_path, BASE.replace(world, data) + "grid: {seed: [0, 1]}\n")
     study = rm.run_study(path, tmp_path / "out")
     first = numbers(tmp_path / "out")
@@ -202,9 +202,9 @@ def test_a_bank_that_changed_makes_new_cells(tmp_path):
 def test_a_bank_whose_function_is_not_repeatable_is_noticed(tmp_path):
     (tmp_path / "moody_bank.py").write_text(
         "import itertools, rmspace as rm\ncount = itertools.count()\n"
-        "def make():\n    return rm.make_reward_world(40, 15, 6, 16, seed=next(count))\n"
+        "def make():\n    return rm.make_synthetic_banks(40, 15, 6, 16, seed=next(count))\n"
     )
-    world = "{use: make_reward_world, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
+    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
     text = BASE.replace(world, "{use: moody_bank.make}") + "grid: {seed: [0]}\n"
     study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
     assert study.counts() == {"failed": 1}
@@ -325,14 +325,14 @@ def test_values_survive_the_file_to_the_last_bit(tmp_path):
 
 
 def test_sharing_between_cells_changes_nothing(small, tmp_path):
-    from rmspace.study import compute
+    from rmspace.study.engine import cell as compute
 
     class Alone(compute.Computer):
         def __call__(self, task):
             self.close()
             return super().__call__(task)
 
-    import rmspace.study.local as local
+    import rmspace.study.engine.in_process as local
 
     kept = local.Computer
     local.Computer = Alone

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import rmspace as rm
-from rmspace.study import cluster
+from rmspace.study.engine import dask_workers as cluster
 from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, finish, start, wait_for, write_grid
 
 pytestmark = pytest.mark.slow
@@ -298,7 +298,7 @@ def test_a_script_without_a_guard_is_told(tmp_path):
 
 def test_one_percent_of_the_full_grid(tmp_path):
     grid = Path(__file__).parents[1] / "configs" / "paper" / "full_grid.yaml"
-    arguments = ("--world", "--sample", 130, "--workers", 2, "--out", tmp_path / "out")
+    arguments = ("--synthetic", "--sample", 130, "--workers", 2, "--out", tmp_path / "out")
     code, out, said = finish(start("study", grid, *arguments), 300)
     assert (code, "130 done" in out) == (0, True), said
     table = rm.Study.open(tmp_path / "out").results()

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import rmspace as rm
-from rmspace.study.gallery import draw_study, figures_of
+from rmspace.plots.choose import draw_study, figures_of
 from study_cases import BASE, write_grid
 
-COLUMNS = ["model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
+COLUMNS = ["model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
 
 
 def table(**axes):

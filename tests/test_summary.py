@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rmspace as rm
-from rmspace.study.compare import holm
+from rmspace.results.compare import holm
 
-COLUMNS = ["annotator.beta", "seed", "model", "metric", "n", "value", "low", "high", "label_error", "mean_abs_gap"]
+COLUMNS = ["annotator.beta", "seed", "model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
 
 
 def table(rng, betas=(1, 10), seeds=range(5), models=("BT", "CLF", "LGB"), metrics=(("gain", 10), ("spearman", None))):
@@ -34,7 +34,7 @@ def test_intervals_over_seeds_are_the_t_intervals(rng):
         assert each.value == pytest.approx(chosen.value.mean())
         assert (each.low, each.high) == pytest.approx((expected.low, expected.high))
         assert (each.seeds, each.over) == (5, "seeds")
-        assert (each.label_error, each.mean_abs_gap) == (1 / each[0], each[0] * 2)
+        assert (each.error_rate, each.mean_abs_gap) == (1 / each[0], each[0] * 2)
 
 
 def test_with_one_seed_the_interval_is_that_of_the_run(rng):

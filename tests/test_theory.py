@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from scipy.special import expit, logit
 
 import rmspace as rm
-from rmspace import theory
+from rmspace.paper import theory
 
 DRAWS = 1_000_000
 
@@ -145,7 +145,7 @@ def test_truncated_kl_is_the_plain_one_without_truncation():
 def test_best_of_n_kl_is_that_of_the_largest_of_n_uniforms(n):
     # The chosen quantile has the density n q^(n-1) on (0, 1).
     expected = math.log(n) + (n - 1) * integrate.quad(lambda q: n * q ** (n - 1) * math.log(q), 0, 1)[0]
-    assert rm.theory.best_of_n_kl(n) == pytest.approx(expected, abs=1e-6)
+    assert rm.paper.theory.best_of_n_kl(n) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(

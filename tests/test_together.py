@@ -13,13 +13,16 @@ from sklearn.preprocessing import Normalizer
 from torch import nn
 
 import rmspace as rm
-from rmspace.models import _base, _hardware, _network, ensemble, mlp
-from rmspace.models._training import Comparisons, Learner, Schedule, train
+from rmspace.models import ensemble, mlp
+from rmspace.models.core import base as _base
+from rmspace.models.core import network as _network
+from rmspace.models.core import precision as _hardware
+from rmspace.models.core.training import Comparisons, Learner, Schedule, train
 
 
 @pytest.fixture(scope="module")
 def world():
-    train, test = rm.make_reward_world(200, 50, 6, 16, seed=0)
+    train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.cross_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
 

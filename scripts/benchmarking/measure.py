@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rmspace.models._hardware import find_device, find_threads
+from rmspace.models.core.precision import find_device, find_threads
 
 HIDDEN = (1024, 512)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 import rmspace as rm
-from rmspace.readers.world import _between, _Embedding, _within
+from rmspace.readers.synthetic import _between, _Embedding, _within
 
 SIZES = {"train": (42_846, 10), "test": (2_292, 500)}  # Helpful, in the paper
 DIM, LATENT, UNIT, BLOCK = 2048, 8, 6.0, 20_000
 
 
 def make_paper_banks(root: Path) -> Path:
-    """Write `root/Gemma2b/Helpful/train` and `.../test`, block by block: the world of `make_paper_world`."""
+    """Write `root/Gemma2b/Helpful/train` and `.../test`, block by block: the world of `make_synthetic_paper_banks`."""
     folder = root / "Gemma2b" / "Helpful"
     embed = _Embedding(np.random.default_rng(0), LATENT, DIM)
     for side, (n_prompts, n_responses) in SIZES.items():

@@ -26,9 +26,9 @@ from benchmarking.measure import (
 )
 from benchmarking.published import NS, looped_comparisons, permuted_best_of_n, published_fit
 from benchmarking.studies import overhead, two_workers
-from rmspace._mapped import blocks, map_array
-from rmspace.models import _bins
-from rmspace.models._hardware import bfloat16_gain, find_device, find_precision
+from rmspace.data.mapped import blocks, map_array
+from rmspace.models.core import bins as _bins
+from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision
 
 Row = dict[str, Any]
 
@@ -232,7 +232,7 @@ def trees(folder: Path, quick: bool) -> list[Row]:
     rows = []
     size = f"{2 * n:,} rows x {dim:,}, {rounds} trees"
     for name, objective in (("BT-LGB", rm.bradley_terry), ("CLF-LGB", rm.classification)):
-        with rm.share_items():
+        with rm.reuse_items():
             for what, labels, quantized in (
                 ("first fit", comparisons, False),
                 (
@@ -289,7 +289,7 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
             model.fit(bank.items, comparisons, groups=bank.groups)
 
     def fit_sharing() -> None:
-        with rm.share_items():
+        with rm.reuse_items():
             fit_all()
 
     fit_all()
@@ -297,7 +297,7 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
     size = f"{members} seeds, {n:,} x 2,048, 1 epoch"
     rows = [
         {"stage": "MLP fits one by one", "size": size, "seconds": apart},
-        {"stage": "MLP fits inside share_items", "size": size, "seconds": together, "ratio": apart / together},
+        {"stage": "MLP fits inside reuse_items", "size": size, "seconds": together, "ratio": apart / together},
     ]
     cases = [
         (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512), (384, (64,), 512), (384, (64,), 16),
@@ -310,7 +310,7 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
 
 def ensembles(dim: int, hidden: tuple[int, ...], batch: int, n: int, *, repeats: int) -> list[Row]:
     """An ensemble of ten, its members trained one by one and as one program."""
-    train, _ = rm.make_reward_world(n // 4, 10, 4, dim, seed=0)
+    train, _ = rm.make_synthetic_banks(n // 4, 10, 4, dim, seed=0)
     comparisons = compare_items(train, n)
     seconds, operations = {}, {}
     for together in (False, True):
@@ -393,7 +393,7 @@ def real_bank(folder: Path, quick: bool) -> list[Row]:
     for seed in seeds:
         rng = np.random.default_rng(seed)
         comparisons = rm.annotate(rm.same_prompt(train, n_pairs, rng), train.rewards, rm.oracle, rng=rng)
-        with rm.share_items():
+        with rm.reuse_items():
             for name, pair in variants.items():
                 for model in pair:
                     model.set_params(random_state=seed).fit(train.items, comparisons, groups=train.groups)

@@ -14,7 +14,7 @@ import rmspace as rm
 CELLS = 12_960
 _BASE = """\
 base:
-  data: {use: make_reward_world, n_prompts: 40, n_test_prompts: 8, n_responses: 4, dim: 16}
+  data: {use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 8, n_responses: 4, dim: 16}
   pairs: {use: same_prompt}
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
@@ -26,7 +26,7 @@ _TRIVIAL = (
 )
 _BUSY = """\
 base:
-  data: {use: make_paper_world, base_model: Gemma2b, dataset: Helpful, dim: 512, n_test_prompts: 50}
+  data: {use: make_synthetic_paper_banks, base_model: Gemma2b, dataset: Helpful, dim: 512, n_test_prompts: 50}
   pairs: {use: same_prompt}
   n_pairs: 1000
   annotator: {use: logistic, beta: 1.0}
@@ -112,7 +112,7 @@ def two_workers(folder: Path, quick: bool) -> list[dict[str, Any]]:
 
 def _seconds_of_run(grid: Path) -> float:
     """Return the mean time of `run` alone on cells of a grid."""
-    from rmspace.study.grid import read_grid
+    from rmspace.study.plan.grid import read_grid
 
     path = grid.with_name("one.yaml")
     path.write_text(rm.config.dump_yaml(next(read_grid(grid).cells()).config))
@@ -128,8 +128,8 @@ def _filled(grid: Path, out: Path) -> rm.Study:
     """Return a study whose every cell has the rows of its first one, to measure reading alone."""
     from dataclasses import replace
 
-    from rmspace.study.compute import Computer
-    from rmspace.study.grid import read_grid
+    from rmspace.study.engine.cell import Computer
+    from rmspace.study.plan.grid import read_grid
     from rmspace.study.run import make_tasks
     from rmspace.study.store import FILE, Store
 

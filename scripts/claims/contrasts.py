@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import rmspace as rm
 from claims.page import Block, difference
-from rmspace.study.compare import holm
+from rmspace.results.compare import holm
 
 METRIC = "normalized_gain"
 REAL, OVERLAP = "AlpacaEval", 197 / 600  # test prompts for each training prompt, in each random split
@@ -34,7 +34,7 @@ def pooled(rows: pd.DataFrame, *, by: Sequence[str] = (), axis: str = "model", a
     """Test once for each kind of bank: values are averaged over a seed's settings first, so that few tests are made."""
     kinds = rows.assign(data=np.where(rows.data == REAL, REAL, "worlds"))
     table = kinds.groupby(["data", *by, axis, "seed"], sort=False).value.mean().reset_index()
-    fixed = {"metric": METRIC, "n": 1, "low": 0.0, "high": 0.0, "label_error": 0.0, "mean_abs_gap": 0.0}
+    fixed = {"metric": METRIC, "n": 1, "low": 0.0, "high": 0.0, "error_rate": 0.0, "mean_abs_gap": 0.0}
     table = table.assign(**({"model": "mean"} | fixed if axis != "model" else fixed))
     found = compared(table, axis=axis, against=against)
     return [

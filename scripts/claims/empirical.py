@@ -17,7 +17,7 @@ def noise(table: pd.DataFrame) -> dict[str, Block]:
     axis = "annotator.beta"
     rows = at_largest_n(table)
     found = compared(rows, against="BT-MLP")
-    errors = rows.groupby(["data", axis], sort=False).label_error.mean()
+    errors = rows.groupby(["data", axis], sort=False).error_rate.mean()
     lines = []
     for (data, beta), part in found.groupby(["data", axis], sort=False):
         lines.append(
@@ -98,7 +98,7 @@ def reasons(table: pd.DataFrame) -> dict[str, Block]:
     rows = at_largest_n(table)
     pairs = compared(rows, real=lambda _: True, axis="pairs", against="same")
     models = compared(rows[rows.pairs == "same"], real=lambda _: True, against="BT-MLP")
-    errors = rows.groupby(["data", "annotator", "pairs"], sort=False).label_error.mean()
+    errors = rows.groupby(["data", "annotator", "pairs"], sort=False).error_rate.mean()
     lines = []
     for (data, annotator), part in pairs.groupby(["data", "annotator"], sort=False):
         others = models[(models.data == data) & (models.annotator == annotator)]

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 import rmspace as rm
 from claims.page import Block, as_markdown
-from rmspace.figures import COLOURS, plain_style
-from rmspace.official import OfficialHistory, OfficialMLPReward
+from rmspace.paper.protocol import ProtocolHistory, ProtocolMLPReward
+from rmspace.plots.one_run import COLOURS, plain_style
 
 COLUMNS = {
     "BT published": {},
@@ -40,7 +40,7 @@ def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
     return {"leak-table": as_markdown(lines), "leak-figure": _draw(histories)}
 
 
-def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> OfficialHistory:
+def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> ProtocolHistory:
     train, test = rm.open_generators(folder, seed=seed)
     rng = np.random.default_rng(seed)
     annotator = partial(rm.logistic, beta=1.0)
@@ -48,13 +48,13 @@ def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> Of
         rm.annotate(rm.same_prompt(bank, n_pairs, rng), bank.rewards, annotator, rng=rng, scale="std")
         for bank in (train, test)
     )
-    model = OfficialMLPReward(**options, random_state=seed)  # type: ignore[arg-type]
+    model = ProtocolMLPReward(**options, random_state=seed)  # type: ignore[arg-type]
     model.fit(train.items, comparisons, groups=train.groups, held_out=(test.items, watched))
     return model.history_
 
 
 @plain_style
-def _draw(histories: dict[str, list[OfficialHistory]]) -> Figure:
+def _draw(histories: dict[str, list[ProtocolHistory]]) -> Figure:
     figure = Figure(figsize=(6.5, 2.6), layout="constrained")
     panels = figure.subplots(1, len(histories), sharey=True)
     for axes, (name, found) in zip(panels, histories.items(), strict=True):

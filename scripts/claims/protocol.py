@@ -5,7 +5,7 @@ import pandas as pd
 import rmspace as rm
 from claims.contrasts import METRIC, REAL, at_largest_n, by_overlap, compared, pooled
 from claims.page import Block, as_markdown, difference, number
-from rmspace.study.compare import holm
+from rmspace.results.compare import holm
 
 FOUR = ("BT published", "CLF published", "BT mended", "CLF mended")
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 import rmspace as rm
 from claims.page import Block, as_markdown
-from rmspace import theory
+from rmspace.paper import theory
 
 Z = 3.29  # 99.9%
 FAMILIES: dict[str, tuple[Any, str]] = {

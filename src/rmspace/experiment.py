@@ -11,20 +11,22 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
-from rmspace._typing import Annotator, Baseline, Float64Array, IntArray, Metric, PairStrategy
-from rmspace._validation import check_int, check_pairs
-from rmspace.annotators import annotate, label_error
-from rmspace.bank import ResponseBank
-from rmspace.evaluation.report import evaluate
-from rmspace.health import row_hashes
-from rmspace.models._fitting import fit_model, seed_model
-from rmspace.models._sharing import share_items
+from rmspace._checks import check_int
+from rmspace._typing import Float64Array, IntArray
+from rmspace.annotation import annotate, error_rate
+from rmspace.data.arrays import check_pairs
+from rmspace.data.bank import ResponseBank
+from rmspace.data.health import row_hashes
+from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
+from rmspace.models.core.fitting import fit_model, seed_model
+from rmspace.models.core.reuse import reuse_items
+from rmspace.results.evaluate import evaluate
 
 RESULT_VERSION = 1  # raised whenever the same config gives other numbers: finished cells of a study are then run anew
 STAGES = ("pairs", "annotation", "models", "intervals")
 
 
-@share_items()
+@reuse_items()
 def run(
     *,
     train: ResponseBank,
@@ -62,21 +64,21 @@ def run(
             failure loses nothing.
 
     Returns:
-        A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, label_error
+        A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, error_rate
         (realised share of wrong labels where rewards differ; missing where none do), mean_abs_gap (mean absolute gold
         gap of the pairs, in units of reward) and fit_seconds (missing for baselines; models share what they read of
-        the items, see `share_items`, which counts for the first that needs it).
+        the items, see `reuse_items`, which counts for the first that needs it).
 
     Raises:
         ValueError, TypeError: input that breaks its rule; a test prompt found in training (see `check_apart`); a name
             used twice. An error inside a model carries a note with its name.
 
-    >>> from rmspace import make_reward_world, same_prompt, oracle, LinearReward, classification
-    >>> train, test = make_reward_world(100, 30, 8, 32, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, oracle, LinearReward, classification
+    >>> train, test = make_synthetic_banks(100, 30, 8, 32, seed=0)
     >>> table = run(train=train, test=test, pairs=same_prompt, n_pairs=500, annotator=oracle, n=8,
     ...             models={"BT": LinearReward(), "CLF": LinearReward(classification)})
     >>> gain = table[table.metric == "normalized_gain"].set_index("model").value
-    >>> gain.index.tolist(), bool((gain > 0.2).all()), table.label_error.unique().tolist()
+    >>> gain.index.tolist(), bool((gain > 0.2).all()), table.error_rate.unique().tolist()
     (['BT', 'CLF'], True, [0.0])
     """
     seed = check_int("seed", seed, low=0)
@@ -91,7 +93,7 @@ def run(
     gap = mean_abs_gap(chosen, train.rewards)
     facts = {
         "n_pairs": len(comparisons),
-        "label_error": label_error(comparisons, train.rewards) if gap > 0 else float("nan"),
+        "error_rate": error_rate(comparisons, train.rewards) if gap > 0 else float("nan"),
         "mean_abs_gap": gap,
     }
     model_seed, interval_seed = (int(_stream(seed, stage).integers(2**31 - 1)) for stage in STAGES[2:])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from rmspace._validation import check_number
+from rmspace._checks import check_number
 
 # Past a gap of 9 the Thurstone loss is under 1e-18 and its exact derivatives overflow; under -30 they cancel, and
 # four terms of the tail's asymptotic series are exact to 1e-9.

@@ -14,10 +14,10 @@ import numpy as np
 
 import rmspace
 from rmspace._typing import PathLike
-from rmspace.bank import ResponseBank
-from rmspace.config.names import import_name, nearest, said
-from rmspace.config.read import Document, Key, read_config
+from rmspace.config.node import Document, Key, read_config
+from rmspace.config.resolve import import_name, nearest, said
 from rmspace.config.types import Mismatch, fit_type
+from rmspace.data.bank import ResponseBank
 from rmspace.experiment import run
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
 
     >>> import tempfile
     >>> text = '''
-    ... data: {use: make_reward_world, n_prompts: 50, n_test_prompts: 10}
+    ... data: {use: make_synthetic_banks, n_prompts: 50, n_test_prompts: 10}
     ... pairs: {use: same_prompt}
     ... n_pairs: 100
     ... annotator: {use: oracle}

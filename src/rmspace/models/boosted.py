@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from lightgbm.basic import LightGBMError
 
-from rmspace._typing import Float64Array, FloatArray, Objective
-from rmspace._validation import check_int, check_number
-from rmspace.models._base import BaseReward, Touched, draw_seed, is_plain, touch
-from rmspace.models._bins import aliases, binned_rows
-from rmspace.models._booster_text import check_booster_text, trees_alone
-from rmspace.models._gradients import check_curvature, score_slope
-from rmspace.models._hardware import find_threads
+from rmspace._checks import check_int, check_number
+from rmspace._typing import Float64Array, FloatArray
+from rmspace.kinds import Objective
+from rmspace.models.core.base import BaseReward, Touched, draw_seed, is_plain, touch
+from rmspace.models.core.bins import aliases, binned_rows
+from rmspace.models.core.gradients import check_curvature, score_slope
+from rmspace.models.core.precision import find_threads
+from rmspace.models.io.booster_text import check_booster_text, trees_alone
 from rmspace.objectives import bradley_terry, classification
 
 # LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
@@ -51,8 +52,8 @@ class LightGBMReward(BaseReward):
 
     Source: Ke et al., "LightGBM" (2017); the diagonal of a pairwise loss's Hessian as in LambdaMART, Burges (2010).
 
-    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
-    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_synthetic_banks(200, 50, 8, 32, noise_std=0.0, seed=0)
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
     >>> model = LightGBMReward(bradley_terry, n_estimators=50).fit(train.items, comparisons)

@@ -14,8 +14,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from rmspace._typing import FloatArray
-from rmspace.models._base import BaseReward, draw_seed, gather
-from rmspace.models._fitting import fit_model, seed_model
+from rmspace.models.core.base import BaseReward, draw_seed, gather
+from rmspace.models.core.fitting import fit_model, seed_model
 
 _SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
 
@@ -35,8 +35,8 @@ class ClassifierReward(BaseReward):
 
     Source: arXiv 2411.04991, where any classifier may serve as a reward model.
 
-    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
-    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_synthetic_banks(200, 50, 8, 32, noise_std=0.0, seed=0)
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
     >>> model = ClassifierReward(LogisticRegression(C=100)).fit(train.items, comparisons)
@@ -94,13 +94,13 @@ class ClassifierReward(BaseReward):
         return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        from rmspace.models._sklearn_file import write_estimators
+        from rmspace.models.io.sklearn_file import write_estimators
 
         write_estimators(folder / "estimator.skops", fitted=self.estimator_)
         return {"n_features_in": self.n_features_in_}
 
     def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
-        from rmspace.models._sklearn_file import read_estimators
+        from rmspace.models.io.sklearn_file import read_estimators
 
         self.estimator_ = read_estimators(folder / "estimator.skops", trusted)["fitted"]
         self.n_features_in_ = state["n_features_in"]

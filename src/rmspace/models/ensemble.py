@@ -14,53 +14,18 @@ import torch
 from sklearn.base import clone
 from tqdm import tqdm
 
-from rmspace._mapped import choose
+from rmspace._checks import check_int, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace._validation import check_int, check_items, check_number, check_pairs, check_weights, describe
-from rmspace.models._base import BaseReward, Scorer, draw_seed, score_blocks
-from rmspace.models._fitting import fit_model
-from rmspace.models._hardware import on_device
-from rmspace.models._sharing import share_items
+from rmspace.data.arrays import check_items, check_pairs, check_weights
+from rmspace.data.mapped import choose
+from rmspace.models.core.base import BaseReward, Scorer, draw_seed, score_blocks
+from rmspace.models.core.fitting import fit_model
+from rmspace.models.core.precision import on_device
+from rmspace.models.core.reuse import reuse_items
 from rmspace.models.mlp import MLPReward, prepare_fits, together_pays
+from rmspace.reductions import mean
 
 Reduction = Callable[[Float64Array], Float64Array]
-
-
-def mean(scores: Float64Array) -> Float64Array:
-    """Combine members by their mean score, (n_members, n_items) -> (n_items,).
-
-    >>> mean(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
-    [2.0, 1.0]
-    """
-    return np.asarray(scores.mean(axis=0))
-
-
-def minimum(scores: Float64Array) -> Float64Array:
-    """Combine members by the most pessimistic one, (n_members, n_items) -> (n_items,).
-
-    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), worst-case.
-
-    >>> minimum(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
-    [1.0, 0.0]
-    """
-    return np.asarray(scores.min(axis=0))
-
-
-def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
-    """Combine members by mean - k standard deviations (of a sample), (n_members, n_items) -> (n_items,).
-
-    Raises:
-        ValueError: one member, or a negative k.
-
-    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), where the
-    uncertainty-weighted objective subtracts the variance; the standard deviation keeps the unit of the score.
-
-    >>> lower_confidence(np.array([[1.0, 2.0], [3.0, 2.0]]), k=0.5).round(4).tolist()
-    [1.2929, 2.0]
-    """
-    if len(scores) < 2:
-        raise ValueError("lower_confidence needs two members; got 1")
-    return np.asarray(scores.mean(axis=0) - check_number("k", k, low=0.0) * scores.std(axis=0, ddof=1))
 
 
 class EnsembleReward(BaseReward):
@@ -86,8 +51,8 @@ class EnsembleReward(BaseReward):
         members_: the fitted members.
         locations_, scales_: m and d, (n_members,).
 
-    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman, LinearReward
-    >>> train, test = make_reward_world(100, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, annotate, oracle, spearman, LinearReward
+    >>> train, test = make_synthetic_banks(100, 50, 8, 32, noise_std=0.0, seed=0)
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 1000, rng), train.rewards, oracle, rng=rng)
     >>> model = EnsembleReward(LinearReward(), n_members=3, bootstrap=True, random_state=0)
@@ -137,7 +102,7 @@ class EnsembleReward(BaseReward):
         for rng in np.random.default_rng(draw_seed(self.random_state)).spawn(n_members):
             members.append(_reseeded(member, int(rng.integers(2**31 - 1))))
             drawn.append(weights * rng.multinomial(len(ids), even) if self.bootstrap else sample_weight)
-        with share_items():
+        with reuse_items():
             together = self._is_together(member, array.shape[1]) and n_members > 1
             if not (together and _fitted_together(members, array, ids, drawn, groups)):
                 for model, own in zip(tqdm(members, desc="members", leave=False, disable=None), drawn, strict=True):
@@ -183,7 +148,7 @@ class EnsembleReward(BaseReward):
         return combined
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        from rmspace.models.persistence import write_model
+        from rmspace.models.io.format import write_model
 
         for k, member in enumerate(self.members_):
             write_model(member, folder / f"member_{k}")
@@ -195,7 +160,7 @@ class EnsembleReward(BaseReward):
         }
 
     def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
-        from rmspace.models.persistence import read_model
+        from rmspace.models.io.format import read_model
 
         self.members_ = [read_model(folder / f"member_{k}", trusted) for k in range(state["n_members"])]
         self.locations_, self.scales_ = np.array(state["locations"]), np.array(state["scales"])

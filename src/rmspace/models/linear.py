@@ -12,11 +12,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from rmspace._typing import Float64Array, FloatArray, Objective
-from rmspace._validation import check_int, check_number
-from rmspace.models._base import BaseReward, gather
-from rmspace.models._gradients import score_slope
-from rmspace.models._tensors import read_tensors, write_tensors
+from rmspace._checks import check_int, check_number
+from rmspace._typing import Float64Array, FloatArray
+from rmspace.kinds import Objective
+from rmspace.models.core.base import BaseReward, gather
+from rmspace.models.core.gradients import score_slope
+from rmspace.models.io.tensors import read_tensors, write_tensors
 from rmspace.objectives import bradley_terry
 
 
@@ -38,8 +39,8 @@ class LinearReward(BaseReward):
         coef_ (dim,), intercept_, mean_ (dim,): the learned w, b and m.
         loss_: the minimum found, penalty included.
 
-    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
-    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_synthetic_banks(200, 50, 8, 32, noise_std=0.0, seed=0)
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
     >>> model = LinearReward().fit(train.items, comparisons)

@@ -16,15 +16,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rmspace._typing import FloatArray, IntArray, Objective
-from rmspace._validation import check_int, check_number
-from rmspace.models._base import BaseReward, Scorer, Touched, draw_seed, touch
-from rmspace.models._hardware import find_device, find_precision, on_device
-from rmspace.models._network import build_network
-from rmspace.models._sharing import shared
-from rmspace.models._split import split_comparisons
-from rmspace.models._tensors import read_rows, read_tensors, write_tensors
-from rmspace.models._training import Comparisons, History, Learner, Schedule, scores_of, train
+from rmspace._checks import check_int, check_number
+from rmspace._typing import FloatArray, IntArray
+from rmspace.data.split import split_comparisons
+from rmspace.kinds import Objective
+from rmspace.models.core.base import BaseReward, Scorer, Touched, draw_seed, touch
+from rmspace.models.core.network import build_network
+from rmspace.models.core.precision import find_device, find_precision, on_device
+from rmspace.models.core.reuse import shared
+from rmspace.models.core.training import Comparisons, History, Learner, Schedule, scores_of, train
+from rmspace.models.io.tensors import read_rows, read_tensors, write_tensors
 from rmspace.objectives import bradley_terry
 
 # Below, starting a product costs as much as the product.
@@ -67,8 +68,8 @@ class MLPReward(BaseReward):
 
     Source: the architecture and learning rate are those of arXiv 2411.04991.
 
-    >>> from rmspace import make_reward_world, same_prompt, annotate, oracle, spearman
-    >>> train, test = make_reward_world(200, 50, 8, 32, noise_std=0.0, seed=0)
+    >>> from rmspace import make_synthetic_banks, same_prompt, annotate, oracle, spearman
+    >>> train, test = make_synthetic_banks(200, 50, 8, 32, noise_std=0.0, seed=0)
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 2000, rng), train.rewards, oracle, rng=rng)
     >>> model = MLPReward(hidden_sizes=(64,), random_state=0)

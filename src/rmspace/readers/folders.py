@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rmspace._typing import ExistingPath
-from rmspace.bank import ResponseBank
+from rmspace.data.bank import ResponseBank
 
 
 def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:

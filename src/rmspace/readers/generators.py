@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from rmspace._bank_files import load_array
+from rmspace._checks import check_int
 from rmspace._typing import ExistingPath
-from rmspace._validation import check_int
-from rmspace.bank import ResponseBank
+from rmspace.data.bank import ResponseBank
+from rmspace.data.bank_files import load_array
 
 
 def read_generators(folder: ExistingPath | str) -> ResponseBank:

@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from rmspace._bank_files import load_array
 from rmspace._typing import ExistingPath
-from rmspace.bank import ResponseBank
-from rmspace.health import looks_swapped
+from rmspace.data.bank import ResponseBank
+from rmspace.data.bank_files import load_array
+from rmspace.data.health import looks_swapped
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rmspace.bank import ResponseBank
+from rmspace.data.bank import ResponseBank
 
 _DEEPEST = 8
 

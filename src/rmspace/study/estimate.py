@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from rmspace._validation import check_int
-from rmspace.models._hardware import fixed_threads
-from rmspace.study.axes import Label
-from rmspace.study.compute import DONE, Computer
-from rmspace.study.grid import Cell, Grid
+from rmspace._checks import check_int
+from rmspace.models.core.precision import fixed_threads
+from rmspace.study.engine.cell import DONE, Computer
+from rmspace.study.plan.axes import Label
+from rmspace.study.plan.grid import Cell, Grid
 from rmspace.study.run import make_tasks
 
 _COSTLY = ("models", "n_pairs", "data")  # keys of the config that time depends on most

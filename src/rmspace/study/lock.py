@@ -15,7 +15,7 @@ from rmspace.study.store import Store
 
 
 @contextmanager
-def driving(store: Store, *, take_over: bool = False) -> Iterator[None]:
+def study_lock(store: Store, *, take_over: bool = False) -> Iterator[None]:
     """Hold a study's lock; one left by a process of this host that is dead is taken over, with a warning.
 
     Args:

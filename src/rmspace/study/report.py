@@ -12,13 +12,13 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from rmspace._files import write_whole
 from rmspace._typing import PathLike
-from rmspace.figures import write_svg
-from rmspace.study.compare import compare_models
-from rmspace.study.gallery import drawn, figures_of, main_metric
+from rmspace.data.files import write_whole
+from rmspace.plots.choose import drawn, figures_of, main_metric
+from rmspace.plots.one_run import write_svg
+from rmspace.results.compare import compare_models
+from rmspace.results.summarize import data_seeds, one_measure, seed_means
 from rmspace.study.results import Study
-from rmspace.study.summary import data_seeds, one_measure, seed_means
 
 _MOST_FIGURES = 40
 _MOST_CELLS = 20  # named of those that failed alike

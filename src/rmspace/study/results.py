@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rmspace._typing import PathLike
-from rmspace.study.compute import FACTS, MEASURES
+from rmspace.study.engine.cell import FACTS, MEASURES
 from rmspace.study.store import FILE, Store
 
 _CELL = ("status", "attempts", "seconds", "ended", "worker", "error", "traceback", "train", "test", "key")
@@ -50,7 +50,7 @@ class Study:
     def results(self, *, old: bool = False) -> pd.DataFrame:
         """Return a row for every measurement: the axes, model, metric, n, value, low, high, and facts of the fit.
 
-        Facts, the same in each row of a model: label_error, mean_abs_gap, fit_seconds (see `run`), and precision and
+        Facts, the same in each row of a model: error_rate, mean_abs_gap, fit_seconds (see `run`), and precision and
         device where the model has them.
 
         Args:
@@ -64,7 +64,7 @@ class Study:
         table = pd.DataFrame(results, columns=["cell", *MEASURES])
         table = table.astype({"n": "Int64", **dict.fromkeys(("value", "low", "high"), float)})
         facts = pd.DataFrame(fits, columns=["cell", "model", *FACTS])
-        facts = facts.astype(dict.fromkeys(("label_error", "mean_abs_gap", "fit_seconds"), float))
+        facts = facts.astype(dict.fromkeys(("error_rate", "mean_abs_gap", "fit_seconds"), float))
         table = table.merge(facts, on=["cell", "model"], how="left")
         table = cells[cells.status == "done"].drop(columns="status").merge(table, left_index=True, right_on="cell")
         table = table.drop(columns="cell").reset_index(drop=True)

@@ -13,15 +13,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rmspace._checks import check_int, check_number
 from rmspace._typing import PathLike
-from rmspace._validation import check_int, check_number
 from rmspace.config.build import build_experiment
-from rmspace.config.read import Document
+from rmspace.config.node import Document
 from rmspace.study.banks import Banks, file_signature, fingerprint
-from rmspace.study.compute import DONE, Outcome, Task
-from rmspace.study.grid import Cell, Grid, read_grid, same_cells
-from rmspace.study.local import compute_here
-from rmspace.study.lock import driving
+from rmspace.study.engine.cell import DONE, Outcome, Task
+from rmspace.study.engine.in_process import compute_here
+from rmspace.study.lock import study_lock
+from rmspace.study.plan.grid import Cell, Grid, read_grid, same_cells
 from rmspace.study.results import Study
 from rmspace.study.store import FILE, Store
 
@@ -35,7 +35,7 @@ def run_study(
     out: PathLike,
     *,
     overrides: Sequence[str] = (),
-    world: bool = False,
+    synthetic: bool = False,
     sample: int | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -53,14 +53,14 @@ def run_study(
         grid: YAML file; see `read_grid`.
         out: folder of the study; one SQLite file in it holds everything.
         overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_resamples=500`.
-        world: run on the grid's synthetic stand-in.
+        synthetic: run on the grid's synthetic stand-in.
         sample: run at most this many of the cells, spread over the grid; the others wait.
         workers: processes to compute on, started by Dask; 0 computes in this process.
         scheduler: address of a Dask scheduler whose workers compute.
         threads: of each cell; those that the study began with, or 1, when None.
         cell_timeout: seconds after which a cell is given up, which takes a worker: without `workers`, one is started.
         retry_failed: run cells again that failed, crashed or took too long.
-        take_over: see `driving`; for a lock of another host's driver that is known to be dead.
+        take_over: see `study_lock`; for a lock of another host's driver that is known to be dead.
 
     Returns:
         The study, to read.
@@ -75,7 +75,7 @@ def run_study(
     >>> import tempfile
     >>> text = '''
     ... base:
-    ...   data: {use: make_reward_world, n_prompts: 50, n_test_prompts: 10}
+    ...   data: {use: make_synthetic_banks, n_prompts: 50, n_test_prompts: 10}
     ...   pairs: {use: same_prompt}
     ...   n_pairs: 100
     ...   annotator: {use: logistic}
@@ -89,13 +89,13 @@ def run_study(
     >>> list(table.columns[:5]), len(table.groupby(["annotator.beta", "seed"]))
     (['annotator.beta', 'seed', 'model', 'metric', 'n'], 4)
     """
-    plan = read_grid(grid, overrides, world=world)
+    plan = read_grid(grid, overrides, synthetic=synthetic)
     if cell_timeout is not None:
         check_number("cell_timeout", cell_timeout, low=0)
     workers = check_int("workers", workers, low=0) or int(cell_timeout is not None and scheduler is None)
     if workers and scheduler:
         raise ValueError("a study runs on workers of its own or on a scheduler's; give one of workers and scheduler")
-    with closing(Store.create(Path(out) / FILE)) as store, driving(store, take_over=take_over):
+    with closing(Store.create(Path(out) / FILE)) as store, study_lock(store, take_over=take_over):
         facts = _settled(store, plan, threads)
         _check_threads(facts["threads"], workers)
         tasks = _plan(store, plan, facts)
@@ -236,7 +236,7 @@ def _left(store: Store, tasks: list[Task], skipped: set[str] | None) -> list[Tas
 def _engine(workers: int, scheduler: str | None, threads: int, cell_timeout: float | None) -> _Engine:
     if not workers and scheduler is None:
         return lambda groups: compute_here(groups, threads=threads)
-    from rmspace.study.cluster import compute_on_workers
+    from rmspace.study.engine.dask_workers import compute_on_workers
 
     return lambda groups: compute_on_workers(
         groups, workers=workers, scheduler=scheduler, threads=threads, cell_timeout=cell_timeout

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmspace.study.banks import Banks
-from rmspace.study.compute import DONE, Outcome
+from rmspace.study.engine.cell import DONE, Outcome
 
 FILE = "study.sqlite"
 _FORMAT, _VERSION = "rmspace-study", 1
@@ -30,7 +30,7 @@ CREATE TABLE cell (
 CREATE TABLE result (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL, metric TEXT NOT NULL,
   n INTEGER, value REAL, low REAL, high REAL);
 CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL,
-  label_error REAL, mean_abs_gap REAL, fit_seconds REAL, precision TEXT, device TEXT);
+  error_rate REAL, mean_abs_gap REAL, fit_seconds REAL, precision TEXT, device TEXT);
 CREATE INDEX result_cell ON result (cell);
 CREATE INDEX fit_cell ON fit (cell);
 """

@@ -1,0 +1,1 @@
+"""The data: banks, preferences, their files, splits and health."""

@@ -1,0 +1,154 @@
+"""What can be wrong with the values of a bank: one small check a finding, over chunks of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rmspace._typing import FloatArray, IntArray
+from rmspace.data.mapped import blocks
+
+if TYPE_CHECKING:
+    from rmspace.data.bank import ResponseBank
+
+_CHUNK_NUMBERS = 1 << 22
+_STANDS_OUT = 1.4
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+class Finding(NamedTuple):
+    """One row of the table: what was found, how bad it is, how often of how many, and what it means."""
+
+    check: str
+    severity: str
+    n_found: int
+    n_checked: int
+    detail: str
+
+
+def findings(bank: ResponseBank) -> pd.DataFrame:
+    """Return one row a finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
+
+    Checks: `non_finite_embeddings`, `non_finite_rewards`, `constant_rows`, `duplicated_rows`,
+    `constant_dimensions`, `float16_overflow`, `few_distinct_rewards`, `tied_rewards`, `sorted_by_reward`,
+    `layout_looks_swapped`. The embeddings are read once, in chunks.
+
+    >>> from rmspace import ResponseBank
+    >>> embeddings = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
+    >>> embeddings[1, 2] = np.nan
+    >>> findings(ResponseBank(embeddings))[["check", "severity", "n_found", "n_checked"]].to_string(index=False)
+    '                check severity  n_found  n_checked\\nnon_finite_embeddings    error        1         12'
+    """
+    found = [*_embedding_findings(bank)]
+    if bank.has_rewards:
+        found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64))
+    return pd.DataFrame(found, columns=list(Finding._fields))
+
+
+def looks_swapped(embeddings: FloatArray) -> bool | None:
+    """Say whether axis 1 looks like the prompts; None where neither axis stands out.
+
+    Responses to one prompt share what the prompt says, so the variance of the embeddings inside a prompt is
+    smaller than across prompts. With axes 0 and 1 swapped it is the other way round. A ratio of 1.4 is asked for,
+    which only a bank of a handful of items or dimensions reaches by chance.
+
+    >>> prompts = np.random.default_rng(0).normal(size=(20, 1, 8))
+    >>> bank = prompts + 0.5 * np.random.default_rng(1).normal(size=(20, 6, 8))
+    >>> looks_swapped(bank), looks_swapped(bank.swapaxes(0, 1)), looks_swapped(bank - prompts)
+    (False, True, None)
+    """
+    rows = [np.unique(np.linspace(0, size - 1, 64).astype(int)) for size in embeddings.shape[:2]]
+    if min(map(len, rows)) < 3:
+        return None
+    sample = np.concatenate([block[:, rows[1]].astype(np.float64) for _, block in blocks(embeddings, rows[0])])
+    sample = np.nan_to_num(sample, nan=0.0, posinf=0.0, neginf=0.0)
+    inside_first = sample.var(axis=1, ddof=1).mean()
+    inside_second = sample.var(axis=0, ddof=1).mean()
+    if inside_first > _STANDS_OUT * inside_second:
+        return True
+    return False if inside_second > _STANDS_OUT * inside_first else None
+
+
+def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
+    n, step = bank.n_items, max(1, _CHUNK_NUMBERS // (bank.n_responses * bank.dim))
+    non_finite = constant = 0
+    largest = 0.0
+    hashes = np.empty((bank.n_prompts, bank.n_responses), np.uint64)
+    low, high = np.full(bank.dim, np.inf), np.full(bank.dim, -np.inf)
+    for part, block in blocks(bank.embeddings, size=step):
+        hashes[part] = row_hashes(block)
+        finite = np.isfinite(block).all(axis=2)
+        non_finite += int((~finite).sum())
+        rows = block[finite]
+        if len(rows):
+            constant += int((rows.min(axis=1) == rows.max(axis=1)).sum())
+            low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
+            largest = max(largest, float(np.abs(rows).max()))
+    if non_finite:
+        yield Finding("non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them")
+    if constant:
+        detail = "items whose numbers are all equal; an embedding taken at a padding token looks so"
+        yield Finding("constant_rows", "warning", constant, n, detail)
+    yield from _duplicates(hashes)
+    if flat := int((low == high).sum()):
+        yield Finding("constant_dimensions", "note", flat, bank.dim, "dimensions with one value everywhere")
+    if largest > _FLOAT16_MAX:
+        detail = f"the largest number is {largest:g}, float16 ends at {_FLOAT16_MAX:g}: keep float32 or scale"
+        yield Finding("float16_overflow", "warning", 1, 1, detail)
+    if looks_swapped(bank.embeddings):
+        detail = "embeddings vary more inside a prompt than across: is axis 0 the responses?"
+        yield Finding("layout_looks_swapped", "warning", 1, 1, detail)
+
+
+def row_hashes(block: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    """Hash each row's bytes to 64 bits: 32-bit words, mixed, are summed with fixed random odd weights."""
+    pad = -(block.shape[-1] * block.itemsize) % 4
+    raw = np.ascontiguousarray(block).view(np.uint8)
+    words = np.pad(raw, [(0, 0), (0, 0), (0, pad)]).view(np.uint32)
+    factors = np.random.default_rng(0).integers(2**63, size=words.shape[-1], dtype=np.uint64) * 2 + 1
+    mixed = words * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    return np.einsum("prw,w->pr", mixed, factors)
+
+
+def _duplicates(hashes: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Iterator[Finding]:
+    repeated = hashes.size - len(np.unique(hashes))
+    if repeated:
+        ordered = np.sort(hashes, axis=1)
+        inside = int((ordered[:, 1:] == ordered[:, :-1]).sum())
+        detail = f"items that repeat an earlier item's embedding, {inside} of them inside one prompt"
+        yield Finding("duplicated_rows", "warning", repeated, hashes.size, detail)
+
+
+def _reward_findings(rewards: FloatArray) -> Iterator[Finding]:
+    n_prompts, n_responses = rewards.shape
+    non_finite = int((~np.isfinite(rewards)).sum())
+    if non_finite:
+        yield Finding("non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them")
+        return
+    if n_responses == 1:
+        return
+    ordered = np.sort(rewards, axis=1)
+    distinct: IntArray = 1 + (np.diff(ordered, axis=1) > 0).sum(axis=1)
+    if few := int((distinct < max(2, n_responses / 2)).sum()):
+        detail = f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
+        yield Finding("few_distinct_rewards", "warning", few, n_prompts, detail)
+    tied, possible = _tied_pairs(ordered), n_prompts * n_responses * (n_responses - 1) // 2
+    if tied:
+        yield Finding("tied_rewards", "note", tied, possible, "same-prompt pairs with equal rewards")
+    steps = np.diff(rewards, axis=1)
+    monotone = ((steps >= 0).all(axis=1) | (steps <= 0).all(axis=1)) & (distinct > 1)
+    if n_responses >= 4 and monotone.mean() > 0.5:
+        detail = "prompts whose responses stand in the order of their rewards: position tells the answer"
+        yield Finding("sorted_by_reward", "warning", int(monotone.sum()), n_prompts, detail)
+
+
+def _tied_pairs(ordered: FloatArray) -> int:
+    """Count equal pairs in each sorted row: a run of k equal numbers has k (k - 1) / 2."""
+    new_run = np.ones(ordered.shape, dtype=bool)
+    new_run[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    runs = np.diff(np.append(np.flatnonzero(new_run.ravel()), ordered.size))
+    return int((runs * (runs - 1) // 2).sum())

@@ -1,1 +1,0 @@
-"""What the scores of a reward model are worth against gold rewards."""

@@ -1,0 +1,1 @@
+"""Metrics: one value per prompt from scores and gold rewards."""

@@ -1,0 +1,88 @@
+"""How well scores order the responses of a prompt."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import kendalltau, rankdata
+
+from rmspace._typing import Float64Array
+from rmspace.data.arrays import check_scores
+
+
+def spearman(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
+    """Spearman's rank correlation of scores and gold rewards, for each prompt: Pearson's of the mid-ranks.
+
+    Args:
+        scores: finite (n_prompts, n_responses), or flat (n_items,).
+        rewards: gold rewards (n_prompts, n_responses).
+
+    Returns:
+        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite.
+
+    >>> spearman(np.array([[1.0, 2.0, 3.0]]), np.array([[0.1, 0.2, 0.9]])).round(12).tolist()
+    [1.0]
+    """
+    score, gold = check_scores(scores, rewards)
+    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (score, gold))
+    spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    correlation = np.divide((a * b).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
+    return np.where(_undefined(gold), np.nan, correlation)
+
+
+def kendall(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
+    """Kendall's rank correlation tau-b of scores and gold rewards, for each prompt.
+
+    Args:
+        scores: finite (n_prompts, n_responses), or flat (n_items,).
+        rewards: gold rewards (n_prompts, n_responses).
+
+    Returns:
+        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite.
+
+    >>> kendall(np.array([[1.0, 2.0, 3.0]]), np.array([[0.1, 0.9, 0.2]])).round(4).tolist()
+    [0.3333]
+    """
+    score, gold = check_scores(scores, rewards)
+    flat = (score == score[:, :1]).all(axis=1)
+    undefined = _undefined(gold)
+    values = np.where(undefined, np.nan, 0.0)
+    for row in np.flatnonzero(~flat & ~undefined):
+        values[row] = kendalltau(score[row], gold[row]).statistic
+    return values
+
+
+def pairwise_accuracy(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
+    """Share of a prompt's pairs with different gold rewards that the scores order rightly; a tied score counts 1/2.
+
+    Args:
+        scores: finite (n_prompts, n_responses), or flat (n_items,).
+        rewards: gold rewards (n_prompts, n_responses).
+
+    Returns:
+        (n_prompts,) in [0, 1], 1/2 for constant scores; `nan` where all rewards are equal.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not finite.
+
+    >>> pairwise_accuracy(np.array([[1.0, 2.0, 2.0]]), np.array([[0.0, 1.0, 2.0]])).round(4).tolist()
+    [0.8333]
+    """
+    score, gold = check_scores(scores, rewards)
+    accuracy = np.full(len(gold), np.nan)
+    for row in np.flatnonzero(~_undefined(gold)):
+        ordered = score[row][np.argsort(gold[row])]
+        right = np.sign(ordered[None, :] - ordered[:, None])
+        better = np.sort(gold[row])[None, :] > np.sort(gold[row])[:, None]
+        accuracy[row] = (1 + right[better].mean()) / 2
+    return accuracy
+
+
+def _undefined(gold: Float64Array) -> npt.NDArray[np.bool_]:
+    return np.asarray((gold == gold[:, :1]).all(axis=1))

@@ -1,0 +1,1 @@
+"""Models as folders: format, registry, and the files in them."""

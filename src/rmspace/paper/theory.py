@@ -1,0 +1,397 @@
+"""Closed forms that the findings rest on, each with the convention that it is stated in.
+
+Two conventions are about. Rewards that are independent with standard deviation s have gaps with standard deviation
+sqrt(2) s. The paper's density of tau is in s, the spread of *one reward*; the error rates printed for it (40.4% at
+beta = 0.5 to 5.5% at beta = 10) are those of *gaps* of variance 1, and the qualities .6749, .7251, .7781 those of gaps
+with beta^2 times their variance = 1, 2, 4, of which the last two are .7252 and .7780 by quadrature here. Functions take
+either spread, by name: `reward_std` or `gap_std`.
+
+>>> round(float(annotation_quality(1.0, gap_std=1.0)), 4), round(float(annotation_quality(1.0, reward_std=1.0)), 4)
+(0.6749, 0.7252)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import integrate, stats
+from scipy.special import expit, logit, logsumexp
+
+from rmspace._checks import check_int, check_number, describe
+from rmspace._typing import Float64Array
+from rmspace.data.arrays import check_finite
+
+_ACCURACY = 1e-6  # relative, that a quadrature must reach
+
+GapValue = Callable[[Float64Array], npt.ArrayLike]
+
+
+class Designs(NamedTuple):
+    """One figure for pairs of one prompt, and the same for pairs of two."""
+
+    within: float
+    cross: float
+
+
+def annotation_quality(
+    beta: npt.ArrayLike, *, reward_std: float | None = None, gap_std: float | None = None
+) -> Float64Array:
+    """Expected probability that an annotator picks the better of two Gaussian rewards: E[sigma(beta |gap|)].
+
+    The gap is N(0, gap_std^2), and gap_std = sqrt(2) reward_std where the two rewards are independent with one
+    spread. By quadrature; 1/2 at beta = 0, 1 at infinity.
+
+    Args:
+        beta: of the logistic annotator, at least 0, any shape.
+        reward_std: of one reward.
+        gap_std: of the difference of two; give one of the two, above 0, in the unit that beta is stated for.
+
+    Raises:
+        ValueError: a negative beta; not exactly one spread, or one that is not above 0.
+
+    Source: arXiv 2411.04991, annotation quality.
+
+    >>> annotation_quality([1.0, 2**0.5, 2.0], gap_std=1.0).round(4).tolist()
+    [0.6749, 0.7252, 0.778]
+    """
+    return 1 - error_rate(beta, reward_std=reward_std, gap_std=gap_std)
+
+
+def error_rate(beta: npt.ArrayLike, *, reward_std: float | None = None, gap_std: float | None = None) -> Float64Array:
+    """Expected share of wrong labels of Gaussian rewards: E[sigma(-beta |gap|)] = 1 - annotation_quality.
+
+    Args:
+        beta, reward_std, gap_std: as in `annotation_quality`.
+
+    Raises:
+        ValueError: as `annotation_quality`.
+
+    >>> (100 * error_rate([0.5, 1, 10], gap_std=1.0)).round(1).tolist()  # as the paper prints them
+    [40.4, 32.5, 5.5]
+    >>> (100 * error_rate([0.5, 1, 10], reward_std=1.0)).round(1).tolist()
+    [36.9, 27.5, 3.9]
+    """
+    spread = _gap_std(reward_std, gap_std)
+    betas = np.asarray(beta, dtype=np.float64)
+    rates = [_error(check_number("beta", float(b), low=0.0, finite=False) * spread) for b in betas.ravel()]
+    return np.array(rates).reshape(betas.shape)
+
+
+def quality_density(
+    tau: npt.ArrayLike, beta: float, *, reward_std: float | None = None, gap_std: float | None = None
+) -> Float64Array:
+    """Density of tau = sigma(beta |r1 - r2|) for Gaussian rewards; s is the spread of one reward.
+
+        f(t) = exp(-logit(t)^2 / (4 beta^2 s^2)) / (sqrt(pi) beta s t (1 - t))  on [1/2, 1),  0 elsewhere
+
+    With the spread g of the gap, 4 beta^2 s^2 is 2 beta^2 g^2.
+
+    Args:
+        tau: where, any shape.
+        beta: finite and above 0: at 0 tau is 1/2 for certain, and has no density.
+        reward_std, gap_std: as in `annotation_quality`.
+
+    Raises:
+        ValueError: tau that is nan; beta or a spread out of range.
+
+    Source: arXiv 2411.04991.
+
+    >>> quality_density([0.4, 0.5, 0.9], 1.0, reward_std=1.0).round(4).tolist()
+    [0.0, 2.2568, 1.875]
+    """
+    width = check_number("beta", beta, low=0.0) * _gap_std(reward_std, gap_std)
+    if width == 0:
+        raise ValueError("beta must be above 0: at 0 the quality is 1/2 for certain, and has no density")
+    t = np.asarray(tau, dtype=np.float64)
+    check_finite("tau", np.atleast_1d(t))
+    inside = (t >= 0.5) & (t < 1)
+    safe = np.where(inside, t, 0.5)
+    with np.errstate(over="ignore"):
+        density = np.exp(-0.5 * (logit(safe) / width) ** 2) / (math.sqrt(math.pi / 2) * width * safe * (1 - safe))
+    return np.where(inside, density, 0.0)
+
+
+def agreement_bound(quality: npt.ArrayLike, error: npt.ArrayLike) -> Float64Array:
+    """Lower bound of the probability that a model, which disagrees with some noisy labels, orders a pair truly.
+
+        P(true order) >= (1 - error) quality^2 + error (1 - quality)^2
+
+    This asks that the model's disagreements do not depend on whether a label is right. The probability is then
+    (1 - error) quality + error (1 - quality), which the bound only reaches where quality is 1. Were all disagreements
+    on right labels, it would be quality - error, which can be less than the bound.
+
+    Args:
+        quality: xi(gap), the probability that the annotator labels this pair rightly, in [1/2, 1].
+        error: the model's disagreement with the labels, in [0, 1].
+
+    Raises:
+        ValueError: a number out of its range.
+
+    Source: Proposition 9 of arXiv 2411.04991.
+
+    >>> agreement_bound([0.5, 0.9, 1.0], 0.1).round(4).tolist()
+    [0.25, 0.73, 0.9]
+    """
+    xi, eps = np.asarray(quality, dtype=np.float64), np.asarray(error, dtype=np.float64)
+    for name, values, low in (("quality", xi, 0.5), ("error", eps, 0.0)):
+        if not ((values >= low) & (values <= 1)).all():
+            raise ValueError(f"{name} must be in [{low:g}, 1]; got {float(values.min()):g} to {float(values.max()):g}")
+    return np.asarray((1 - eps) * xi**2 + eps * (1 - xi) ** 2)
+
+
+def gap_designs(
+    locations: npt.ArrayLike,
+    scales: npt.ArrayLike,
+    *,
+    value: GapValue = np.abs,
+    family: Any = stats.norm,
+) -> Designs:
+    """Expected value of a pair's |gap|, for pairs of one prompt and of two, in a location-scale family.
+
+        r of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
+        cross = mean over prompts x != y of E[value(|r_x - r_y|)]
+
+    Without `value` this is the expected gap: cross >= within for Gaussian rewards (Proposition 10). An increasing
+    concave value, such as sigma(beta gap), gives the expected annotation quality, and cross >= within for every
+    family with a symmetric density of one peak (Theorem 11). The shape of the density is not needed: c - value(|x|),
+    even and convex beside 0, is positive definite (Polya's criterion), so 2 E[value(|X - Y|)] is at least
+    E[value(|X - X'|)] + E[value(|Y - Y'|)] for any two distributions. Concavity is. The number of integrals grows with
+    the square of the prompts; where locations are Gaussian too, use `annotation_quality` with the spreads of the gap.
+
+    Args:
+        locations, scales: (n_prompts,), at least two; scales above 0.
+        value: function of an array of gaps of at least 0, continuous.
+        family: continuous distribution of scipy.stats, as it stands for location 0 and scale 1.
+
+    Raises:
+        ValueError: one prompt, shapes that differ, scales that are not above 0.
+        ArithmeticError: an integral that does not converge, as the mean of a Cauchy gap, which is infinite.
+
+    Source: Proposition 10 and Theorem 11 of arXiv 2411.04991; for any distributions, G. Polya (1949) and the energy
+    distance of Szekely and Rizzo, "Energy statistics", J. Statist. Plann. Inference 143 (2013).
+
+    >>> within, cross = gap_designs([0.0, 1.0], [1.0, 1.0])
+    >>> round(within, 4), round(cross, 4)  # 2 / sqrt(pi), and the mean of a folded normal
+    (1.1284, 1.3993)
+    """
+    location, scale = np.asarray(locations, dtype=np.float64), np.asarray(scales, dtype=np.float64)
+    if location.ndim != 1 or len(location) < 2 or scale.shape != location.shape:
+        raise ValueError(
+            f"locations and scales must be one number a prompt, at least two; got {describe(location)} and "
+            f"{describe(scale)}"
+        )
+    check_finite("locations", location)
+    check_finite("scales", scale)
+    if scale.min() <= 0:
+        raise ValueError(f"scales must be above 0; got {scale.min():g}")
+    kinds = {(0.0, float(s), float(s)) for s in scale}
+    expected = {kind: _expected(*kind, value, family) for kind in kinds}
+    within = float(np.mean([expected[0.0, float(s), float(s)] for s in scale]))
+    first, second = np.triu_indices(len(location), 1)
+    across = [
+        _expected(float(location[i] - location[j]), float(scale[i]), float(scale[j]), value, family)
+        for i, j in zip(first, second, strict=True)
+    ]
+    return Designs(within, float(np.mean(across)))
+
+
+def win_logit(rewards: npt.ArrayLike, opponents: npt.ArrayLike) -> Float64Array:
+    """Log-odds that a response wins against an opponent drawn at random: logit E_j[sigma(r_i - r_j)].
+
+    This is what a classifier of winners and losers tends to, with labels from Bradley and Terry's model.
+
+    Args:
+        rewards: r_i, any shape.
+        opponents: r_j, (n_opponents,), each as likely.
+
+    Raises:
+        ValueError: no opponents, or numbers that are not finite.
+
+    Source: Proposition 24 of arXiv 2411.04991, whose lower bound is `win_logit_bound`.
+
+    >>> win_logit([0.0, 2.0], [0.0]).tolist()
+    [0.0, 2.0]
+    """
+    own, others = _opponents(rewards, opponents)
+    gaps = own[..., None] - others
+    won, lost = (logsumexp(-np.logaddexp(0, sign * gaps), axis=-1) for sign in (-1, 1))
+    return np.asarray(won - lost)
+
+
+def win_logit_bound(rewards: npt.ArrayLike, opponents: npt.ArrayLike) -> Float64Array:
+    """Lower bound of `win_logit` that orders as the reward does: r_i - log E_j[exp(r_j)].
+
+    Args:
+        rewards, opponents: as in `win_logit`.
+
+    Raises:
+        ValueError: as `win_logit`.
+
+    Source: Proposition 24 of arXiv 2411.04991, by Jensen's inequality.
+
+    >>> bool((win_logit([0.0, 3.0], [-1.0, 1.0]) >= win_logit_bound([0.0, 3.0], [-1.0, 1.0])).all())
+    True
+    """
+    own, others = _opponents(rewards, opponents)
+    return np.asarray(own - logsumexp(others) + math.log(len(others)))
+
+
+def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
+    """Truncated Kullback-Leibler risk: R_B(p0, p) = E[p0^T min(B, log(p0 / p))], the mean over rows.
+
+    Args:
+        p0: true probabilities, (n, k) with rows that sum to 1.
+        p: estimated ones, of the same shape; where they are 0 the term counts B.
+        bound: B, above 0, infinity for the plain divergence.
+
+    Returns:
+        In nats; it can be below 0 where B is small, since large terms alone are cut.
+
+    Raises:
+        ValueError: shapes that differ, rows that are no probabilities, a bound not above 0.
+
+    Source: arXiv 2411.04991, after J. Schmidt-Hieber and T. Bos.
+
+    >>> round(truncated_kl([[0.5, 0.5]], [[1.0, 0.0]], bound=2.0), 4)  # (log(1/2) + 2) / 2
+    0.6534
+    """
+    limit = check_number("bound", bound, low=0.0, finite=False)
+    if limit == 0:
+        raise ValueError("bound must be above 0; got 0")
+    true, estimate = np.asarray(p0, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    if true.ndim != 2 or true.size == 0 or true.shape != estimate.shape:
+        raise ValueError(f"p0 and p must be (n, k) probabilities; got {describe(true)} and {describe(estimate)}")
+    for name, rows in (("p0", true), ("p", estimate)):
+        if not ((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, rtol=0, atol=1e-6)):
+            raise ValueError(f"{name} must hold rows of probabilities that sum to 1")
+    with np.errstate(divide="ignore"):
+        ratio = np.log(np.where(true > 0, true, 1.0)) - np.log(estimate)
+    terms = np.where(true > 0, true, 0.0) * np.where(true > 0, np.minimum(limit, ratio), 0.0)
+    return float(terms.sum(axis=1).mean())
+
+
+def best_of_n_kl(n: int) -> float:
+    """Kullback-Leibler divergence of Best-of-n from the policy that it samples: log n - (n - 1) / n, in nats.
+
+    Exact where no two draws can have one score, as two draws of one response do; an upper bound in general.
+
+    Raises:
+        ValueError, TypeError: n that is not an integer of at least 1.
+
+    Source: Stiennon et al. (arXiv 2009.01325); as a bound, Beirami et al. (arXiv 2401.01879).
+
+    >>> best_of_n_kl(1), round(best_of_n_kl(500), 4)
+    (0.0, 5.2166)
+    """
+    size = check_int("n", n, low=1)
+    return math.log(size) - (size - 1) / size
+
+
+def _gap_std(reward_std: float | None, gap_std: float | None) -> float:
+    given = {name: v for name, v in (("reward_std", reward_std), ("gap_std", gap_std)) if v is not None}
+    if len(given) != 1:
+        raise ValueError(f"give one of reward_std and gap_std = sqrt(2) reward_std; got {given or 'neither'}")
+    ((name, value),) = given.items()
+    if check_number(name, value, low=0.0) == 0:
+        raise ValueError(f"{name} must be above 0; got 0")
+    return float(value) * (math.sqrt(2) if name == "reward_std" else 1.0)
+
+
+def _error(width: float) -> float:
+    """Return E[sigma(-width |z|)], z standard normal, in the variable in which the narrower factor has width 1."""
+    if np.isinf(width):
+        return 0.0
+    if width == 0:
+        return 0.5
+    unit = max(width, 1.0)
+
+    def integrand(u: float) -> float:
+        return math.sqrt(2 / math.pi) * math.exp(-((u / unit) ** 2) / 2) * float(expit(-u * width / unit))
+
+    return float(integrate.quad(integrand, 0, 40, epsabs=0, epsrel=1e-10, limit=200)[0]) / unit
+
+
+def _expected(shift: float, first: float, second: float, value: GapValue, family: Any) -> float:
+    """Return E[value(|shift + first Z1 - second Z2|)], halving the step of the quadrature until two agree."""
+    found = math.nan
+    for step in (1 / 8, 1 / 16, 1 / 32, 1 / 64):
+        before, found = found, _by_quantiles(shift, first, second, value, family, step)
+        if np.isinf(found):
+            break
+        if abs(found - before) <= _ACCURACY * abs(found):
+            return found
+    raise ArithmeticError(
+        f"the integral over gaps does not converge (at the finest step it is {found:g}); it may be infinite, as a mean "
+        "is in a family with heavy tails, or `value` may jump"
+    )
+
+
+def _by_quantiles(shift: float, first: float, second: float, value: GapValue, family: Any, step: float) -> float:
+    tails, weights = _double_exponential(step)
+    if family is stats.norm:  # the gap is normal itself
+        spread = math.hypot(first, second)
+        return float(_given(np.array([shift / spread]), spread, value, family, tails, weights)[0])
+    total = 0.0
+    for quantile, low, high in _segments(shift, first, second, family):
+        centres = (shift + first * quantile(low + (high - low) * tails)) / second
+        centres = np.nan_to_num(centres, posinf=np.finfo(float).max, neginf=np.finfo(float).min)
+        total += (high - low) * _summed(_given(centres, second, value, family, tails, weights), weights)
+    return total
+
+
+def _segments(shift: float, first: float, second: float, family: Any) -> list[tuple[Any, float, float]]:
+    """Cut the range of Z1 where the other density may have a kink: its middle and the ends of its support.
+
+    Each segment is a quantile function and two of its probabilities, of the nearer tail, so that none is lost.
+    """
+    low, high = family.support()
+    middle = family.median()
+    cuts = [(second * point - shift) / first for point in (low, middle, high) if np.isfinite(point)]
+    points = sorted({low, high, middle, *(cut for cut in cuts if low < cut < high)})
+    return [
+        (family.ppf, float(family.cdf(start)), float(family.cdf(end)))
+        if end <= middle
+        else (family.isf, float(family.sf(end)), float(family.sf(start)))
+        for start, end in pairwise(points)
+    ]
+
+
+def _given(
+    centres: Float64Array, scale: float, value: GapValue, family: Any, tails: Float64Array, weights: Float64Array
+) -> Float64Array:
+    """Return E[value(scale |centre - Z|)] for each centre, in the probabilities of the two sides of it."""
+    total = np.zeros(len(centres))
+    for mass, quantile in ((family.cdf(centres), family.ppf), (family.sf(centres), family.isf)):
+        gaps = scale * np.abs(centres[:, None] - quantile(mass[:, None] * tails))
+        used = np.isfinite(gaps) & (mass[:, None] > 0)
+        values = np.where(used, np.asarray(value(np.where(used, gaps, 1.0)), dtype=np.float64), 0.0)
+        total += mass * np.array([_summed(row, weights) for row in values])
+    return total
+
+
+def _double_exponential(step: float) -> tuple[Float64Array, Float64Array]:
+    """Return nodes and weights on (0, 1), dense at both ends: x = 1 / (1 + exp(pi sinh t)), evenly spaced in t."""
+    t = np.arange(-4.25, 4.25 + step / 2, step)
+    nodes = expit(-math.pi * np.sinh(t))
+    return nodes, step * math.pi * np.cosh(t) * nodes * expit(math.pi * np.sinh(t))
+
+
+def _summed(values: Float64Array, weights: Float64Array) -> float:
+    """Return the weighted sum; infinity where the ends still matter, since what lies beyond them is not known."""
+    terms = values * weights
+    total = float(terms.sum())
+    return total if max(abs(terms[0]), abs(terms[-1])) <= _ACCURACY * max(abs(total), 1e-100) else math.inf
+
+
+def _opponents(rewards: npt.ArrayLike, opponents: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
+    own, others = np.asarray(rewards, dtype=np.float64), np.asarray(opponents, dtype=np.float64)
+    if others.ndim != 1 or len(others) == 0:
+        raise ValueError(f"opponents must be (n_opponents,), at least one; got {describe(others)}")
+    if not (np.isfinite(own).all() and np.isfinite(others).all()):
+        raise ValueError("rewards and opponents must be finite; some are nan or infinity")
+    return own, others

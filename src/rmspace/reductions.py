@@ -1,0 +1,45 @@
+"""Reductions: how an ensemble makes one score per item from the scores of its members."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rmspace._checks import check_number
+from rmspace._typing import Float64Array
+
+
+def mean(scores: Float64Array) -> Float64Array:
+    """Combine members by their mean score, (n_members, n_items) -> (n_items,).
+
+    >>> mean(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
+    [2.0, 1.0]
+    """
+    return np.asarray(scores.mean(axis=0))
+
+
+def minimum(scores: Float64Array) -> Float64Array:
+    """Combine members by the most pessimistic one, (n_members, n_items) -> (n_items,).
+
+    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), worst-case.
+
+    >>> minimum(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
+    return np.asarray(scores.min(axis=0))
+
+
+def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
+    """Combine members by mean - k standard deviations (of a sample), (n_members, n_items) -> (n_items,).
+
+    Raises:
+        ValueError: one member, or a negative k.
+
+    Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), where the
+    uncertainty-weighted objective subtracts the variance; the standard deviation keeps the unit of the score.
+
+    >>> lower_confidence(np.array([[1.0, 2.0], [3.0, 2.0]]), k=0.5).round(4).tolist()
+    [1.2929, 2.0]
+    """
+    if len(scores) < 2:
+        raise ValueError("lower_confidence needs two members; got 1")
+    return np.asarray(scores.mean(axis=0) - check_number("k", k, low=0.0) * scores.std(axis=0, ddof=1))

@@ -1,0 +1,1 @@
+"""Computing cells: one, in this process, and on workers."""
