@@ -11,6 +11,8 @@ from scipy.special import expit, ndtr
 from rmspace._checks import check_number
 from rmspace._typing import Float64Array
 
+__all__ = ["lapse", "logistic", "oracle", "probit"]
+
 
 def logistic(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
     """Annotate by the Bradley-Terry model: P(first wins) = sigma(beta * gap).

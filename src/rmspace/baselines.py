@@ -7,6 +7,8 @@ import numpy as np
 from rmspace._typing import Float64Array
 from rmspace.data.bank import ResponseBank
 
+__all__ = ["best_response", "feature_score", "position_mean", "random_response"]
+
 
 def random_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # noqa: ARG001
     """Score every response alike, which Best-of-N turns into the expected reward of a random one.

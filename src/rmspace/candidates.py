@@ -10,6 +10,8 @@ from rmspace.data.arrays import check_finite
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 
+__all__ = ["all_responses", "diversified", "similar"]
+
 
 def all_responses(bank: ResponseBank) -> IntArray:
     """Let every response be compared: columns 0 ... n_responses - 1 for each prompt.

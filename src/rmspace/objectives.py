@@ -17,6 +17,8 @@ from torch.nn.functional import logsigmoid, relu
 
 from rmspace._checks import check_number
 
+__all__ = ["bradley_terry", "classification", "hinge", "label_smoothed", "margin_bradley_terry", "thurstone"]
+
 # Past a gap of 9 the Thurstone loss is under 1e-18 and its exact derivatives overflow; under -30 they cancel, and
 # four terms of the tail's asymptotic series are exact to 1e-9.
 _CERTAIN, _HOPELESS = 9.0, -30.0

@@ -16,6 +16,8 @@ from rmspace.candidates import all_responses, check_candidates, of_prompts
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 
+__all__ = ["cross_prompt", "same_prompt"]
+
 
 def same_prompt(
     bank: ResponseBank,

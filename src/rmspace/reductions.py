@@ -7,6 +7,8 @@ import numpy as np
 from rmspace._checks import check_number
 from rmspace._typing import Float64Array
 
+__all__ = ["lower_confidence", "mean", "minimum"]
+
 
 def mean(scores: Float64Array) -> Float64Array:
     """Combine members by their mean score, (n_members, n_items) -> (n_items,).

@@ -12,6 +12,8 @@ from rmspace._checks import check_int
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_scores
 
+__all__ = ["best_of_n", "gain", "normalized_gain", "quantile_of_chosen", "regret"]
+
 _CACHED = 1 << 15  # numbers sorted together: what fits the processor's cache takes half the time
 
 

@@ -9,6 +9,8 @@ from scipy.stats import kendalltau, rankdata
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_scores
 
+__all__ = ["kendall", "pairwise_accuracy", "spearman"]
+
 
 def spearman(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
     """Spearman's rank correlation of scores and gold rewards, for each prompt: Pearson's of the mid-ranks.

@@ -23,6 +23,8 @@ from rmspace.models.core.precision import find_threads
 from rmspace.models.io.booster_text import check_booster_text, trees_alone
 from rmspace.objectives import bradley_terry, classification
 
+__all__ = ["LightGBMReward"]
+
 # LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12

@@ -17,6 +17,8 @@ from rmspace._typing import FloatArray
 from rmspace.models.core.base import BaseReward, draw_seed, gather
 from rmspace.models.core.fitting import fit_model, seed_model
 
+__all__ = ["ClassifierReward"]
+
 _SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
 
 

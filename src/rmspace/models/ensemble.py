@@ -25,6 +25,8 @@ from rmspace.models.core.reuse import reuse_items
 from rmspace.models.mlp import MLPReward, prepare_fits, together_pays
 from rmspace.reductions import mean
 
+__all__ = ["EnsembleReward"]
+
 Reduction = Callable[[Float64Array], Float64Array]
 
 

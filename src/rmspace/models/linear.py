@@ -20,6 +20,8 @@ from rmspace.models.core.gradients import score_slope
 from rmspace.models.io.tensors import read_tensors, write_tensors
 from rmspace.objectives import bradley_terry
 
+__all__ = ["LinearReward"]
+
 
 class LinearReward(BaseReward):
     """Linear reward model: score(x) = w . (x - m) + b, m the mean of the training items.

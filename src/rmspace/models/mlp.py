@@ -28,6 +28,8 @@ from rmspace.models.core.training import Comparisons, History, Learner, Schedule
 from rmspace.models.io.tensors import read_rows, read_tensors, write_tensors
 from rmspace.objectives import bradley_terry
 
+__all__ = ["MLPReward"]
+
 # Below, starting a product costs as much as the product.
 _TINY_STEP = 1 << 25  # multiplications to score a batch
 _TINY_NETWORK = 1 << 15  # weights, which each step stacks

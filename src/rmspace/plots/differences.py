@@ -14,6 +14,8 @@ from rmspace._checks import check_number
 from rmspace.plots.one_run import MARKERS, plain_style, plain_text
 from rmspace.plots.panels import add_legend, axis_name, colour, equal, make_panels, shown, values_of
 
+__all__ = ["study_differences"]
+
 _NEEDED = ("other", "difference", "low", "high", "seeds", "p_value", "p_corrected")
 
 

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["best_of_n_curve", "gain_bars"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

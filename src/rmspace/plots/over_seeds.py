@@ -33,6 +33,8 @@ from rmspace.plots.panels import (
 )
 from rmspace.results.summarize import SEED, axes_of, one_measure, seed_means, without_models_axis
 
+__all__ = ["study_bars", "study_contrast", "study_curves", "study_scatter"]
+
 
 @plain_style
 def study_bars(

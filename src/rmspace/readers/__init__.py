@@ -1,1 +1,5 @@
 """One file a source of banks; each reader returns a bank, or (train, test)."""
+
+from rmspace._discover import attach
+
+__getattr__, __dir__ = attach(__name__)

@@ -7,6 +7,8 @@ from pathlib import Path
 from rmspace._typing import ExistingPath
 from rmspace.data.bank import ResponseBank
 
+__all__ = ["open_banks", "open_paper_banks"]
+
 
 def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
     """Open two saved banks as (train, test).

@@ -13,6 +13,8 @@ from rmspace._typing import ExistingPath
 from rmspace.data.bank import ResponseBank
 from rmspace.data.bank_files import load_array
 
+__all__ = ["open_generators", "read_generators"]
+
 
 def read_generators(folder: ExistingPath | str) -> ResponseBank:
     """Read `embeddings.npy`, `rewards.npy`, `lengths.npy` and `meta.json` of a folder as one bank.

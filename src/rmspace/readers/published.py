@@ -13,6 +13,8 @@ from rmspace.data.bank import ResponseBank
 from rmspace.data.bank_files import load_array
 from rmspace.data.health import looks_swapped
 
+__all__ = ["open_published", "read_published"]
+
 _log = logging.getLogger(__name__)
 
 

@@ -8,6 +8,8 @@ from rmspace._checks import check_int, check_number
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.data.bank import ResponseBank
 
+__all__ = ["make_synthetic_banks", "make_synthetic_paper_banks"]
+
 
 def make_synthetic_banks(
     n_prompts: int = 500,

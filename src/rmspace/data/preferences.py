@@ -1,0 +1,158 @@
+"""Preferences: items, and what people or a judge said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rmspace._checks import describe
+from rmspace._typing import FloatArray, IntArray
+from rmspace.data.arrays import check_groups, check_items, check_pairs, check_weights
+from rmspace.data.mapped import choose
+
+if TYPE_CHECKING:
+    from rmspace.data.bank import ResponseBank
+
+KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
+
+
+class Preferences:
+    """Comparisons of items, with what is known of each: weight, margin, tie, annotator, subset. No gold reward is needed.
+
+    Args:
+        items: float16 or float32 (n_items, dim), one prompt-response pair per row; float64 is accepted.
+        comparisons: int64 (n_comparisons, 2), rows of `items`; the item in column 0 won.
+        groups: (n_items,) the prompt of each item, integers or text; splits, validation and intervals go by it.
+        weight: (n_comparisons,) at least 0; 1 each when None.
+        margin: (n_comparisons,) how much better the winner is, in units of the source.
+        tie: (n_comparisons,) True where neither item won; the order of the two then means nothing.
+        annotator: (n_comparisons,) who judged, integers or text.
+        subset: (n_comparisons,) the part of the data that each comparison belongs to, integers or text.
+        columns: any other column by name, each (n_comparisons,), numbers or text.
+        metadata: anything that JSON can hold: source, licence.
+
+    Raises:
+        ValueError: comparisons that are not rows of `items`, a column of another length, a column twice.
+        TypeError: items or comparisons that are not numbers of the right kind.
+
+    >>> items = np.eye(4, dtype=np.float32)
+    >>> data = Preferences(items, np.array([[0, 1], [3, 2]]), groups=["a", "a", "b", "b"], margin=[1.0, 0.5])
+    >>> data
+    Preferences(n_comparisons=2, n_items=4, n_prompts=2, dim=4, columns=['margin'])
+    >>> data[[1]].comparisons.tolist(), data[[1]].columns["margin"].tolist()
+    ([[1, 0]], [0.5])
+    """
+
+    def __init__(
+        self,
+        items: npt.ArrayLike,
+        comparisons: npt.ArrayLike,
+        groups: npt.ArrayLike,
+        *,
+        weight: npt.ArrayLike | None = None,
+        margin: npt.ArrayLike | None = None,
+        tie: npt.ArrayLike | None = None,
+        annotator: npt.ArrayLike | None = None,
+        subset: npt.ArrayLike | None = None,
+        columns: Mapping[str, npt.ArrayLike] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.items: FloatArray = check_items(items)
+        self.comparisons: IntArray = check_pairs("comparisons", comparisons, len(self.items))
+        self.groups = check_groups(groups, len(self.items))
+        known = {"weight": weight, "margin": margin, "tie": tie, "annotator": annotator, "subset": subset}
+        given = {name: value for name, value in known.items() if value is not None}
+        if twice := sorted(set(given) & set(columns or {})):
+            raise ValueError(f"a column must be given once; {', '.join(twice)} came as an argument and in columns")
+        n = len(self.comparisons)
+        self._columns = {name: _check_column(name, value, n) for name, value in {**given, **(columns or {})}.items()}
+        if "weight" in self._columns:
+            check_weights(self._columns["weight"], n)
+        self.metadata = dict(metadata or {})
+
+    def __repr__(self) -> str:
+        return (
+            f"Preferences(n_comparisons={self.n_comparisons}, n_items={self.n_items}, n_prompts={self.n_prompts}, "
+            f"dim={self.dim}, columns={sorted(self._columns)})"
+        )
+
+    def __len__(self) -> int:
+        return self.n_comparisons
+
+    @property
+    def n_comparisons(self) -> int:
+        """Number of comparisons."""
+        return len(self.comparisons)
+
+    @property
+    def n_items(self) -> int:
+        """Number of items."""
+        return len(self.items)
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of different prompts."""
+        return len(np.unique(self.groups))
+
+    @property
+    def dim(self) -> int:
+        """Length of one embedding."""
+        return int(self.items.shape[1])
+
+    @property
+    def columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """What is known of each comparison, by name, each (n_comparisons,)."""
+        return MappingProxyType(self._columns)
+
+    @property
+    def weight(self) -> npt.NDArray[Any] | None:
+        """The weight of each comparison, or None where all count alike."""
+        return self._columns.get("weight")
+
+    @classmethod
+    def from_bank(
+        cls,
+        bank: ResponseBank,
+        pairs: IntArray,
+        annotator: Any,
+        *,
+        rng: np.random.Generator,
+        scale: float | Literal["std"] = 1.0,
+    ) -> Preferences:
+        """Let a simulated annotator judge pairs of a bank; see `annotate`.
+
+        >>> from rmspace import ResponseBank, oracle
+        >>> bank = ResponseBank(np.zeros((1, 3, 2), np.float32), np.array([[0.0, 1.0, 5.0]]))
+        >>> rng = np.random.default_rng(0)
+        >>> Preferences.from_bank(bank, np.array([[0, 1], [2, 1]]), oracle, rng=rng).comparisons.tolist()
+        [[1, 0], [2, 1]]
+        """
+        from rmspace.annotation import annotate
+
+        comparisons = annotate(pairs, bank.rewards, annotator, rng=rng, scale=scale)
+        return cls(bank.items, comparisons, bank.groups, metadata=bank.metadata)
+
+    def __getitem__(self, chosen: slice | npt.ArrayLike) -> Preferences:
+        """Return some comparisons, by a slice, ids or a mask, with the items that they need and no others."""
+        rows = np.arange(self.n_comparisons)[chosen if isinstance(chosen, slice) else np.asarray(chosen)]
+        ids, local = np.unique(self.comparisons[rows], return_inverse=True)
+        return Preferences(
+            choose(self.items, ids),
+            local.reshape(-1, 2),
+            self.groups[ids],
+            columns={name: value[rows] for name, value in self._columns.items()},
+            metadata=self.metadata,
+        )
+
+
+def _check_column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
+    array = np.asarray(value)
+    if array.shape != (n,):
+        raise ValueError(f"column {name!r} must have one value per comparison, ({n},); got {describe(array)}")
+    if array.dtype.kind not in "biufU":
+        raise TypeError(f"column {name!r} must be numbers or text; got {describe(array)}; convert with .astype")
+    return array
