@@ -21,7 +21,7 @@ KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
 
 
 class Preferences:
-    """Comparisons of items, with what is known of each: weight, margin, tie, annotator, subset. No gold reward is needed.
+    """Comparisons of items, with what is known of each (weight, margin, tie, annotator, subset); needs no gold rewards.
 
     Args:
         items: float16 or float32 (n_items, dim), one prompt-response pair per row; float64 is accepted.
