@@ -129,3 +129,15 @@ def check_scores(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> tuple[Float64
     array = array.astype(np.float64, copy=False).reshape(gold.shape)
     check_finite("scores", array)
     return array, gold
+
+
+def number_ids(ids: npt.ArrayLike) -> IntArray:
+    """Number ids 0, 1, ... by first appearance: equal ids get equal numbers.
+
+    >>> number_ids(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    _, first, inverse = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
