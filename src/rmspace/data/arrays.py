@@ -178,9 +178,9 @@ def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array
     array = np.asarray(rewards)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
         raise ValueError(f"rewards must be numbers (n_prompts, n_responses); got {describe(array)}")
-    if complete or not np.isnan(array).any():
+    if complete:
         check_finite("rewards", array)
-    else:
+    elif not np.isfinite(array).all():
         check_no_infinity(array)
     return array.astype(np.float64, copy=False)
 
@@ -209,8 +209,8 @@ def check_scores(
             "the items of a ragged bank go through bank.padded"
         )
     array = array.astype(np.float64, copy=False).reshape(gold.shape)
-    rated = ~np.isnan(gold)
-    check_finite("scores", array if rated.all() else np.where(rated, array, 0.0))
+    unrated = np.isnan(gold)
+    check_finite("scores", np.where(unrated, 0.0, array) if unrated.any() else array)
     return array, gold
 
 
@@ -220,7 +220,10 @@ def number_ids(ids: npt.ArrayLike) -> IntArray:
     >>> number_ids(["b", "a", "b"]).tolist()
     [0, 1, 0]
     """
-    _, first, inverse = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
+    array = np.asarray(ids)
+    if array.dtype.kind in "iu" and (array[1:] > array[:-1]).all():
+        return np.arange(len(array))
+    _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]

@@ -243,9 +243,9 @@ class ResponseBank:
         bank = object.__new__(ResponseBank)
         is_range = isinstance(prompts, slice) and prompts.step in (None, 1)
         bank._layout = self._layout.select(rows, is_range=is_range)
-        ids = self._layout.item_ids(rows) if self.has_rewards or self._features else rows
-        bank._rewards = None if self._rewards is None else self._rewards[ids]
-        bank._features = {name: value[ids] for name, value in self._features.items()}
+        take = self._layout.take
+        bank._rewards = None if self._rewards is None else take(self._rewards, rows)
+        bank._features = {name: take(value, rows) for name, value in self._features.items()}
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
         return bank
