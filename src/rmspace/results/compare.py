@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
-from rmspace.results.summarize import (SEED, axes_of, check_confidence, check_seeds, one_measure, without_models_axis)
+from rmspace.results.summarize import SEED, axes_of, check_confidence, check_seeds, one_measure, without_models_axis
 
 
 def compare_models(

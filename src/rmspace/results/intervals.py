@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import bootstrap, permutation_test
 
-from rmspace._typing import Float64Array
 from rmspace._checks import check_int, check_number, describe
+from rmspace._typing import Float64Array
 
 _BATCH_NUMBERS = 1 << 23
 _ROUNDING = 1e-12  # values that differ by less than rounding are one value, whose interval is a point

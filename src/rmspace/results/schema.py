@@ -1,0 +1,73 @@
+"""The columns of every table of results: their order, types and meaning, in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+
+class Column(NamedTuple):
+    """One column of a table of results."""
+
+    name: str
+    dtype: str  # of pandas
+    meaning: str
+
+
+MEASURES = (
+    Column("model", "str", "name of the model or baseline"),
+    Column("metric", "str", "name of the metric"),
+    Column("n", "Int64", "N of Best-of-N; missing where the metric has none"),
+    Column("value", "float64", "mean of the metric over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of the interval over prompts"),
+    Column("n_prompts", "Int64", "prompts that the mean is over: those where the metric is defined"),
+)
+"""What is measured: one row per model, metric and n."""
+
+FACTS = (
+    Column("error_rate", "float64", "share of wrong labels, where gold rewards differ"),
+    Column("mean_abs_gap", "float64", "mean absolute gold gap of the pairs, in units of reward"),
+    Column("fit_seconds", "float64", "seconds that the fit took; missing for baselines"),
+    Column("precision", "str", "precision that the fit used; missing where a model has none"),
+    Column("device", "str", "device that the fit used; missing where a model has none"),
+)
+"""What is known of a fit: the same in every row of a model."""
+
+CELL = (
+    Column("status", "str", "done, failed, crashed, timeout; missing where the cell has not run"),
+    Column("attempts", "Int64", "how often the cell was started"),
+    Column("seconds", "float64", "seconds that the cell took"),
+    Column("ended", "str", "when the cell ended"),
+    Column("worker", "str", "host and process that computed the cell"),
+    Column("error", "str", "error of a cell that is not done, in one line"),
+    Column("traceback", "str", "traceback of that error"),
+    Column("train", "str", "fingerprint of the training data"),
+    Column("test", "str", "fingerprint of the test data"),
+    Column("key", "str", "hash of all that the numbers of the cell depend on"),
+)
+"""What is known of a cell of a study."""
+
+N_PAIRS, CURRENT = "n_pairs", "current"
+"""Number of comparisons, a fact of a run and a usual axis of a study; whether a cell belongs to the grid of today."""
+
+
+def names(columns: Sequence[Column]) -> list[str]:
+    """Return the names of columns, in order.
+
+    >>> names(MEASURES)
+    ['model', 'metric', 'n', 'value', 'low', 'high', 'n_prompts']
+    """
+    return [column.name for column in columns]
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of the schema have the types of the schema; other columns stay as they are."""
+    dtypes = {column.name: column.dtype for column in (*MEASURES, *FACTS) if column.dtype != "str"}
+    return table.astype({name: dtype for name, dtype in dtypes.items() if name in table.columns})
+
+
+RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(CELL), CURRENT})
+"""Names that no axis of a grid may have."""
