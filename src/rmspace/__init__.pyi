@@ -64,7 +64,7 @@ from .reductions import minimum as minimum
 from .results.compare import compare_models as compare_models
 from .results.evaluate import compare as compare
 from .results.evaluate import evaluate as evaluate
-from .results.intervals import bootstrap_interval as bootstrap_interval
+from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
 from .results.summarize import seed_means as seed_means
 from .study.results import Study as Study
