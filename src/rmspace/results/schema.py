@@ -84,6 +84,19 @@ DIFFERENCES = (
 )
 """What `compare_models` finds in each setting, for each value of the axis that is compared."""
 
+CALIBRATION = (
+    Column("model", "str", "name of the model"),
+    Column("bin_low", "float64", "lower edge of the bin of probabilities"),
+    Column("bin_high", "float64", "upper edge of the bin"),
+    Column("predicted", "float64", "mean probability that the scores give to their own choice"),
+    Column("observed", "float64", "share of these choices that won"),
+    Column("low", "float64", "lower end of the interval of the share"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("share", "float64", "share of the comparisons that the bin has, by weight"),
+    Column("n_comparisons", "int64", "number of comparisons in the bin"),
+)
+"""What `calibration_table` finds: one row per model and bin."""
+
 SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
 """Axes with a meaning of their own, and whether a cell belongs to the grid of today."""
 

@@ -9,7 +9,9 @@ import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
-from rmspace.results.schema import FACTS, MEASURES, MODELS, SEED, SUMMARY, names
+from rmspace.results.schema import FACTS, MEASURES, SUMMARY, names
+from rmspace.results.schema import MODELS as MODELS
+from rmspace.results.schema import SEED as SEED
 
 
 def axes_of(table: pd.DataFrame) -> list[str]:
