@@ -148,8 +148,9 @@ def _independent_rows(
     if mean in (0.0, 1.0):  # no spread to judge by: the rows of a prompt may all be one observation
         return n_prompts
     independent = mean * (1 - mean) / _standard_error(residuals, prompts) ** 2 + 1
-    fewer = stdtrit(len(residuals) - 1, tail) / stdtrit(n_prompts - 1, tail)  # the standard error is from few prompts
-    return float(min(independent, n_rows) * fewer**2)
+    rows = min(independent, n_rows)
+    fewer = stdtrit(rows - 1, tail) / stdtrit(n_prompts - 1, tail)  # the standard error is estimated from few prompts
+    return float(rows * min(fewer, 1) ** 2)
 
 
 def _worth(weight: Float64Array, prompts: IntArray) -> float:
