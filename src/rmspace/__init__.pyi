@@ -63,10 +63,13 @@ from .readers.synthetic import make_synthetic_paper_banks as make_synthetic_pape
 from .reductions import lower_confidence as lower_confidence
 from .reductions import mean as mean
 from .reductions import minimum as minimum
+from .results.calibration import calibration_table as calibration_table
+from .results.calibration import expected_calibration_error as expected_calibration_error
 from .results.compare import compare_models as compare_models
 from .results.evaluate import compare as compare
 from .results.evaluate import evaluate as evaluate
-from .results.intervals import bootstrap_interval as bootstrap_interval
+from .results.evaluate_preferences import evaluate_preferences as evaluate_preferences
+from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
 from .results.summarize import seed_means as seed_means
 from .study.results import Study as Study

@@ -1,0 +1,1 @@
+"""Tables of results: how they are made, summarised and compared."""

@@ -1,0 +1,126 @@
+"""The columns of every table of results: their order, types and meaning, in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+
+class Column(NamedTuple):
+    """One column of a table of results."""
+
+    name: str
+    dtype: str  # of pandas
+    meaning: str
+
+
+MEASURES = (
+    Column("model", "str", "name of the model or baseline"),
+    Column("metric", "str", "name of the metric"),
+    Column("n", "Int64", "N of Best-of-N; missing where the metric has none"),
+    Column("value", "float64", "mean of the metric over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of the interval over prompts"),
+    Column("n_prompts", "Int64", "prompts that the mean is over: those where the metric is defined"),
+)
+"""What is measured: one row per model, metric and n."""
+
+FACTS = (
+    Column("error_rate", "float64", "share of wrong labels, where gold rewards differ"),
+    Column("mean_abs_gap", "float64", "mean absolute gold gap of the pairs, in units of reward"),
+    Column("fit_seconds", "float64", "seconds that the fit took; missing for baselines"),
+    Column("precision", "str", "precision that the fit used; missing where a model has none"),
+    Column("device", "str", "device that the fit used; missing where a model has none"),
+)
+"""What is known of a fit: the same in every row of a model."""
+
+CELL = (
+    Column("status", "str", "done, failed, crashed, timeout; missing where the cell has not run"),
+    Column("attempts", "Int64", "how often the cell was started"),
+    Column("seconds", "float64", "seconds that the cell took"),
+    Column("ended", "str", "when the cell ended"),
+    Column("worker", "str", "host and process that computed the cell"),
+    Column("error", "str", "error of a cell that is not done, in one line"),
+    Column("traceback", "str", "traceback of that error"),
+    Column("train", "str", "fingerprint of the training data"),
+    Column("test", "str", "fingerprint of the test data"),
+    Column("key", "str", "hash of all that the numbers of the cell depend on"),
+)
+"""What is known of a cell of a study."""
+
+PAIRED = (
+    Column("metric", "str", "name of the metric"),
+    Column("n", "Int64", "N of Best-of-N; missing where the metric has none"),
+    Column("difference", "float64", "mean paired difference over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of the interval over prompts"),
+    Column("p_value", "float64", "of the sign-flip test of no difference; not corrected"),
+    Column("n_prompts", "Int64", "prompts that the mean is over"),
+)
+"""What `compare` finds: one row per metric and n."""
+
+SUMMARY = (
+    Column("value", "float64", "mean over seeds"),
+    Column("low", "float64", "lower end of the interval over seeds, or over prompts where there is one seed"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_prompts", "Int64", "smallest number of prompts of any seed"),
+    Column("seeds", "int64", "number of seeds that have a value"),
+    Column("over", "str", "what the interval covers: seeds or prompts"),
+    Column("error_rate", "float64", "mean over seeds"),
+    Column("mean_abs_gap", "float64", "mean over seeds"),
+)
+"""What `seed_means` finds in each setting, model, metric and n."""
+
+DIFFERENCES = (
+    Column("other", "object", "what is compared with"),
+    Column("difference", "float64", "mean paired difference over seeds"),
+    Column("low", "float64", "lower end of the interval over seeds; not corrected"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("seeds", "int64", "number of seeds that both have"),
+    Column("p_value", "float64", "of the paired t-test; missing where all seeds give the same difference"),
+    Column("p_corrected", "float64", "Holm's p-value over all rows of the table"),
+)
+"""What `compare_models` finds in each setting, for each value of the axis that is compared."""
+
+CALIBRATION = (
+    Column("model", "str", "name of the model"),
+    Column("bin_low", "float64", "lower edge of the bin of probabilities"),
+    Column("bin_high", "float64", "upper edge of the bin"),
+    Column("predicted", "float64", "mean probability that the scores give to their own choice"),
+    Column("observed", "float64", "share of these choices that won"),
+    Column("low", "float64", "lower end of the interval of the share"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("share", "float64", "share of the comparisons that the bin has, by weight"),
+    Column("n_comparisons", "int64", "number of comparisons in the bin"),
+)
+"""What `calibration_table` finds: one row per model and bin."""
+
+SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
+"""Axes with a meaning of their own, and whether a cell belongs to the grid of today."""
+
+
+def names(columns: Sequence[Column]) -> list[str]:
+    """Return the names of columns, in order.
+
+    >>> names(MEASURES)
+    ['model', 'metric', 'n', 'value', 'low', 'high', 'n_prompts']
+    """
+    return [column.name for column in columns]
+
+
+def table_of(rows: Sequence[tuple[object, ...]], columns: Sequence[Column]) -> pd.DataFrame:
+    """Return rows as a table with the names and types of the columns."""
+    table = pd.DataFrame(rows, columns=names(columns))
+    return table.astype({column.name: column.dtype for column in columns if column.dtype not in ("str", "object")})
+
+
+def typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of the schema have the types of the schema; other columns stay as they are."""
+    dtypes = {column.name: column.dtype for column in (*MEASURES, *FACTS) if column.dtype != "str"}
+    return table.astype({name: dtype for name, dtype in dtypes.items() if name in table.columns})
+
+
+RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(CELL), CURRENT})
+"""Names that no axis of a grid may have."""
