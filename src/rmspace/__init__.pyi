@@ -28,9 +28,13 @@ from .metrics.ranking import pairwise_accuracy as pairwise_accuracy
 from .metrics.ranking import spearman as spearman
 from .models.boosted import LightGBMReward as LightGBMReward
 from .models.classifier import ClassifierReward as ClassifierReward
+from .models.core.base import BaseReward as BaseReward
+from .models.core.fitting import fit_model as fit_model
 from .models.core.reuse import reuse_items as reuse_items
 from .models.ensemble import EnsembleReward as EnsembleReward
 from .models.io.format import load as load
+from .models.io.format import save as save
+from .models.io.registry import register as register
 from .models.linear import LinearReward as LinearReward
 from .models.mlp import MLPReward as MLPReward
 from .objectives import bradley_terry as bradley_terry

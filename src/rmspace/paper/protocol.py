@@ -45,7 +45,8 @@ from rmspace.data.bank import ResponseBank
 from rmspace.data.split import split_comparisons
 from rmspace.kinds import Candidates
 from rmspace.metrics.best_of_n import as_sizes, best_of_n
-from rmspace.models.core.base import BaseReward, draw_seed, gather
+from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.data import check_fit
 from rmspace.models.core.network import build_network
 from rmspace.models.core.training import scores_of
 from rmspace.pairs import cross_prompt
@@ -169,17 +170,17 @@ class ProtocolMLPReward(BaseReward):
             raise ValueError("the published protocol has no sample_weight; use MLPReward")
         if not self.row_split and groups is None:
             raise ValueError("row_split=False holds out prompts; pass groups=bank.groups")
-        data = gather(items, comparisons, None, groups, np.float32)
+        data = check_fit(items, comparisons, None, groups)
         rows = self._rows(data.pairs)
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
         training, validation = self._split(rows, np.asarray(comparisons), groups, generator)
-        network = build_network(data.rows.shape[1], self.hidden_sizes, 0.0, generator)
-        watched = None if held_out is None else gather(*held_out, None, None, np.float32)
-        if watched is not None and watched.rows.shape[1] != data.rows.shape[1]:
+        network = build_network(data.read().shape[1], self.hidden_sizes, 0.0, generator)
+        watched = None if held_out is None else check_fit(*held_out)
+        if watched is not None and watched.read().shape[1] != data.read().shape[1]:
             raise ValueError(
-                f"held_out must have items of the training dim {data.rows.shape[1]}; got {watched.rows.shape[1]}"
+                f"held_out must have items of the training dim {data.read().shape[1]}; got {watched.read().shape[1]}"
             )
-        table = torch.from_numpy(np.asarray(data.rows))
+        table = torch.from_numpy(np.asarray(data.read()))
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         losses: tuple[list[float], list[float], list[float]] = ([], [], [])
         best, kept, weights = math.inf, 0, None
@@ -188,7 +189,7 @@ class ProtocolMLPReward(BaseReward):
             losses[1].append(self._mean_loss(network, table, validation))
             if watched is not None:
                 pairs = self._rows(watched.pairs, mirrored=False)
-                losses[2].append(self._mean_loss(network, torch.from_numpy(np.asarray(watched.rows)), pairs))
+                losses[2].append(self._mean_loss(network, torch.from_numpy(np.asarray(watched.read())), pairs))
             if losses[1][-1] < best:
                 best, kept = losses[1][-1], epoch
                 weights = {name: value.clone() for name, value in network.state_dict().items()}
