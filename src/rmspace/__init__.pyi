@@ -15,7 +15,9 @@ from .candidates import diversified as diversified
 from .candidates import similar as similar
 from .config.build import load_config as load_config
 from .data.bank import ResponseBank as ResponseBank
+from .data.preference_health import split_health as split_health
 from .data.preferences import Preferences as Preferences
+from .data.split import prompt_folds as prompt_folds
 from .data.split import split_prompts as split_prompts
 from .experiment import run as run
 from .metrics.best_of_n import best_of_n as best_of_n
