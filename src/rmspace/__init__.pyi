@@ -56,6 +56,8 @@ from .plots.over_seeds import study_bars as study_bars
 from .plots.over_seeds import study_contrast as study_contrast
 from .plots.over_seeds import study_curves as study_curves
 from .plots.over_seeds import study_scatter as study_scatter
+from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
+from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
 from .readers.folders import open_banks as open_banks
 from .readers.folders import open_paper_banks as open_paper_banks
 from .readers.generators import open_generators as open_generators
