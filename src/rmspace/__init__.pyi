@@ -33,6 +33,8 @@ from .models.classifier import ClassifierReward as ClassifierReward
 from .models.core.base import BaseReward as BaseReward
 from .models.core.fitting import fit_model as fit_model
 from .models.core.reuse import reuse_items as reuse_items
+from .models.core.selection import cross_validate as cross_validate
+from .models.core.selection import search as search
 from .models.ensemble import EnsembleReward as EnsembleReward
 from .models.io.format import load as load
 from .models.io.format import save as save
