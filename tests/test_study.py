@@ -12,7 +12,7 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
-from rmspace.study.lock import _started
+from rmspace.study.lock import process_start
 from rmspace.study.store import Store
 from study_cases import BASE, SMALL, assert_same, faulty_grid, numbers, write_grid
 
@@ -246,7 +246,7 @@ def test_the_lock(tmp_path):
     out = tmp_path / "out"
     rm.run_study(path, out)
     me = os.getpid()
-    set_driver(out, platform.node(), me, _started(me))
+    set_driver(out, platform.node(), me, process_start(me))
     with pytest.raises(BlockingIOError, match=f"run by process {me} on {platform.node()} since today.*wait for it"):
         rm.run_study(path, out)
     assert rm.Study.open(out).counts() == {"done": 1}  # reading needs no lock
@@ -272,7 +272,7 @@ def test_a_dead_processes_lock_is_taken_over(tmp_path):
     rm.run_study(path, tmp_path / "out")
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    set_driver(tmp_path / "out", platform.node(), dead.pid, _started(os.getpid()).partition(" ")[0] + " 5")
+    set_driver(tmp_path / "out", platform.node(), dead.pid, process_start(os.getpid()).partition(" ")[0] + " 5")
     with pytest.warns(UserWarning, match="which is dead"):
         rm.run_study(path, tmp_path / "out")
 
