@@ -18,7 +18,6 @@ import pytest
 import rmspace as rm
 from rmspace.study.engine import pool
 from study_cases import (
-    ALLOW,
     BASE,
     ENVIRONMENT,
     assert_same,
