@@ -23,7 +23,6 @@ base:
   annotator: {use: logistic, beta: 1.0}
   models: {BT: {use: LinearReward}}
   metrics: {gain: {use: gain, n: [2, 6]}, spearman: {use: spearman}}
-  n_resamples: 100
 """
 SMALL = (
     BASE

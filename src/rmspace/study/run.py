@@ -15,8 +15,6 @@ from tqdm import tqdm
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import PathLike
-from rmspace.config.build import build_experiment
-from rmspace.config.node import Document
 from rmspace.study.banks import Banks, file_signature, fingerprint
 from rmspace.study.engine.cell import DONE, Outcome, Task
 from rmspace.study.engine.in_process import compute_here
@@ -36,6 +34,7 @@ def run_study(
     *,
     overrides: Sequence[str] = (),
     synthetic: bool = False,
+    allow: Sequence[str] = (),
     sample: int | None = None,
     workers: int = 0,
     scheduler: str | None = None,
@@ -52,8 +51,9 @@ def run_study(
     Args:
         grid: YAML file; see `read_grid`.
         out: folder of the study; one SQLite file in it holds everything.
-        overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_resamples=500`.
+        overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_pairs=500`.
         synthetic: run on the grid's synthetic stand-in.
+        allow: modules that the configs may import, apart from rmspace, scikit-learn and those beside the grid.
         sample: run at most this many of the cells, spread over the grid; the others wait.
         workers: processes to compute on, started by Dask; 0 computes in this process.
         scheduler: address of a Dask scheduler whose workers compute.
@@ -80,7 +80,6 @@ def run_study(
     ...   n_pairs: 100
     ...   annotator: {use: logistic}
     ...   models: {BT: {use: LinearReward}}
-    ...   n_resamples: 100
     ... grid: {annotator.beta: [1, 10], seed: [0, 1]}
     ... '''
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +88,7 @@ def run_study(
     >>> list(table.columns[:5]), len(table.groupby(["annotator.beta", "seed"]))
     (['annotator.beta', 'seed', 'model', 'metric', 'n'], 4)
     """
-    plan = read_grid(grid, overrides, synthetic=synthetic)
+    plan = read_grid(grid, overrides, synthetic=synthetic, allow=allow)
     if cell_timeout is not None:
         check_number("cell_timeout", cell_timeout, low=0)
     workers = check_int("workers", workers, low=0) or int(cell_timeout is not None and scheduler is None)
@@ -124,30 +123,27 @@ def make_tasks(grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known:
     order = [grid.columns.index(column) for column in columns]
     current: dict[str, Banks] = {}
     keys: dict[str, Cell] = {}
-    path = grid.document.path.resolve()
-    folders = tuple(dict.fromkeys([grid.base.folder(()), *grid.base.folders.values(), *grid.document.folders.values()]))
+    path, folders, allow = grid.path.resolve(), tuple(grid.folders), tuple(grid.allow)
     tasks = []
     for cell in cells:
         data = cell.texts["data"]
         if data not in current:
-            current[data] = _banks_of(grid, cell, known.get(data))
+            current[data] = _banks_of(cell, known.get(data))
         key = cell.key(current[data].train, current[data].test)
         if key in keys:
-            raise grid.document.error(("grid",), same_cells(grid.columns, keys[key].labels, cell.labels))
+            raise grid.document["grid"].error(same_cells(grid.columns, keys[key].labels, cell.labels))
         keys[key] = cell
         labels = json.dumps([cell.labels[k] for k in order])
-        tasks.append(Task(key, labels, cell.config, current[data], cell.modules, cell.group, path, folders))
+        tasks.append(Task(key, labels, cell.config, current[data], cell.modules, cell.group, path, folders, allow))
     known.update(current)
     return tasks
 
 
-def _banks_of(grid: Grid, cell: Cell, before: Banks | None) -> Banks:
+def _banks_of(cell: Cell, before: Banks | None) -> Banks:
     signature = file_signature(cell.config["data"])
     if before is not None and signature is not None and before.signature == signature:
         return before
-    folders = {**grid.document.folders, **grid.base.folders}
-    experiment = build_experiment(Document(grid.document.path, cell.config, grid.base.places, folders))
-    return fingerprint(*experiment.data(), signature)
+    return fingerprint(*cell.data(), signature)
 
 
 def _settled(store: Store, grid: Grid, threads: int | None) -> dict[str, Any]:
@@ -186,15 +182,11 @@ def _settled(store: Store, grid: Grid, threads: int | None) -> dict[str, Any]:
 
 def _base_facts(grid: Grid) -> dict[str, Any]:
     """Return the base without what the axes set, and without its data, which what the banks hold stands for."""
-    base = {name: value for name, value in grid.base.copy().data.items() if name != "data"}
+    base = grid.base.without(("data",))
     for axis in grid.axes:
         for setting in axis.values[0].settings:
-            block: Any = base
-            for name in setting.key[:-1]:
-                block = block.get(name, {})
-            if isinstance(block, dict):
-                block.pop(setting.key[-1], None)
-    return json.loads(json.dumps(base))
+            base = base.without(setting.key)
+    return json.loads(json.dumps(base.plain()))
 
 
 def _check_threads(threads: int, workers: int) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from rmspace import __version__
 from rmspace.config.build import Experiment, build_experiment
-from rmspace.config.node import Document, Key
+from rmspace.config.node import as_node
 from rmspace.data.bank import ResponseBank
 from rmspace.data.files import file_hash
 from rmspace.experiment import RESULT_VERSION, run
@@ -42,6 +42,7 @@ class Task:
     group: str
     path: Path  # of the grid
     folders: tuple[Path, ...]  # that the user's modules may lie in
+    allow: tuple[str, ...] = ()  # other modules that the config may import
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Computer:
 
     def open(self, task: Task) -> Experiment:
         """Build a cell's experiment and open its banks, unless the cell before had the same."""
-        folders: dict[Key, Path] = {() if k == 0 else (k,): folder for k, folder in enumerate(task.folders)}
-        experiment = build_experiment(Document(task.path, task.config, {(): str(task.path)}, folders))
+        config = as_node(task.config, place=str(task.path), folder=task.folders[0])
+        experiment = build_experiment(config, folders=task.folders, allow=task.allow)
         for name, path in experiment.modules.items():
             if file_hash(path) != task.modules.get(name):
                 raise ValueError(f"{path} changed while the study ran; run the study again")
