@@ -130,7 +130,7 @@ def test_bad_input(world):
         run(world, models={})
     with pytest.raises(ValueError, match="name both"):
         run(world, baselines={"linear": rm.random_response})
-    with pytest.raises(ValueError, match="at most n_responses = 6; got 7"):
+    with pytest.raises(ValueError, match="at most 6, the largest number of rated responses of a prompt; got 7"):
         run(world, n=7)
     with pytest.raises(TypeError, match="seed must be an integer"):
         run(world, seed=None)

@@ -26,6 +26,7 @@ from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
 from rmspace.models.core.reuse import reuse_items
 from rmspace.results.evaluate import evaluate
+from rmspace.results.evaluate_preferences import evaluate_preferences
 from rmspace.results.schema import FACTS, MEASURES, N_PAIRS, names, typed
 
 RESULT_VERSION = 2  # raised whenever the same config gives other numbers: a study then runs its finished cells again
@@ -200,8 +201,6 @@ def _measure(
         return evaluate(scores, test, metrics=metrics, n=n, confidence=confidence)
     if n is not None:
         raise ValueError(f"n is for Best-of-N on a test bank; test is Preferences, so leave it out; got {n!r}")
-    from rmspace.results.evaluate import evaluate_preferences
-
     return evaluate_preferences(scores, test, metrics=metrics, confidence=confidence)
 
 

@@ -163,7 +163,7 @@ class _Builder:
 
     Args:
         names: finds what `use:` names.
-        has_columns: whether the comparisons may have columns, which an objective takes by name.
+        has_columns: whether the comparisons may have columns, which objectives and metrics take by name.
     """
 
     def __init__(self, names: Names, *, has_columns: bool) -> None:
@@ -227,7 +227,7 @@ class _Builder:
         return Made(node.value, node.value)
 
     def _check_required(self, node: Node, call: Call, kind: Kind | None) -> None:
-        from_columns = self.has_columns and kind is not None and kind.protocol is Objective
+        from_columns = self.has_columns and kind is not None and kind.protocol in (Objective, Metric)
         for name in call.required:
             if name not in node and not from_columns:
                 raise node.error(f"{call.name} needs the key {name}")

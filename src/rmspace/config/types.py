@@ -25,7 +25,8 @@ def kind_of(annotation: Any) -> Kind | None:
     for kind in KINDS:
         if annotation is kind.protocol:
             return kind
-    return next((kind for inner in get_args(annotation) if (kind := kind_of(inner)) is not None), None)
+    found = (kind_of(inner) for inner in get_args(annotation))
+    return next((kind for kind in found if kind is not None), None)
 
 
 def fit_type(value: Any, annotation: Any, folder: Path) -> Any:

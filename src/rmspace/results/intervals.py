@@ -167,20 +167,21 @@ def _standard_error(residuals: Float64Array, prompts: IntArray) -> float:
     n = min(len(sums), len(residuals))
     variance = float((sums**2).sum())
     if prompts.ndim == 2:  # a row of two prompts is in the sums of both
-        across = prompts[:, 0] != prompts[:, 1]
-        couples = np.unique(np.sort(prompts[across], axis=1), axis=0, return_inverse=True)[1]
-        twice = float((_sums(residuals[across], couples.reshape(-1)) ** 2).sum())
+        couples = np.unique(np.sort(prompts, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+        across = np.where(prompts[:, 0] != prompts[:, 1], residuals, 0.0)
+        twice = float((_sums(across, couples) ** 2).sum())
         variance = max(variance - twice, variance / 2)
     return float(np.sqrt(variance * n / (n - 1)))
 
 
 def _sums(rows: Float64Array, prompts: IntArray) -> Float64Array:
     """Return the sum of each prompt's rows; a row of two prompts is in both sums."""
-    if prompts.ndim == 1:
-        return np.bincount(prompts, rows)
-    first, second = prompts.T
-    size = int(prompts.max(initial=-1)) + 1
-    return np.bincount(first, rows, size) + np.bincount(second, np.where(first == second, 0.0, rows), size)
+    size = int(prompts.max()) + 1
+    first, second = (prompts, None) if prompts.ndim == 1 else prompts.T
+    sums = np.bincount(first, rows, size).astype(np.float64)
+    if second is not None:
+        sums += np.bincount(second, np.where(first == second, 0.0, rows), size)
+    return sums
 
 
 def _defined(
