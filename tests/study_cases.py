@@ -24,7 +24,6 @@ base:
   annotator: {{use: logistic, beta: 1.0}}
   models: {{BT: {{use: LinearReward}}}}
   metrics: {{gain: {{use: gain, n: [2, 6]}}, spearman: {{use: spearman}}}}
-  n_resamples: 100
 """
 LINEAR = BASE + "grid: {annotator.beta: [1, 10], seed: [0, 1]}\n"
 THREE_MODELS = (

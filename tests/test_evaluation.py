@@ -102,26 +102,26 @@ def test_rank_metrics_against_scipy_and_brute_force(width, data):
     assert rm.pairwise_accuracy(scores, rewards)[0] == pytest.approx(np.mean(right))
 
 
-def test_bootstrap_interval_covers_the_mean_of_a_skewed_world():
+def test_mean_interval_covers_the_mean_of_a_skewed_world():
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).exponential(size=60)
-        _, low, high = rm.bootstrap_interval(values, seed=seed, n_resamples=999)
+        _, low, high = rm.mean_interval(values, seed=seed, n_resamples=999)
         covered += low <= 1.0 <= high
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_bootstrap_interval_of_odd_input():
-    assert rm.bootstrap_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
-    mean, low, high = rm.bootstrap_interval([1.0, np.nan])
+def test_mean_interval_of_odd_input():
+    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
+    mean, low, high = rm.mean_interval([1.0, np.nan])
     assert (mean, np.isnan(low), np.isnan(high)) == (1.0, True, True)
-    assert np.isnan(rm.bootstrap_interval([np.nan])).all()
+    assert np.isnan(rm.mean_interval([np.nan])).all()
     with pytest.raises(ValueError, match="finite"):
-        rm.bootstrap_interval([np.inf, 1.0])
+        rm.mean_interval([np.inf, 1.0])
     with pytest.raises(ValueError, match="one value a prompt"):
-        rm.bootstrap_interval(np.zeros((2, 2)))
+        rm.mean_interval(np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
-        rm.bootstrap_interval([1.0, 2.0], confidence=1.0)
+        rm.mean_interval([1.0, 2.0], confidence=1.0)
 
 
 def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng):
@@ -198,15 +198,15 @@ GOOD = np.arange(6.0).reshape(2, 3)
 @pytest.mark.parametrize(
     ("scores", "rewards", "n", "error", "message"),
     [
-        (GOOD, GOOD, 4, ValueError, "n must be at most n_responses = 3; got 4"),
+        (GOOD, GOOD, 4, ValueError, "n must be at most 3, the largest number of rated responses of a prompt; got 4"),
         (GOOD, GOOD, 0, ValueError, "n must be at least 1"),
         (GOOD, GOOD, 2.0, TypeError, "n must be an integer"),
         (GOOD, GOOD, True, TypeError, "n must be an integer; got True"),
         (GOOD, GOOD, [], ValueError, "at least one number"),
-        (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number a reward"),
+        (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number per reward"),
         (GOOD * np.nan, GOOD, 1, ValueError, "scores must be finite"),
         (GOOD, np.full((2, 3), np.inf), 1, ValueError, "rewards must be finite"),
-        (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be \(n_prompts, n_responses\)"),
+        (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
 def test_bad_input(scores, rewards, n, error, message):

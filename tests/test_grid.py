@@ -18,7 +18,7 @@ BASE = """\
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
   models: {BT: {use: LinearReward}}
-  n_resamples: 100
+  confidence: 0.95
 """
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 
@@ -137,7 +137,7 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  annotator.betta: [1]\n", "", ":9: annotator.betta: unknown key of logistic; did you mean beta"),
         ("  annotator.beta: [1, -2]\n", "", "beta must be at least 0.0; got -2 .in the cells with annotator.beta=-2"),
         ("  pairs: {a: {use: same_promt}}\n", "", "pairs.use: .* did you mean same_prompt. .in the cells with pairs=a"),
-        ("  n_pairs: [ten]\n", "", ":9: n_pairs: must be a whole number; got 'ten'"),
+        ("  n_pairs: [ten]\n", "", ":9: n_pairs: must be a whole number or nothing .null.; got 'ten'"),
         ("  seed: []\n", "", "grid.seed: an axis must be a list .* got an empty one"),
         ("  seed:\n", "", "grid.seed: an axis must be a list .* got an empty one"),
         ("  seed: 3\n", "", "grid.seed: an axis must be a list .* got 3"),
@@ -147,9 +147,9 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  pairs: {use: same_prompt}\n", "", "must be a list of values, or a block of named"),
         ("  seed, n_pairs: [[1, 2], [3]]\n", "", r"grid.seed, n_pairs.1: must be a list of 2 values"),
         ("  seed: [0]\n  seed, n_pairs: [[1, 2]]\n", "", "the key seed is set by two axes"),
-        ("  n: [1]\n", "", "is no axis: results have a column n"),
-        ("  seed: [0]\n", "exclude: [{sed: 0}]\n", "exclude.0.sed: is no axis of the grid; did you mean seed"),
-        ("  seed: [0]\n", "exclude: [{seed: 3}]\n", "exclude.0.seed: 3 is no value of the axis"),
+        ("  n: [1]\n", "", "cannot be an axis: the tables of results have a column n"),
+        ("  seed: [0]\n", "exclude: [{sed: 0}]\n", "exclude.0.sed: is not an axis of the grid; did you mean seed"),
+        ("  seed: [0]\n", "exclude: [{seed: 3}]\n", "exclude.0.seed: 3 is not a value of the axis"),
         ("  seed: [0, 1]\n  n_pairs: [5]\n", "exclude: [{seed: 0}, {seed: 1}]\n", "excludes every cell"),
         ("  seed: [0]\n", "include: [{seed: 0}]\n", "adds no cell"),
         ("  pairs: {a: {use: same_prompt}}\n", "include: [{pairs: {a: {use: cross_prompt}}}]\n", "calls another value"),
@@ -190,11 +190,11 @@ def test_overrides_and_the_stand_in(tmp_path):
     more = "synthetic: {base.n_pairs: 7, grid.seed: [5], base.models.BT.alpha: 0.5}\n"
     path = write(tmp_path, "  seed: [0, 1]\n", more=more)
     assert len(read_grid(path)) == 2
-    grid = read_grid(path, ["base.n_resamples=300", "grid.seed=[8, 9]"], synthetic=True)
+    grid = read_grid(path, ["base.confidence=0.8", "grid.seed=[8, 9]"], synthetic=True)
     cells = list(grid.cells())
     assert [cell.labels for cell in cells] == [(8,), (9,)]
     config = cells[0].config
-    assert (config["n_pairs"], config["n_resamples"], config["models"]["BT"]["alpha"]) == (7, 300, 0.5)
+    assert (config["n_pairs"], config["confidence"], config["models"]["BT"]["alpha"]) == (7, 0.8, 0.5)
     (tmp_path / "again.yaml").write_text(grid.text)
     again = [cell.key("a", "b") for cell in read_grid(tmp_path / "again.yaml").cells()]
     assert again == [cell.key("a", "b") for cell in cells]

@@ -49,6 +49,11 @@ def driver_began(folder, pid):
     return lambda: (pid,) in query(folder, "SELECT pid FROM driver") and query(folder, "SELECT * FROM plan")
 
 
+def has_cells(folder, count):
+    """Whether so many cells have ended."""
+    return lambda: query(folder, "SELECT COUNT(*) FROM cell")[0][0] >= count
+
+
 def test_a_driver_killed_at_many_moments(tmp_path):
     path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
     rm.run_study(path, tmp_path / "whole")
@@ -58,7 +63,7 @@ def test_a_driver_killed_at_many_moments(tmp_path):
         driver = start(path, "--out", out)
         wait_for(driver_began(out, driver.pid))
         if kills % 2:  # every second kill comes after new cells, the others at any moment
-            wait_for(lambda count=len(known): query(out, "SELECT COUNT(*) FROM cell")[0][0] > count)
+            wait_for(has_cells(out, len(known) + 1))
         time.sleep(rng.uniform(0, 0.5))
         driver.kill()
         _, _, said = finish(driver)
@@ -85,7 +90,7 @@ def test_workers_killed_at_random(tmp_path):
     rm.run_study(path, tmp_path / "whole")
     driver = start(path, "--out", tmp_path / "out", "--workers", 2)
     rng, kills = random.Random(1), 0
-    wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 5)
+    wait_for(has_cells(tmp_path / "out", 6))
     while kills < 5 and driver.poll() is None:
         workers = worker_processes(driver.pid)
         if workers:
@@ -180,7 +185,7 @@ def test_ctrl_c(tmp_path, workers):
     path = write_grid(tmp_path, faulty_grid(["ok"], range(16), seconds=0.4))
     out = tmp_path / "out"
     driver = start(path, "--out", out, "--workers", workers)
-    wait_for(lambda: query(out, "SELECT COUNT(*) FROM cell")[0][0] >= 3)
+    wait_for(has_cells(out, 3))
     processes = worker_processes(driver.pid)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: the driver and its workers hear it
     code, _, said = finish(driver)
@@ -226,7 +231,7 @@ def test_the_workers_of_a_scheduler(tmp_path, scheduler):
     rm.run_study(path, tmp_path / "whole")
     nannies = [worker("--nthreads", "1") for _ in range(2)]
     driver = start(path, "--out", tmp_path / "out", "--scheduler", address)
-    wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 2)
+    wait_for(has_cells(tmp_path / "out", 3))
     os.kill(worker_processes(nannies[0].pid)[0], signal.SIGKILL)
     code, out, said = finish(driver)
     assert (code, "40 done" in out) == (0, True), said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +18,7 @@ from rmspace._checks import check_int, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import check_items, check_pairs, check_weights
 from rmspace.data.mapped import choose
+from rmspace.kinds import Reduction
 from rmspace.models.core.base import BaseReward, Scorer, draw_seed, score_blocks
 from rmspace.models.core.fitting import fit_model
 from rmspace.models.core.precision import on_device
@@ -26,8 +27,6 @@ from rmspace.models.mlp import MLPReward, prepare_fits, together_pays
 from rmspace.reductions import mean
 
 __all__ = ["EnsembleReward"]
-
-Reduction = Callable[[Float64Array], Float64Array]
 
 
 class EnsembleReward(BaseReward):

@@ -49,7 +49,7 @@ def run_study(
     Args:
         grid: YAML file; see `read_grid`.
         out: folder of the study; one SQLite file in it holds everything.
-        overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_resamples=500`.
+        overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_pairs=500`.
         synthetic: put in what stands under `synthetic` in the grid, such as synthetic data.
         allow: modules that `use:` may name, besides rmspace's names, scikit-learn's and modules beside the grid.
         sample: run at most this many of the cells, spread over the grid; the others wait.
@@ -78,7 +78,6 @@ def run_study(
     ...   n_pairs: 100
     ...   annotator: {use: logistic}
     ...   models: {BT: {use: LinearReward}}
-    ...   n_resamples: 100
     ... grid: {annotator.beta: [1, 10], seed: [0, 1]}
     ... '''
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +86,7 @@ def run_study(
     >>> list(table.columns[:5]), len(table.groupby(["annotator.beta", "seed"]))
     (['annotator.beta', 'seed', 'model', 'metric', 'n'], 4)
     """
-    plan = read_grid(grid, overrides, synthetic=synthetic)
+    plan = read_grid(grid, overrides, synthetic=synthetic, allow=allow)
     workers = _check_workers(workers, scheduler, cell_timeout)
     with closing(Store.create(Path(out) / FILE)) as store, study_lock(store, take_over=take_over):
         settings = settle(store, plan, threads)

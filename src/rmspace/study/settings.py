@@ -45,15 +45,11 @@ def settle(store: Store, grid: Grid, threads: int | None) -> Settings:
 
 def base_settings(grid: Grid) -> dict[str, Any]:
     """Return the base without the keys that the axes set, and without its data, for which the fingerprints stand."""
-    base = {name: value for name, value in grid.base.copy().data.items() if name != "data"}
+    base = grid.base.without(("data",))
     for axis in grid.axes:
         for setting in axis.values[0].settings:
-            block: Any = base
-            for name in setting.key[:-1]:
-                block = block.get(name, {})
-            if isinstance(block, dict):
-                block.pop(setting.key[-1], None)
-    return json.loads(json.dumps(base))
+            base = base.without(setting.key)
+    return json.loads(json.dumps(base.plain()))
 
 
 def check_threads(threads: int, workers: int) -> None:

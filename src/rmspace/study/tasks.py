@@ -30,18 +30,18 @@ def make_tasks(
         ConfigError: data that cannot be read; two cells that are the same since their data hold the same values.
     """
     order = [grid.columns.index(column) for column in columns]
-    source = source_of(grid)
+    source = Source(grid.path.resolve(), tuple(grid.folders), tuple(grid.allow))
     found: dict[str, Fingerprints] = {}
     cell_of: dict[str, Cell] = {}
     tasks = []
     for cell in cells:
         block = cell.texts["data"]
         if block not in found:
-            found[block] = _fingerprints(cell, source, known.get(block))
+            found[block] = _fingerprints(cell, known.get(block))
         data = found[block]
         key = cell.key(data.train, data.test)
         if key in cell_of:
-            raise grid.document.error(("grid",), same_cells(grid.columns, cell_of[key].labels, cell.labels))
+            raise grid.document["grid"].error(same_cells(grid.columns, cell_of[key].labels, cell.labels))
         cell_of[key] = cell
         labels = json.dumps([cell.labels[k] for k in order])
         tasks.append(Task(key, labels, cell.config, source, data, cell.modules, cell.group))
@@ -75,15 +75,9 @@ def sample_tasks(tasks: Sequence[Task], size: int | None) -> list[Task]:
     return [task for task in tasks if task.key in chosen]
 
 
-def source_of(grid: Grid) -> Source:
-    """Return where the configs of a grid's cells come from."""
-    folders = [grid.base.folder(()), *grid.base.folders.values(), *grid.document.folders.values()]
-    return Source(grid.document.path.resolve(), tuple(dict.fromkeys(folders)))
-
-
-def _fingerprints(cell: Cell, source: Source, before: Fingerprints | None) -> Fingerprints:
+def _fingerprints(cell: Cell, before: Fingerprints | None) -> Fingerprints:
     """Return the fingerprints of a cell's data: those from before, where the files are still the same."""
     signature = file_signature(cell.config["data"])
     if before is not None and signature is not None and before.signature == signature:
         return before
-    return take_fingerprints(*source.build(cell.config).data(), signature)
+    return take_fingerprints(*cell.data(), signature)

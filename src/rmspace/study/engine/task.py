@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmspace.config.build import Experiment, build_experiment
-from rmspace.config.node import Document, Key
+from rmspace.config.node import as_node
 from rmspace.study.fingerprints import Fingerprints
 
 DONE, FAILED, CRASHED, TIMEOUT = "done", "failed", "crashed", "timeout"
@@ -30,8 +30,8 @@ class Source:
         Raises:
             ConfigError: the config is wrong.
         """
-        folders: dict[Key, Path] = {() if k == 0 else (k,): folder for k, folder in enumerate(self.folders)}
-        return build_experiment(Document(self.path, dict(config), {(): str(self.path)}, folders))
+        root = as_node(config, place=str(self.path), folder=self.folders[0])
+        return build_experiment(root, folders=self.folders, allow=self.allow)
 
 
 @dataclass(frozen=True)
