@@ -21,7 +21,6 @@ models:
   linear: {use: LinearReward}
   trees: {use: LightGBMReward, n_estimators: 5}
   dense: {use: MLPReward, hidden_sizes: [4], max_epochs: 1, precision: float32}
-n_resamples: 200
 """
 
 

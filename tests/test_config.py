@@ -56,10 +56,10 @@ def test_objects(load):
     [
         (changed("n_pairs: 100", "n_pair: 100"), 3, "n_pair: unknown key; did you mean n_pairs?"),
         (changed("learning_rate", "learing_rate"), 8, "models.BT.learing_rate: unknown key of MLPReward; did you mean learning_rate?"),
-        (changed("use: MLPReward", "use: MLPRewards"), 7, "models.BT.use: rmspace has no 'MLPRewards'; did you mean MLPReward?"),
-        (changed("n_pairs: 100", "n_pairs: 1e2"), 3, "n_pairs: must be a whole number; got 100.0"),
-        (changed("n_pairs: 100", "n_pairs: true"), 3, "n_pairs: must be a whole number; got True"),
-        (changed("n_pairs: 100", "n_pairs: '100'"), 3, "n_pairs: must be a whole number; got '100'"),
+        (changed("use: MLPReward", "use: MLPRewards"), 7, "models.BT.use: there is no reward model 'MLPRewards'; did you mean MLPReward?"),
+        (changed("n_pairs: 100", "n_pairs: 1e2"), 3, "n_pairs: must be a whole number or nothing (null); got 100.0"),
+        (changed("n_pairs: 100", "n_pairs: true"), 3, "n_pairs: must be a whole number or nothing (null); got True"),
+        (changed("n_pairs: 100", "n_pairs: '100'"), 3, "n_pairs: must be a whole number or nothing (null); got '100'"),
         (changed("n_pairs: 100", "n_pairs: 100\nn_pairs: 200"), 4, "n_pairs: the key stands twice; the first is in line 3"),
         (changed("same_prompt}", "same_prompt, repeats: no}"), 2, "pairs.repeats: must be true or false; got 'no'"),
         (changed("beta: 1}", "beta: one}"), 4, "annotator.beta: must be a number; got 'one'"),
@@ -68,16 +68,16 @@ def test_objects(load):
         (changed("{use: hinge, margin: 2}", "hinge"), 9, "models.BT.objective: must be a function, written {use: its_name}; got 'hinge'"),
         (changed("{use: hinge, margin: 2}", "{use: hinge, margins: 2}"), 9, "models.BT.objective.margins: unknown key of hinge; did you mean margin?"),
         (changed("    use: MLPReward\n", ""), 6, "models.BT: must be a block {use: name, ...}"),
-        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_world, "), 1, "data.use: cannot import my"),
+        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_world, "), 1, "data.use: my is not rmspace, scikit-learn or a module beside the config"),
         (changed("make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
         (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
         (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
         (changed("seed: 0", "reward_scale: big"), 10, "reward_scale: must be a number or 'std'; got 'big'"),
-        (changed("use: same_prompt", "use: spearman"), 2, "pairs: is called with 3 arguments; spearman takes 2"),
+        (changed("use: same_prompt", "use: spearman"), 2, "pairs.use: spearman is a metric, not a pair strategy; pair strategies are cross_prompt, same_prompt"),
         (changed("beta: 1}", "beta: -1}"), 4, "annotator: beta must be at least 0.0; got -1"),
-        (changed("    use: MLPReward\n    learning_rate: 1e-3\n    objective: {use: hinge, margin: 2}", "    use: hinge"), 6, "models.BT: must be a reward model, with fit and predict"),
+        (changed("    use: MLPReward\n    learning_rate: 1e-3\n    objective: {use: hinge, margin: 2}", "    use: hinge"), 7, "models.BT.use: hinge is an objective, not a reward model; reward models are"),
         (changed("use: same_prompt", "use: .x"), 2, "pairs.use: '.x' is not a dotted path"),
-        (changed("use: same_prompt", "use: builtins.max"), 2, "pairs.use: max has no signature"),
+        (changed("use: same_prompt", "use: builtins.max"), 2, "pairs.use: builtins is not rmspace, scikit-learn or a module beside the config"),
         (changed("seed: 0", "metrics: {}"), 10, "metrics: must be a block of names"),
         (changed("seed: 0", "<<: {seed: 1}"), 10, "merge keys"),
         (changed("seed: 0", "confidence: .inf\nn: [1, yes]"), 11, "n: must be"),
@@ -100,9 +100,9 @@ def test_alias_bombs_and_circles_are_refused(load):
         ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
         + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
     )
-    with pytest.raises(ConfigError, match="over 20000 values, each use of an alias counted"):
+    with pytest.raises(ConfigError, match="at most 20000 values, each use of an alias counted"):
         load(bomb)
-    with pytest.raises(ConfigError, match="contains itself"):
+    with pytest.raises(ConfigError, match="a config must have .* no alias that contains itself"):
         load("a: &a [*a]")
     with pytest.raises(ConfigError, match="nested too deeply"):
         load("a: " + "[" * 5000 + "]" * 5000)
@@ -180,7 +180,7 @@ def test_a_broken_user_module_is_named_with_its_place(load, tmp_path):
     with pytest.raises(ConfigError, match=r"a\.yaml:9: models\.BT\.objective\.use: cannot import .*SyntaxError"):
         load(changed("{use: hinge, margin: 2}", "{use: broken_for_tests.f}"))
     (tmp_path / "json.py").write_text("def f(w, o):\n    return w\n")
-    with pytest.raises(ConfigError, match=r"json\.py cannot be imported: .* has its name; rename yours"):
+    with pytest.raises(ConfigError, match=r"json\.py cannot be imported: .* has its name; rename your module"):
         load(changed("{use: hinge, margin: 2}", "{use: json.f}"))
 
 
@@ -225,4 +225,4 @@ plain = st.recursive(
 def test_what_is_written_is_read_back(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("yaml") / "a.yaml"
     path.write_text(dump_yaml(data), encoding="utf-8")
-    assert read_config(path).data == data
+    assert read_config(path).plain() == data

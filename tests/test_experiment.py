@@ -16,7 +16,7 @@ def run(world, **options):
     train, test = world
     settings = {
         "train": train, "test": test, "pairs": rm.same_prompt, "n_pairs": 400, "n": [2, 6],
-        "annotator": partial(rm.logistic, beta=2.0), "models": {"linear": rm.LinearReward()}, "n_resamples": 200,
+        "annotator": partial(rm.logistic, beta=2.0), "models": {"linear": rm.LinearReward()},
     }  # fmt: skip
     return rm.run(**{**settings, **options})
 
@@ -28,7 +28,8 @@ def values(table, model):
 def test_the_table(world):
     table = run(world, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
-        "model", "metric", "n", "value", "low", "high", "n_pairs", "error_rate", "mean_abs_gap", "fit_seconds"
+        "model", "metric", "n", "value", "low", "high", "n_prompts", "n_pairs", "error_rate", "mean_abs_gap",
+        "fit_seconds", "precision", "device",
     ]  # fmt: skip
     assert set(table.model) == {"random", "best", "linear"}
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].set_index("model").value
@@ -129,7 +130,7 @@ def test_bad_input(world):
         run(world, models={})
     with pytest.raises(ValueError, match="name both"):
         run(world, baselines={"linear": rm.random_response})
-    with pytest.raises(ValueError, match="at most n_responses = 6; got 7"):
+    with pytest.raises(ValueError, match="at most 6, the largest number of rated responses of a prompt; got 7"):
         run(world, n=7)
     with pytest.raises(TypeError, match="seed must be an integer"):
         run(world, seed=None)
@@ -139,7 +140,7 @@ def test_the_real_bank(alpacaeval):
     """The main job on real data: each kind of model picks far better responses than a random one."""
     train, test = alpacaeval
     table = rm.run(
-        train=train, test=test, pairs=rm.same_prompt, n_pairs=5000, annotator=rm.oracle, n=56, n_resamples=500,
+        train=train, test=test, pairs=rm.same_prompt, n_pairs=5000, annotator=rm.oracle, n=56,
         models={
             "BT-MLP": rm.MLPReward(rm.bradley_terry, hidden_sizes=(128,)),
             "CLF-MLP": rm.MLPReward(rm.classification, hidden_sizes=(128,)),

@@ -10,7 +10,7 @@ import pytest
 from rmspace.config import ConfigError
 from rmspace.study.estimate import describe, estimate
 from rmspace.study.plan.grid import read_grid
-from rmspace.study.run import group_tasks, make_tasks, sampled
+from rmspace.study.tasks import group_tasks, make_tasks, sample_tasks
 
 BASE = """\
   data: {use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}
@@ -18,7 +18,7 @@ BASE = """\
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
   models: {BT: {use: LinearReward}}
-  n_resamples: 100
+  confidence: 0.95
 """
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 
@@ -137,7 +137,7 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  annotator.betta: [1]\n", "", ":9: annotator.betta: unknown key of logistic; did you mean beta"),
         ("  annotator.beta: [1, -2]\n", "", "beta must be at least 0.0; got -2 .in the cells with annotator.beta=-2"),
         ("  pairs: {a: {use: same_promt}}\n", "", "pairs.use: .* did you mean same_prompt. .in the cells with pairs=a"),
-        ("  n_pairs: [ten]\n", "", ":9: n_pairs: must be a whole number; got 'ten'"),
+        ("  n_pairs: [ten]\n", "", ":9: n_pairs: must be a whole number or nothing .null.; got 'ten'"),
         ("  seed: []\n", "", "grid.seed: an axis must be a list .* got an empty one"),
         ("  seed:\n", "", "grid.seed: an axis must be a list .* got an empty one"),
         ("  seed: 3\n", "", "grid.seed: an axis must be a list .* got 3"),
@@ -147,9 +147,9 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  pairs: {use: same_prompt}\n", "", "must be a list of values, or a block of named"),
         ("  seed, n_pairs: [[1, 2], [3]]\n", "", r"grid.seed, n_pairs.1: must be a list of 2 values"),
         ("  seed: [0]\n  seed, n_pairs: [[1, 2]]\n", "", "the key seed is set by two axes"),
-        ("  n: [1]\n", "", "is no axis: results have a column n"),
-        ("  seed: [0]\n", "exclude: [{sed: 0}]\n", "exclude.0.sed: is no axis of the grid; did you mean seed"),
-        ("  seed: [0]\n", "exclude: [{seed: 3}]\n", "exclude.0.seed: 3 is no value of the axis"),
+        ("  n: [1]\n", "", "cannot be an axis: the tables of results have a column n"),
+        ("  seed: [0]\n", "exclude: [{sed: 0}]\n", "exclude.0.sed: is not an axis of the grid; did you mean seed"),
+        ("  seed: [0]\n", "exclude: [{seed: 3}]\n", "exclude.0.seed: 3 is not a value of the axis"),
         ("  seed: [0, 1]\n  n_pairs: [5]\n", "exclude: [{seed: 0}, {seed: 1}]\n", "excludes every cell"),
         ("  seed: [0]\n", "include: [{seed: 0}]\n", "adds no cell"),
         ("  pairs: {a: {use: same_prompt}}\n", "include: [{pairs: {a: {use: cross_prompt}}}]\n", "calls another value"),
@@ -190,11 +190,11 @@ def test_overrides_and_the_stand_in(tmp_path):
     more = "synthetic: {base.n_pairs: 7, grid.seed: [5], base.models.BT.alpha: 0.5}\n"
     path = write(tmp_path, "  seed: [0, 1]\n", more=more)
     assert len(read_grid(path)) == 2
-    grid = read_grid(path, ["base.n_resamples=300", "grid.seed=[8, 9]"], synthetic=True)
+    grid = read_grid(path, ["base.confidence=0.8", "grid.seed=[8, 9]"], synthetic=True)
     cells = list(grid.cells())
     assert [cell.labels for cell in cells] == [(8,), (9,)]
     config = cells[0].config
-    assert (config["n_pairs"], config["n_resamples"], config["models"]["BT"]["alpha"]) == (7, 300, 0.5)
+    assert (config["n_pairs"], config["confidence"], config["models"]["BT"]["alpha"]) == (7, 0.8, 0.5)
     (tmp_path / "again.yaml").write_text(grid.text)
     again = [cell.key("a", "b") for cell in read_grid(tmp_path / "again.yaml").cells()]
     assert again == [cell.key("a", "b") for cell in cells]
@@ -208,8 +208,8 @@ def test_the_papers_grids(path, tmp_path):
     assert len(grid) == sizes[path.stem]
     cells = list(grid.cells())
     assert all(cell.config["data"]["use"] == "make_synthetic_paper_banks" for cell in cells)
-    tasks = make_tasks(grid, cells[:1] + cells[-1:], grid.columns, {})
-    assert all(task.banks.signature is None for task in tasks)
+    tasks, _ = make_tasks(grid, cells[:1] + cells[-1:], grid.columns, {})
+    assert all(task.data.signature is None for task in tasks)
     (tmp_path / "banks").mkdir()
     real = read_grid(path, [f"base.data.root={tmp_path / 'banks'}"])
     assert len(real) == sizes[path.stem]
@@ -231,11 +231,11 @@ def test_the_full_grid_expands_quickly_and_shares_what_is_alike():
 
 def test_cells_of_a_group_stand_together(tmp_path):
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  data.seed: [0, 1]\n  seed: [0, 1]\n"))
-    tasks = make_tasks(grid, grid.cells(), grid.columns, {})
+    tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     groups = group_tasks(tasks)
     assert [len(group) for group in groups] == [2, 2, 2, 2]
     assert [json.loads(task.labels) for task in groups[0]] == [[1, 0, 0], [3, 0, 0]]
-    assert [group[0].banks == groups[0][0].banks for group in groups] == [True, True, False, False]
+    assert [group[0].data == groups[0][0].data for group in groups] == [True, True, False, False]
 
 
 def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
@@ -253,14 +253,14 @@ def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
 
 def test_a_sample_is_scattered_and_always_the_same(tmp_path):
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3, 5, 10]\n  seed: [0, 1, 2, 3, 4]\n"))
-    tasks = make_tasks(grid, grid.cells(), grid.columns, {})
-    first = [task.labels for task in sampled(tasks, 8)]
-    assert first == [task.labels for task in sampled(tasks, 8)]
+    tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
+    first = [task.labels for task in sample_tasks(tasks, 8)]
+    assert first == [task.labels for task in sample_tasks(tasks, 8)]
     assert len(first) == 8
     assert len({json.loads(labels)[0] for labels in first}) > 1
-    assert set(first) <= {task.labels for task in sampled(tasks, 12)}
+    assert set(first) <= {task.labels for task in sample_tasks(tasks, 12)}
     with pytest.raises(ValueError, match="at most the grid's 20 cells; got 21"):
-        sampled(tasks, 21)
+        sample_tasks(tasks, 21)
 
 
 def test_an_estimate_times_one_cell_of_each_kind(tmp_path):

@@ -62,6 +62,7 @@ from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
 from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
 from .readers.folders import open_banks as open_banks
 from .readers.folders import open_paper_banks as open_paper_banks
+from .readers.folders import open_preferences as open_preferences
 from .readers.generators import open_generators as open_generators
 from .readers.generators import read_generators as read_generators
 from .readers.published import open_published as open_published

@@ -3,75 +3,95 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from rmspace._checks import check_int
-from rmspace._typing import Float64Array, IntArray
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.annotation import annotate, error_rate
+from rmspace.data.apart import check_apart
 from rmspace.data.arrays import check_pairs
 from rmspace.data.bank import ResponseBank
-from rmspace.data.health import row_hashes
+from rmspace.data.preferences import Preferences
 from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
 from rmspace.models.core.reuse import reuse_items
 from rmspace.results.evaluate import evaluate
+from rmspace.results.evaluate_preferences import evaluate_preferences
+from rmspace.results.schema import FACTS, MEASURES, N_PAIRS, names, typed
 
-RESULT_VERSION = 2  # raised whenever the same config gives other numbers: finished cells of a study are then run anew
-STAGES = ("pairs", "annotation", "models", "intervals")
+RESULT_VERSION = 2  # raised whenever the same config gives other numbers: a study then runs its finished cells again
+STAGES = ("pairs", "annotation", "models")
+
+OnFit = Callable[[str, Any], None]
+OnModel = Callable[[str, Any, pd.DataFrame], None]
+Data = ResponseBank | Preferences
 
 
 @reuse_items()
 def run(
     *,
-    train: ResponseBank,
-    test: ResponseBank,
-    pairs: PairStrategy,
-    n_pairs: int,
-    annotator: Annotator,
+    train: Data,
+    test: Data,
     models: Mapping[str, Any],
+    pairs: PairStrategy | None = None,
+    n_pairs: int | None = None,
+    annotator: Annotator | None = None,
     metrics: Mapping[str, Metric] | None = None,
     n: int | Sequence[int] | None = None,
     baselines: Mapping[str, Baseline] | None = None,
     reward_scale: float | Literal["std"] = 1.0,
     confidence: float = 0.95,
-    n_resamples: int = 2000,  # noqa: ARG001
     seed: int = 0,
-    on_model: Callable[[str, Any, pd.DataFrame], None] | None = None,
+    on_fit: OnFit | None = None,
+    on_model: OnModel | None = None,
 ) -> pd.DataFrame:
-    """Train several models on the same simulated comparisons and measure them on the same test prompts.
+    """Train several models on the same comparisons and measure them on the same test prompts.
 
-    Pairs, annotation, models and intervals each have their own random stream spawned from `seed`: changing, adding or
+    A training bank has pairs of its responses judged by a simulated annotator. Preferences are judged already: they
+    take no pairs and no annotator.
+
+    Pairs, annotation and models each have their own random stream, made from `seed`: changing, adding or
     removing a model changes neither the comparisons nor any other model. All models get the same seed, in every
     `random_state` that is None. The models passed in are cloned, never changed.
 
     Args:
-        train, test: banks with gold rewards and no prompt in common.
-        pairs: strategy (bank, n_pairs, rng) -> item ids.
-        n_pairs: number of comparisons.
-        annotator: gap -> probability that the first wins.
+        train: a bank with gold rewards, or preferences.
+        test: a bank with gold rewards, or preferences; no prompt of it is in `train`.
         models: name -> reward model, or pipeline that ends in one.
-        metrics, n, confidence, n_resamples: as in `evaluate`.
-        baselines: name -> function (train, test) -> scores, measured beside the models.
+        pairs: strategy (bank, n_pairs, rng) -> item ids; with a bank only.
+        n_pairs: number of comparisons. Of preferences this many are drawn at random, and all are used when None; a
+            larger n_pairs includes the comparisons of a smaller one.
+        annotator: gap -> probability that the first wins; with a bank only.
+        metrics, n, confidence: as in `evaluate`, or, where `test` is preferences, in
+            `evaluate_preferences`, which has no n.
+        baselines: name -> function (train, test) -> scores, measured beside the models on a test bank.
         reward_scale: what a gap is divided by before it is annotated; see `annotate`.
         seed: of everything random.
-        on_model: called with (name, fitted model or None, its rows) as soon as each is done, so that a later
+        on_fit: called with (name, fitted model) as soon as each is fitted.
+        on_model: called with (name, fitted model or None, its rows) as soon as each is measured, so that a later
             failure loses nothing.
 
     Returns:
-        A tidy table: model, metric, n, value, low, high, and, the same in each row of a model, n_pairs, error_rate
-        (realised share of wrong labels where rewards differ; missing where none do), mean_abs_gap (mean absolute gold
-        gap of the pairs, in units of reward) and fit_seconds (missing for baselines; models share what they read of
-        the items, see `reuse_items`, which counts for the first that needs it).
+        A tidy table. Its columns, in this order, are those of `rmspace.results.schema`: what is measured (model,
+        metric, n, value, low, high, n_prompts), then, the same in each row of a model, n_pairs, error_rate (realised
+        share of wrong labels where rewards differ; missing where none do, and for preferences), mean_abs_gap (mean
+        absolute gold gap of the pairs, in units of reward; missing for preferences), fit_seconds (missing for
+        baselines; models share what they read of the items, see `reuse_items`, which counts for the first that needs
+        it), precision and device (missing where a model has none).
 
     Raises:
         ValueError, TypeError: input that breaks its rule; a test prompt found in training (see `check_apart`); a name
-            used twice. An error inside a model carries a note with its name.
+            used twice. An error inside a model carries a note with the name of the model.
 
     >>> from rmspace import make_synthetic_banks, same_prompt, oracle, LinearReward, classification
     >>> train, test = make_synthetic_banks(100, 30, 8, 32, seed=0)
@@ -83,33 +103,65 @@ def run(
     """
     seed = check_int("seed", seed, low=0)
     _check_names(models, baselines or {})
-    jobs: list[tuple[str, Any, Baseline | None]] = [
-        (name, None, baseline) for name, baseline in (baselines or {}).items()
-    ]
-    jobs += [(name, model, None) for name, model in models.items()]
+    _check_sides(train, test, pairs, annotator, baselines)
     check_apart(train, test)
-    chosen = check_pairs("pairs", pairs(train, n_pairs, _stream(seed, "pairs")), train.n_items)
-    comparisons = annotate(chosen, train.rewards, annotator, rng=_stream(seed, "annotation"), scale=reward_scale)
-    gap = mean_abs_gap(chosen, train.rewards)
-    facts = {
-        "n_pairs": len(comparisons),
-        "error_rate": error_rate(comparisons, train.rewards) if gap > 0 else float("nan"),
-        "mean_abs_gap": gap,
-    }
+    if isinstance(train, Preferences):
+        judged = _drawn(train, n_pairs, seed)
+    else:
+        judged = _annotated(train, pairs, n_pairs, annotator, reward_scale, seed)
     model_seed = int(_stream(seed, "models").integers(2**31 - 1))
+    measure = partial(_measure, test, metrics=metrics, n=n, confidence=confidence)
     tables = []
-    for name, model, baseline in tqdm(jobs, desc="models", leave=False, disable=None if len(jobs) > 1 else True):
-        try:
-            fitted, scores, seconds = _scores(model, baseline, train, test, comparisons, model_seed)
-            table = evaluate({name: scores}, test, n=n, metrics=metrics, confidence=confidence)
-        except Exception as error:
-            error.add_note(f"in {name!r}")
-            raise
-        table = table.assign(**facts, fit_seconds=seconds)
+    jobs = {**(baselines or {}), **models}
+    for name, job in tqdm(jobs.items(), desc="models", leave=False, disable=None if len(jobs) > 1 else True):
+        with _naming(name):
+            if name in models:
+                fitted, facts = _fit(job, judged, model_seed)
+                if on_fit is not None:
+                    on_fit(name, fitted)
+                scores = fitted.predict(test.items)
+            else:
+                fitted, facts, scores = None, {}, job(train, test)
+            table = _with_facts(measure({name: np.asarray(scores, dtype=np.float64)}), {**judged.facts, **facts})
         tables.append(table)
         if on_model is not None:
             on_model(name, fitted, table)
     return pd.concat(tables, ignore_index=True)
+
+
+class _Judged(NamedTuple):
+    """What the models are fitted on, and the facts of it."""
+
+    items: FloatArray
+    groups: npt.NDArray[Any]
+    comparisons: IntArray
+    columns: Mapping[str, npt.NDArray[Any]]  # of the comparisons, by name
+    facts: Mapping[str, float]
+
+
+def _annotated(
+    bank: ResponseBank, pairs: Any, n_pairs: Any, annotator: Any, scale: float | Literal["std"], seed: int
+) -> _Judged:
+    """Choose pairs of a bank and have them judged."""
+    chosen = check_pairs("pairs", pairs(bank, n_pairs, _stream(seed, "pairs")), bank.n_items)
+    rewards = bank.item_rewards
+    comparisons = annotate(chosen, rewards, annotator, rng=_stream(seed, "annotation"), scale=scale)
+    gap = mean_abs_gap(chosen, rewards)
+    wrong = error_rate(comparisons, rewards) if gap > 0 else float("nan")
+    facts = {N_PAIRS: len(comparisons), "error_rate": wrong, "mean_abs_gap": gap}
+    return _Judged(bank.items, bank.groups, comparisons, {}, facts)
+
+
+def _drawn(preferences: Preferences, n_pairs: int | None, seed: int) -> _Judged:
+    """Draw comparisons of preferences at random, in the order in which they stand; all of them when None."""
+    count = preferences.n_comparisons
+    n_pairs = count if n_pairs is None else check_int("n_pairs", n_pairs, low=1)
+    if n_pairs > count:
+        raise ValueError(f"n_pairs must be at most the {count} comparisons of the preferences; got {n_pairs}")
+    rows = np.sort(_stream(seed, "pairs").permutation(count)[:n_pairs])
+    columns = {name: column[rows] for name, column in preferences.columns.items()}
+    facts = {N_PAIRS: n_pairs, "error_rate": float("nan"), "mean_abs_gap": float("nan")}
+    return _Judged(preferences.items, preferences.groups, preferences.comparisons[rows], columns, facts)
 
 
 def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
@@ -122,59 +174,55 @@ def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
     return float(np.abs(flat[pairs[:, 0]] - flat[pairs[:, 1]]).mean())
 
 
-def check_apart(train: ResponseBank, test: ResponseBank) -> None:
-    """Raise ValueError where the banks differ in dim, or a test prompt's responses are a training prompt's.
-
-    Prompts are matched by their rewards and embeddings, in any order of the responses and after rounding to float32
-    and float16; where one bank has more responses, by the first of each. Other responses to the same prompt cannot be
-    told from arrays: split banks by prompt.
-    """
-    if train.dim != test.dim:
-        raise ValueError(f"train and test must have embeddings of one length; got {train.dim} and {test.dim}")
-    width = min(train.n_responses, test.n_responses)
-    rewards = [_reward_keys(bank, width) for bank in (train, test)]
-    common = set(rewards[0]) & set(rewards[1])
-    suspects = [[prompt for prompt, key in enumerate(keys) if key in common] for keys in rewards]
-    known = set(_embedding_keys(train, suspects[0], width))
-    keys = _embedding_keys(test, suspects[1], width)
-    shared = [prompt for prompt, key in zip(suspects[1], keys, strict=True) if key in known]
-    if shared:
-        raise ValueError(
-            f"train and test must have no prompt in common; {len(shared)} of {test.n_prompts} test prompts "
-            f"(the first is {shared[0]}) have the embeddings and rewards of a training prompt; use split_prompts"
-        )
-
-
-def _reward_keys(bank: ResponseBank, width: int) -> list[bytes]:
-    return [row.tobytes() for row in np.sort(np.asarray(bank.rewards[:, :width], dtype=np.float32), axis=1)]
-
-
-def _embedding_keys(bank: ResponseBank, prompts: list[int], width: int) -> list[bytes]:
-    with np.errstate(over="ignore"):
-        blocks = (np.asarray(bank.embeddings[p, :width], dtype=np.float16)[None] for p in prompts)
-        return [np.sort(row_hashes(block), axis=1).tobytes() for block in blocks]
-
-
-def _scores(
-    model: Any,
-    baseline: Baseline | None,
-    train: ResponseBank,
-    test: ResponseBank,
-    comparisons: IntArray,
-    seed: int,
-) -> tuple[Any, Float64Array, float]:
-    """Return (fitted model or None, test scores, seconds of fitting)."""
-    if baseline is not None:
-        return None, np.asarray(baseline(train, test), dtype=np.float64), float("nan")
+def _fit(model: Any, judged: _Judged, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Return a fitted clone of a model, and the facts of its fit."""
     estimator = seed_model(clone(model), seed)
+    columns = {"columns": judged.columns} if judged.columns else {}
     start = time.perf_counter()
-    fit_model(estimator, train.items, comparisons, groups=train.groups)
+    fit_model(
+        estimator,
+        judged.items,
+        judged.comparisons,
+        sample_weight=judged.columns.get("weight"),
+        groups=judged.groups,
+        **columns,
+    )
     seconds = time.perf_counter() - start
-    return estimator, np.asarray(estimator.predict(test.items), dtype=np.float64), seconds
+    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    used = {name: getattr(last, f"{name}_", None) for name in ("precision", "device")}
+    return estimator, {"fit_seconds": seconds, **used}
+
+
+def _measure(
+    test: Data, scores: dict[str, Float64Array], *, metrics: Any, n: int | Sequence[int] | None, confidence: float
+) -> pd.DataFrame:
+    """Measure scores of the test items."""
+    if isinstance(test, ResponseBank):
+        return evaluate(scores, test, metrics=metrics, n=n, confidence=confidence)
+    if n is not None:
+        raise ValueError(f"n is for Best-of-N on a test bank; test is Preferences, so leave it out; got {n!r}")
+    return evaluate_preferences(scores, test, metrics=metrics, confidence=confidence)
+
+
+def _with_facts(table: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a table of measures as rows of one model: the columns of the schema, in its order."""
+    measures = [column for column in names(MEASURES) if column in table]
+    known = {column: pd.Series(facts.get(column), table.index, object) for column in (N_PAIRS, *names(FACTS))}
+    return typed(table[measures].assign(**known))
 
 
 def _stream(seed: int, stage: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STAGES.index(stage),)))
+
+
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Note on an error which model it came from."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in {model!r}")
+        raise
 
 
 def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -> None:
@@ -187,3 +235,18 @@ def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -
         raise ValueError("an experiment needs at least one model; got none")
     if twice := set(models) & set(baselines):
         raise ValueError(f"models and baselines must have different names; {sorted(twice)} name both")
+
+
+def _check_sides(train: Data, test: Data, pairs: Any, annotator: Any, baselines: Any) -> None:
+    """Raise where the kind of data and the other arguments do not go together."""
+    for name, side in (("train", train), ("test", test)):
+        if not isinstance(side, Data):
+            raise TypeError(f"{name} must be a ResponseBank or Preferences; got {type(side).__name__}")
+    given = {"pairs": pairs, "annotator": annotator}
+    if isinstance(train, Preferences):
+        if extra := [name for name, value in given.items() if value is not None]:
+            raise ValueError(f"preferences are judged already, so they take no {' and no '.join(extra)}; leave it out")
+    elif missing := [name for name, value in given.items() if value is None]:
+        raise ValueError(f"a training bank must be judged; give {' and '.join(missing)}, or train on Preferences")
+    if isinstance(test, Preferences) and baselines:
+        raise ValueError("baselines score a test bank; test is Preferences, so leave them out")

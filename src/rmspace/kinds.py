@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.bank import ResponseBank
+from rmspace.data.preferences import Preferences
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Reader(Protocol):
+    """() -> (train, test): two banks, or preferences in place of either; a config gives it its options."""
+
+    def __call__(self) -> tuple[ResponseBank | Preferences, ResponseBank | Preferences]:
+        """Read the data."""
+        ...
 
 
 class PairStrategy(Protocol):
@@ -85,3 +94,34 @@ class RewardModel(Protocol):
     def predict(self, items: FloatArray) -> FloatArray:
         """Score `items`, (n_items, dim) -> (n_items,)."""
         ...
+
+
+class Reduction(Protocol):
+    """Scores of the members of an ensemble (n_members, n_items) -> one score per item (n_items,)."""
+
+    def __call__(self, scores: Float64Array, /) -> Float64Array:
+        """Combine the scores of the members."""
+        ...
+
+
+class Kind(NamedTuple):
+    """One kind: what to call it, the module whose `__all__` lists its names, and the Protocol that they follow."""
+
+    name: str
+    names: str  # more than one
+    module: str
+    protocol: type
+
+
+KINDS = (
+    Kind("reader", "readers", "rmspace.readers", Reader),
+    Kind("pair strategy", "pair strategies", "rmspace.pairs", PairStrategy),
+    Kind("choice of candidates", "choices of candidates", "rmspace.candidates", Candidates),
+    Kind("annotator", "annotators", "rmspace.annotators", Annotator),
+    Kind("objective", "objectives", "rmspace.objectives", Objective),
+    Kind("reward model", "reward models", "rmspace.models", RewardModel),
+    Kind("reduction", "reductions", "rmspace.reductions", Reduction),
+    Kind("metric", "metrics", "rmspace.metrics", Metric),
+    Kind("baseline", "baselines", "rmspace.baselines", Baseline),
+)
+"""Every kind. A config looks a name up in the module of the kind that its key asks for, and nowhere else."""

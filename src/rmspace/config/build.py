@@ -1,32 +1,48 @@
-"""Plain data -> objects: `use: name` is looked up, keywords are checked against its signature, nothing is guessed."""
+"""Nodes -> objects: each `use: name` is looked up and its keywords are checked; nothing is guessed."""
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
-import rmspace
 from rmspace._typing import PathLike
-from rmspace.config.node import Document, Key, read_config
-from rmspace.config.resolve import import_name, nearest, said
-from rmspace.config.types import Mismatch, fit_type
+from rmspace.config.call import Call, read_call
+from rmspace.config.node import Node, read_config
+from rmspace.config.resolve import BadName, Names, nearest, one_line
+from rmspace.config.types import Mismatch, fit_type, kind_of
 from rmspace.data.bank import ResponseBank
+from rmspace.data.preferences import Preferences
 from rmspace.experiment import run
+from rmspace.kinds import Annotator, Baseline, Kind, Metric, Objective, PairStrategy, Reader, RewardModel
 
-T = TypeVar("T")
+Data = ResponseBank | Preferences
 
-# How many arguments the run itself hands to each function.
-_HANDED = {"pairs": 3, "annotator": 1, "metrics": 2, "baselines": 2}
-_REQUIRED = ("data", "pairs", "n_pairs", "annotator", "models")
-_NOT_IN_CONFIG = ("train", "test", "on_model")
-KEYS = ("data", *(name for name in inspect.signature(run).parameters if name not in _NOT_IN_CONFIG))
+_NOT_IN_CONFIG = ("train", "test", "on_fit", "on_model")
+_PARAMETERS = {name: p for name, p in inspect.signature(run).parameters.items() if name not in _NOT_IN_CONFIG}
+_PARAMETER_HINTS = typing.get_type_hints(run)
+KEYS = ("data", *_PARAMETERS)
+JUDGING = ("pairs", "n_pairs", "annotator")  # how a bank becomes comparisons; preferences hold theirs already
+_PROTOCOLS = {
+    **{"data": Reader, "pairs": PairStrategy, "annotator": Annotator},
+    **{"models": RewardModel, "metrics": Metric, "baselines": Baseline},
+}
+KINDS_OF_KEYS = {name: kind_of(protocol) for name, protocol in _PROTOCOLS.items()}
+BLOCKS_OF_NAMES = ("models", "metrics", "baselines")
+
+
+class Made(NamedTuple):
+    """An object, and the plain data that make it again, with all defaults."""
+
+    value: Any
+    plain: Any
 
 
 @dataclass(frozen=True)
@@ -43,24 +59,30 @@ class Part:
 class Experiment:
     """A config made into objects: `data()` gives (train, test), `options` the other arguments of `rmspace.run`."""
 
-    data: Callable[[], tuple[ResponseBank, ResponseBank]]
+    data: Callable[[], tuple[Data, Data]]
     options: dict[str, Any]
     resolved: dict[str, Any]
-    modules: dict[str, Path]  # the user's own, from the config's folder
+    modules: dict[str, Path]  # the user's own, from the folder of the config
 
 
-def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
-    """Read a YAML config of one experiment and build everything in it but the data, which is only called for.
+def load_config(path: PathLike, overrides: Sequence[str] = (), *, allow: Sequence[str] = ()) -> Experiment:
+    """Read a YAML config of one experiment and build everything in it; the data are read when `data()` is called.
+
+    A `use:` finds the names of the kind that its key asks for, rmspace's own dotted names, the estimators of
+    scikit-learn, and the user's modules beside the config. Importing such a module runs it: read a config that
+    somebody sent, and the modules beside it, before you load it.
 
     Args:
         path: the file; paths and user modules in it are looked for in its folder.
-        overrides: `key.path=value`, the value written as in YAML; paths in them are taken from the working folder.
+        overrides: `key.path=value`, the value written as in YAML; paths in them start at the working folder.
+        allow: other modules that the config may import, such as `["lightgbm"]`.
 
     Returns:
         The experiment, with the resolved config: overrides applied, defaults filled in, paths absolute.
 
     Raises:
-        ConfigError: an unknown or missing key, a misspelled name, a wrong type, a missing file; one line and its place.
+        ConfigError: an unknown or missing key, a misspelled name or one of another kind, a module that is not allowed,
+            a wrong type, a missing file. The error is one line and names its place.
 
     >>> import tempfile
     >>> text = '''
@@ -74,238 +96,206 @@ def load_config(path: PathLike, overrides: Sequence[str] = ()) -> Experiment:
     ...     _ = Path(folder, "a.yaml").write_text(text)
     ...     experiment = load_config(folder + "/a.yaml", ["n_pairs=200"])
     >>> train, test = experiment.data()
-    >>> table = rmspace.run(train=train, test=test, **experiment.options)
+    >>> table = run(train=train, test=test, **experiment.options)
     >>> table.n_pairs.unique().tolist()
     [200]
     """
-    return build_experiment(read_config(Path(path), overrides))
+    return build_experiment(read_config(Path(path), overrides), allow=allow)
 
 
-def build_experiment(document: Document) -> Experiment:
-    """Build the experiment of a config that was read; see `load_config`."""
-    check_keys(document)
-    parts = {name: build_part(document, name) for name in KEYS}
+def build_experiment(root: Node, *, folders: Sequence[Path] | None = None, allow: Sequence[str] = ()) -> Experiment:
+    """Build the experiment of a config that was read; see `load_config`.
+
+    Args:
+        root: the config.
+        folders: where the user's modules may lie; the folders of the nodes when None, the config's own first.
+        allow: as in `load_config`.
+    """
+    check_keys(root)
+    folders = root.folders() if folders is None else folders
+    parts = {name: build_part(root, name, folders=folders, allow=allow) for name in KEYS}
     options = {name: part.value for name, part in parts.items() if part.given and name != "data"}
     resolved = {name: part.plain for name, part in parts.items()}
     modules = {name: path for part in parts.values() for name, path in part.modules.items()}
-    return Experiment(partial(_call_data, parts["data"].value, document), options, resolved, modules)
+    return Experiment(parts["data"].value, options, resolved, modules)
 
 
-def check_keys(document: Document) -> None:
+def check_keys(root: Node) -> None:
     """Raise ConfigError where a config has an unknown key, or lacks one."""
-    for name in document.data:
+    for name, node in root.items():
         if name not in KEYS:
-            raise document.error((name,), f"unknown key{nearest(name, KEYS)}")
-    for name in _REQUIRED:
-        if name not in document.data:
-            raise document.error((), f"the key {name} is missing")
+            raise node.error(f"unknown key{nearest(str(name), KEYS)}")
+    required = ("data", "models", *(JUDGING if is_judged(root) else ()))
+    for name in required:
+        if not _is_given(root, name):
+            raise root.error(f"the key {name} is missing")
 
 
-def build_part(document: Document, name: str) -> Part:
-    """Build what a config says under one of its keys.
+def is_judged(root: Node) -> bool:
+    """Whether a config has pairs of a bank judged; otherwise its data must be preferences."""
+    return _is_given(root, "pairs") or _is_given(root, "annotator")
 
-    Raises:
-        ConfigError: as `load_config`.
-    """
-    value = document.data.get(name)
-    if value is None and name not in _REQUIRED:
-        default = _once(inspect.signature, run).parameters[name].default
+
+def build_part(root: Node, name: str, *, folders: Sequence[Path], allow: Sequence[str] = ()) -> Part:
+    """Build what a config says under one of its keys; see `build_experiment`."""
+    if not _is_given(root, name):
+        if name == "data" or _PARAMETERS[name].default is inspect.Parameter.empty:
+            raise root.error(f"the key {name} is missing")
+        default = _PARAMETERS[name].default
         return Part(default, default, given=False, modules={})
-    builder = _Builder(document)
-    made, plain = _option(builder, name, value)
-    if name == "annotator":
-        _try_annotator(made, document)
-    return Part(made, plain, given=True, modules=builder.modules)
-
-
-def _option(builder: _Builder, name: str, value: Any) -> tuple[Any, Any]:
+    names = Names(folders, allow)
+    builder = _Builder(names, has_columns=not is_judged(root))
+    made = builder.part(name, root[name])
     if name == "data":
-        return builder.block(value, ("data",), handed=0)
-    if name in ("models", "metrics", "baselines"):
-        if not isinstance(value, dict) or not value:
-            raise builder.document.error((name,), "must be a block of names, each with its own {use: ...}")
-        pairs = {key: builder.block(inner, (name, key), handed=_HANDED.get(name)) for key, inner in value.items()}
-        for key, (made, _) in pairs.items():
-            if name == "models" and not hasattr(made, "fit"):
-                raise builder.document.error((name, key), f"must be a reward model, with fit and predict; got {made!r}")
-        return {key: made for key, (made, _) in pairs.items()}, {key: plain for key, (_, plain) in pairs.items()}
-    if name in _HANDED:
-        return builder.block(value, (name,), handed=_HANDED[name])
-    fitted = builder.fit(value, _hints(run)[name], (name,))
-    return fitted, value
+        _check_reader(root, made.value)
+        made = made._replace(value=partial(_read_data, made.value, root["data"]))
+    if name == "annotator":
+        _try_annotator(made.value, root[name])
+    return Part(*made, given=True, modules=names.modules)
 
 
-def _try_annotator(annotator: Any, document: Document) -> None:
+def _is_given(root: Node, name: str) -> bool:
+    return name in root and root[name].value is not None
+
+
+class _Builder:
+    """Makes the objects of one config.
+
+    Args:
+        names: finds what `use:` names.
+        has_columns: whether the comparisons may have columns, which objectives and metrics take by name.
+    """
+
+    def __init__(self, names: Names, *, has_columns: bool) -> None:
+        self.names, self.has_columns = names, has_columns
+
+    def part(self, name: str, node: Node) -> Made:
+        """Make what stands under one key of the config."""
+        kind = KINDS_OF_KEYS.get(name)
+        if kind is None:
+            return Made(_fit(node, node.plain(), _PARAMETER_HINTS[name]), node.plain())
+        if name not in BLOCKS_OF_NAMES:
+            return self.block(node, kind)
+        if not node.is_block or not node.value:
+            raise node.error("must be a block of names, each with its own {use: ...}")
+        made = {inner_name: self.block(inner, kind) for inner_name, inner in node.items()}
+        if name == "models":
+            for inner_name, inner in node.items():
+                _check_model(inner, made[inner_name].value)
+        return _unzipped(made)
+
+    def block(self, node: Node, kind: Kind | None) -> Made:
+        """Make what a `{use: name, keyword: value, ...}` block says: call a class, bind the keywords of a function."""
+        if not node.is_block or not isinstance(node.get("use"), str):
+            raise node.error(f"must be a block {{use: name, ...}}; got {node.plain()!r}")
+        target, call = self._target(node, kind)
+        given = {name: self._keyword(inner, call) for name, inner in node.value.items() if name != "use"}
+        self._check_required(node, call, kind)
+        keywords = {name: made.value for name, made in given.items()}
+        plain = {"use": node.get("use"), **{name: made.plain for name, made in given.items()}}
+        value = _called(node, target, keywords) if inspect.isclass(target) else _bound(target, keywords)
+        return Made(value, {**plain, **{name: v for name, v in call.defaults.items() if name not in plain}})
+
+    def _target(self, node: Node, kind: Kind | None) -> tuple[Callable[..., Any], Call]:
+        try:
+            target = self.names.find(node.get("use"), kind)
+            return target, read_call(target, kind)
+        except (BadName, TypeError) as error:
+            raise node["use"].error(str(error)) from error
+
+    def _keyword(self, node: Node, call: Call) -> Made:
+        """Make the value of one keyword, and hold it to the annotation of its parameter."""
+        name = str(node.key[-1])
+        if name in call.by_run:
+            raise node.error(f"is filled in by the run; {call.name} is called with it")
+        if name not in call.options and not call.open_ended:
+            raise node.error(f"unknown key of {call.name}{nearest(name, call.options)}")
+        hint = call.hints.get(name, Any)
+        made = self._nested(node, kind_of(hint))
+        value = _fit(node, made.value, hint)
+        return Made(value, str(value) if isinstance(made.value, str) else made.plain)
+
+    def _nested(self, node: Node, kind: Kind | None) -> Made:
+        """Make the blocks inside a value."""
+        if "use" in node:
+            return self.block(node, kind)
+        if node.is_block:
+            return _unzipped({name: self._nested(inner, kind) for name, inner in node.items()})
+        if node.is_list:
+            made = [self._nested(inner, kind) for _, inner in node.items()]
+            return Made([each.value for each in made], [each.plain for each in made])
+        return Made(node.value, node.value)
+
+    def _check_required(self, node: Node, call: Call, kind: Kind | None) -> None:
+        from_columns = self.has_columns and kind is not None and kind.protocol in (Objective, Metric)
+        for name in call.required:
+            if name not in node and not from_columns:
+                raise node.error(f"{call.name} needs the key {name}")
+
+
+def _unzipped(made: dict[Any, Made]) -> Made:
+    return Made({n: each.value for n, each in made.items()}, {n: each.plain for n, each in made.items()})
+
+
+def _fit(node: Node, value: Any, annotation: Any) -> Any:
+    """Hold a value to an annotation."""
+    try:
+        return fit_type(value, annotation, node.folder)
+    except Mismatch as mismatch:
+        raise node.error(f"must be {mismatch}; got {value!r}") from None
+
+
+def _called(node: Node, target: Callable[..., Any], keywords: dict[str, Any]) -> Any:
+    try:
+        return target(**keywords)
+    except Exception as error:
+        raise node.error(one_line(error)) from error
+
+
+def _bound(target: Callable[..., Any], keywords: dict[str, Any]) -> Callable[..., Any]:
+    return partial(target, **keywords) if keywords else target
+
+
+def _check_model(node: Node, model: Any) -> None:
+    """Raise ConfigError for what is not fitted on comparisons; scikit-learn's own estimators are not."""
+    last = model.steps[-1][1] if isinstance(model, Pipeline) and model.steps else model
+    if not (hasattr(last, "fit") and hasattr(last, "predict")):
+        raise node.error(f"must be a reward model, with fit and predict; got {model!r}")
+    if type(last).__module__.startswith("sklearn."):
+        raise node.error(
+            f"must be a reward model, or a pipeline that ends in one; {type(last).__name__} is an estimator of "
+            "scikit-learn; a classifier becomes a reward model by {use: ClassifierReward, estimator: {use: ...}}"
+        )
+
+
+def _try_annotator(annotator: Any, node: Node) -> None:
     """Let an annotator judge one tie, so that a beta out of range is found before anything runs."""
     try:
         annotator(np.zeros(1))
     except (TypeError, ValueError) as error:
-        raise document.error(("annotator",), str(error)) from error
+        raise node.error(str(error)) from error
 
 
-def _call_data(data: Any, document: Document) -> tuple[ResponseBank, ResponseBank]:
+def _check_reader(root: Node, reader: Any) -> None:
+    """Raise ConfigError where a reader is known to return what the config cannot use."""
+    call = read_call(reader.func if isinstance(reader, partial) else reader, KINDS_OF_KEYS["data"])
+    returned = call.hints.get("return")
+    if returned is None or returned is Any:
+        return
+    sides = typing.get_args(returned) if typing.get_origin(returned) is tuple else ()
+    if len(sides) != 2:
+        raise root["data"].error(f"must name a function that returns (train, test); {call.name} returns one thing")
+    if sides[0] is ResponseBank and not is_judged(root):
+        raise root.error(f"the key pairs is missing, and so is annotator: {call.name} gives banks, which need both")
+    if sides[0] is Preferences and is_judged(root):
+        raise root["data"].error(f"{call.name} gives preferences, which are judged already; remove pairs and annotator")
+
+
+def _read_data(reader: Any, node: Node) -> tuple[Data, Data]:
     try:
-        banks = data()
+        data = reader()
     except Exception as error:
-        raise document.error(("data",), said(error)) from error
-    if not (isinstance(banks, tuple) and len(banks) == 2 and all(isinstance(bank, ResponseBank) for bank in banks)):
-        raise document.error(("data",), f"must name a function that returns two banks (train, test); got {banks!r}")
-    return banks
-
-
-class _Builder:
-    """Makes the objects of one document."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.modules: dict[str, Path] = {}
-
-    def block(self, value: Any, key: Key, *, handed: int | None) -> tuple[Any, dict[str, Any]]:
-        """Make what a `{use: name, keyword: value, ...}` block says; return it and its resolved form.
-
-        A class is called with the keywords, a function gets them bound. `handed` is the number of arguments that the
-        function will be called with; None where that is its own business.
-        """
-        if not isinstance(value, dict) or not isinstance(value.get("use"), str):
-            raise self.document.error(key, f"must be a block {{use: name, ...}}; got {value!r}")
-        target = self._look_up(value["use"], (*key, "use"))
-        given = {name: inner for name, inner in value.items() if name != "use"}
-        try:
-            parameters = _parameters(target)
-        except TypeError as error:
-            raise self.document.error((*key, "use"), str(error)) from error
-        keywords, resolved = self._keywords(target, parameters, given, key, handed)
-        try:
-            made = (
-                target(**keywords) if inspect.isclass(target) else partial(target, **keywords) if keywords else target
-            )
-        except Exception as error:
-            raise self.document.error(key, said(error)) from error
-        return made, {"use": value["use"], **resolved}
-
-    def fit(self, value: Any, annotation: Any, key: Key) -> Any:
-        """Hold a value to an annotation."""
-        try:
-            return fit_type(value, annotation, self.document.folder(key))
-        except Mismatch as mismatch:
-            raise self.document.error(key, f"must be {mismatch}; got {value!r}") from None
-
-    def _keywords(
-        self,
-        target: Callable[..., Any],
-        parameters: Mapping[str, inspect.Parameter],
-        given: dict[str, Any],
-        key: Key,
-        handed: int | None,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Check keywords against the signature; return them built, and all of them with defaults, plain."""
-        positional = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if inspect.isclass(target):
-            handed = 0
-        elif handed is not None and len(positional) < handed and not _takes_any(parameters):
-            raise self.document.error(
-                key, f"is called with {handed} arguments; {_name(target)} takes {len(positional)}"
-            )
-        elif handed is None:
-            handed = sum(parameters[name].default is inspect.Parameter.empty for name in positional)
-        by_caller, options = positional[:handed], {n: p for n, p in parameters.items() if n not in positional[:handed]}
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        hints = _hints(target)
-        keywords, resolved = {}, {}
-        for name, value in given.items():
-            here = (*key, name)
-            if name in by_caller:
-                raise self.document.error(here, f"is filled in by the run; {_name(target)} is called with it")
-            if name not in options and not open_ended:
-                raise self.document.error(here, f"unknown key of {_name(target)}{nearest(name, options)}")
-            built, plain = self._nested(value, here, hints.get(name))
-            keywords[name] = self.fit(built, hints.get(name, Any), here)
-            resolved[name] = str(keywords[name]) if isinstance(value, str) else plain
-        for name, parameter in options.items():
-            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in keywords:
-                continue
-            if parameter.default is parameter.empty:
-                raise self.document.error(key, f"{_name(target)} needs the key {name}")
-            if _plain(parameter.default):
-                resolved[name] = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
-        return keywords, resolved
-
-    def _nested(self, value: Any, key: Key, annotation: Any) -> tuple[Any, Any]:
-        """Build blocks inside a value."""
-        if isinstance(value, dict) and "use" in value:
-            return self.block(value, key, handed=_arity(annotation))
-        if isinstance(value, dict):
-            inner = {name: self._nested(element, (*key, name), None) for name, element in value.items()}
-            return {n: made for n, (made, _) in inner.items()}, {n: plain for n, (_, plain) in inner.items()}
-        if isinstance(value, list):
-            elements = [self._nested(element, (*key, k), None) for k, element in enumerate(value)]
-            return [made for made, _ in elements], [plain for _, plain in elements]
-        return value, value
-
-    def _look_up(self, name: str, key: Key) -> Callable[..., Any]:
-        """Find a public name of rmspace, or import a dotted path, looking in the config's own folder too."""
-        if "." not in name:
-            if not name or name not in rmspace.__all__:
-                raise self.document.error(key, f"rmspace has no {name!r}{nearest(name, rmspace.__all__)}")
-            target = getattr(rmspace, name)
-        else:
-            try:
-                target = import_name(name, self.document.folders_of(key), self.modules)
-            except ImportError as error:
-                raise self.document.error(key, str(error)) from error
-        if not callable(target):
-            raise self.document.error(key, f"{name} is not a function or class; got {target!r}")
-        return target
-
-
-def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
-    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters.values())
-
-
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
-        return _once(inspect.signature, target).parameters
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{_name(target)} has no signature to check keywords against; wrap it in a function") from error
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    return _once(_read_hints, target)
-
-
-def _read_hints(target: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError, AttributeError):  # annotations of the user's that cannot be read check nothing
-        return {}
-
-
-def _once(read: Callable[[Any], T], target: Any) -> T:
-    """Read a function's signature or annotations, which a study asks for at every cell, once."""
-    try:
-        hash(target)
-    except TypeError:  # an object whose class compares by value
-        return read(target)
-    return _known(read, target)
-
-
-@cache
-def _known(read: Callable[[Any], T], target: Any) -> T:
-    return read(target)
-
-
-def _arity(annotation: Any) -> int | None:
-    """Number of arguments that a Protocol's call takes."""
-    if getattr(annotation, "_is_protocol", False):
-        return len(_once(inspect.signature, annotation.__call__).parameters) - 1
-    return None
-
-
-def _plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _name(target: Any) -> str:
-    return getattr(target, "__name__", repr(target))
+        raise node.error(one_line(error)) from error
+    if not (isinstance(data, tuple) and len(data) == 2 and all(isinstance(side, Data) for side in data)):
+        raise node.error(f"must name a function that returns two banks or preferences (train, test); got {data!r}")
+    return data

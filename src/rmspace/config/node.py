@@ -1,14 +1,14 @@
-"""YAML text -> plain data that remembers where each value stands.
+"""YAML text -> one tree of nodes, each a value together with the place where it was written.
 
 Values are read by the core schema of YAML 1.2: 1e-3 is a number, `no` is text. Equal keys, tags and merge keys are
-errors, and aliases may not blow up.
+errors, and aliases may not multiply without bound.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,51 +30,173 @@ _SCHEMA = (
 
 
 class ConfigError(ValueError):
-    """One line: file, line, the key's path, what is wrong and what would be right."""
+    """One line: the file, the line, the path of the key, what is wrong and what would be right."""
 
 
-@dataclass
-class Document:
-    """A config as plain data, with the line (or other place) of every value, and the folder that its paths start at."""
+@dataclass(frozen=True)
+class Node:
+    """A value of a config: text, number, null, a block (names to nodes) or a list of nodes.
 
-    path: Path
-    data: dict[str, Any]
-    places: dict[Key, str]
-    folders: dict[Key, Path]
+    Nodes never change. `put` returns a new tree, which has the nodes that stay the same in common with the old one.
 
-    def error(self, key: Key, problem: str) -> ConfigError:
-        """Return the error of a key."""
-        place = next((self.places[key[:k]] for k in range(len(key), -1, -1) if key[:k] in self.places), str(self.path))
-        return ConfigError(f"{place}: {'.'.join(map(str, key)) + ': ' if key else ''}{problem}")
+    >>> tree = as_node({"a": {"b": 1}}, place="x.yaml:1", folder=Path())
+    >>> tree.put(("a", "c"), as_node(2, place="command line", folder=Path())).plain()
+    {'a': {'b': 1, 'c': 2}}
+    >>> tree["a"]["b"].error("must be text")
+    ConfigError('x.yaml:1: a.b: must be text')
+    """
 
-    def folder(self, key: Key) -> Path:
-        """Return the folder that paths in a value start at."""
-        return next(self.folders[key[:k]] for k in range(len(key), -1, -1) if key[:k] in self.folders)
+    value: Any
+    key: Key  # the path from the root of the config to this node
+    place: str  # file and line, or what else names where the value was written
+    folder: Path  # paths in the value start here
 
-    def folders_of(self, key: Key) -> list[Path]:
-        """Return the folders that the user's modules in a value are looked for in: the file's, the value's, all."""
-        return list(dict.fromkeys([self.path.resolve().parent, self.folder(key), *self.folders.values()]))
+    @property
+    def is_block(self) -> bool:
+        """Whether the value is a block of names."""
+        return isinstance(self.value, dict)
 
-    def set(self, key: Key, value: Any, places: Mapping[Key, str], folders: Mapping[Key, Path]) -> None:
-        """Put a value at a key, with its places and folders, making the blocks on the way.
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(self.value, list)
+
+    def __getitem__(self, name: str | int) -> Node:
+        return self.value[name]
+
+    def __contains__(self, name: str) -> bool:
+        return self.is_block and name in self.value
+
+    def items(self) -> list[tuple[str | int, Node]]:
+        """Return the names, or the places in a list, of the nodes directly below, and these nodes."""
+        if self.is_block:
+            return list(self.value.items())
+        return list(enumerate(self.value)) if self.is_list else []
+
+    def get(self, name: str) -> Any:
+        """Return the plain value under a name, or None."""
+        return self[name].plain() if name in self else None
+
+    def plain(self) -> Any:
+        """Return the value without places, as dicts and lists."""
+        if self.is_block:
+            return {name: node.plain() for name, node in self.value.items()}
+        return [node.plain() for node in self.value] if self.is_list else self.value
+
+    def error(self, problem: str) -> ConfigError:
+        """Return the error that says what is wrong with this value, and where the value stands."""
+        path = ".".join(map(str, self.key))
+        return ConfigError(f"{self.place}: {path}: {problem}" if path else f"{self.place}: {problem}")
+
+    def folders(self) -> list[Path]:
+        """Return the folders of all nodes, each once, in the order of the tree."""
+        return list(dict.fromkeys(node.folder for node in self.walk()))
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and all below it."""
+        yield self
+        for _, node in self.items():
+            yield from node.walk()
+
+    def moved(self, key: Key) -> Node:
+        """Return the same tree under another key."""
+        return replace(self, key=key, value=self._with_children(lambda name, node: node.moved((*key, name))))
+
+    def put(self, key: Key, node: Node) -> Node:
+        """Return this tree with `node` at `key`; blocks that are missing on the way are made.
 
         Raises:
-            ConfigError: a value stands where a block would have to.
+            ConfigError: a value stands where a block would have to stand.
         """
-        block: Any = self.data
-        for k, name in enumerate(key[:-1]):
-            block = block.setdefault(name, {})
-            self.places.setdefault(key[: k + 1], places[key])
-            if not isinstance(block, dict):
-                above = ".".join(map(str, key[: k + 1]))
-                raise ConfigError(f"{places[key]}: {above} is a value, not a block, so it has no {key[k + 1]}")
-        self.places = {**_outside(key, self.places), **places}
-        self.folders = {**_outside(key, self.folders), **folders}
-        block[key[-1]] = value
+        if not key:
+            return node.moved(self.key)
+        if not self.is_block:
+            above = ".".join(map(str, self.key))
+            raise ConfigError(f"{node.place}: {above} is a value, not a block, so it has no {key[0]}")
+        name = str(key[0])
+        below = self.value.get(name) or Node({}, (*self.key, name), node.place, self.folder)
+        return replace(self, value={**self.value, name: below.put(key[1:], node)})
 
-    def copy(self) -> Document:
-        """Return a copy whose blocks can be changed."""
-        return Document(self.path, _copied(self.data), dict(self.places), dict(self.folders))
+    def without(self, key: Key) -> Node:
+        """Return this tree without what stands at `key`, where anything does."""
+        if not self.is_block or key[0] not in self.value:
+            return self
+        rest = {name: node for name, node in self.value.items() if name != key[0] or len(key) > 1}
+        if len(key) > 1:
+            rest[key[0]] = rest[key[0]].without(key[1:])
+        return replace(self, value=rest)
+
+    def _with_children(self, change: Callable[[str | int, Node], Node]) -> Any:
+        if self.is_block:
+            return {name: change(name, node) for name, node in self.value.items()}
+        return [change(k, node) for k, node in enumerate(self.value)] if self.is_list else self.value
+
+
+def as_node(plain: Any, *, place: str, folder: Path, key: Key = ()) -> Node:
+    """Make a tree of plain data, all of it with one place and one folder."""
+    value = plain
+    if isinstance(plain, Mapping):
+        value = {n: as_node(inner, place=place, folder=folder, key=(*key, n)) for n, inner in plain.items()}
+    elif isinstance(plain, list | tuple):
+        value = [as_node(inner, place=place, folder=folder, key=(*key, k)) for k, inner in enumerate(plain)]
+    return Node(value, key, place, folder)
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Node:
+    """Read a YAML file and apply `key.path=value` overrides.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML, it has a key twice, or an override is not `key.path=value`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    root = _Reader(str(path), path.resolve().parent, lines=True).read(text, ())
+    if not root.is_block:
+        raise ConfigError(f"{path}:1: a config must be a mapping of keys; got {type(root.value).__name__}")
+    for override in overrides:
+        root = apply_override(root, override)
+    return root
+
+
+def apply_override(root: Node, override: str) -> Node:
+    """Return the tree with the value of `key.path=value` at its key; paths in the value start at the working folder.
+
+    Raises:
+        ConfigError: the text is not `key.path=value`, or the value is not YAML.
+    """
+    source = f"command line: {override}"
+    path, equals, text = override.partition("=")
+    key = split_key(path, root)
+    if not equals or not all(key):
+        raise ConfigError(f"{source}: an override must be key.path=value")
+    return root.put(key, _Reader(source, Path.cwd(), lines=False).read(text, key))
+
+
+def split_key(path: str, node: Node | None) -> tuple[str, ...]:
+    """Split a path of keys at its dots; a name in the tree that has dots itself counts as one name."""
+    words = path.split(".")
+    for k in range(len(words), 1, -1):
+        name = ".".join(words[:k])
+        if node is not None and name in node:
+            rest = split_key(".".join(words[k:]), node[name]) if k < len(words) else ()
+            return (name, *rest)
+    below = node[words[0]] if node is not None and words[0] in node else None
+    return (words[0], *split_key(".".join(words[1:]), below)) if len(words) > 1 else (words[0],)
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """Write plain data as YAML that `read_config` reads back unchanged.
+
+    >>> print(dump_yaml({"a": "1e-3", "b": 0.001, "c": (1, 2)}), end="")
+    a: '1e-3'
+    b: 0.001
+    c:
+    - 1
+    - 2
+    """
+    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 class _Loader(yaml.SafeLoader):
@@ -84,7 +206,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every value out, and text so that readers of YAML 1.1 and of 1.2 both take it for text."""
+    """Writes every value in full, and quotes text that a reader of YAML 1.1 or 1.2 would take for something else."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -97,93 +219,65 @@ for _name, _pattern, _first in _SCHEMA:
 _Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> Document:
-    """Read a YAML file and apply `key.path=value` overrides.
+class _Reader:
+    """Reads one text, a file or an override, into nodes."""
 
-    Raises:
-        ConfigError: the file is missing or not YAML, has a key twice, or an override is not `key.path=value`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    document = Document(path, {}, {(): f"{path}:1"}, {(): path.resolve().parent})
-    data = _parse(text, str(path), document, ())
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}:1: a config must be a mapping of keys; got {type(data).__name__}")
-    document.data = data
-    for override in overrides:
-        apply_override(document, override)
-    return document
+    def __init__(self, source: str, folder: Path, *, lines: bool) -> None:
+        self.source, self.folder, self.lines, self.count = source, folder, lines, 0
 
+    def read(self, text: str, key: Key) -> Node:
+        """Read YAML; see `read_config`."""
+        try:
+            parsed = yaml.compose(text, Loader=_Loader)
+            if parsed is None:
+                return Node(None, key, self.source, self.folder)
+            return self._node(parsed, key, self._place(parsed), ())
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise ConfigError(f"{self.source}:{line}: not valid YAML: {error.problem or error.context}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.source}: not valid YAML: {' '.join(str(error).split())}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{self.source}: values are nested too deeply") from error
 
-def dump_yaml(data: Mapping[str, Any]) -> str:
-    """Write plain data as YAML that `read_config` reads back as it was.
+    def _place(self, parsed: yaml.Node) -> str:
+        return f"{self.source}:{parsed.start_mark.line + 1}" if self.lines else self.source
 
-    >>> print(dump_yaml({"a": "1e-3", "b": 0.001, "c": (1, 2)}), end="")
-    a: '1e-3'
-    b: 0.001
-    c:
-    - 1
-    - 2
-    """
-    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def _parse(text: str, source: str, document: Document, at: Key) -> Any:
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        return None if node is None else _Walk(source, document).value(node, at, ())
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{source}:{line}: not valid YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{source}: values are nested too deeply") from error
-
-
-class _Walk:
-    """Turn YAML nodes into plain data, noting the line of each."""
-
-    def __init__(self, source: str, document: Document) -> None:
-        self.source, self.document, self.seen = source, document, 0
-        self.from_file = source == str(document.path)
-
-    def value(self, node: yaml.Node, key: Key, above: tuple[int, ...]) -> Any:
-        place = f"{self.source}:{node.start_mark.line + 1}" if self.from_file else self.source
-        self.document.places.setdefault(key, place)
-        self.seen += 1
-        if self.seen > _MOST_VALUES or id(node) in above:
-            raise self.document.error(
-                key, f"over {_MOST_VALUES} values, each use of an alias counted, or an alias that contains itself"
+    def _node(self, parsed: yaml.Node, key: Key, place: str, above: tuple[int, ...]) -> Node:
+        node = Node(None, key, place, self.folder)
+        self.count += 1
+        if self.count > _MOST_VALUES or id(parsed) in above:
+            raise node.error(
+                f"a config must have at most {_MOST_VALUES} values, each use of an alias counted, "
+                "and no alias that contains itself"
             )
-        above = (*above, id(node))
-        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._mapping(node, key, above)
-        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return [self.value(child, (*key, k), above) for k, child in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
-            try:
-                return _SCALARS[node.tag](node.value)
-            except (ValueError, KeyError) as error:
-                raise self.document.error(key, f"{node.value!r} is not a {node.tag[len(_TAG) :]}") from error
-        raise self.document.error(key, f"the tag {node.tag.replace(_TAG, '!!')} is not allowed; write plain values")
+        return replace(node, value=self._value(parsed, node, (*above, id(parsed))))
 
-    def _mapping(self, node: yaml.MappingNode, key: Key, above: tuple[int, ...]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _value(self, parsed: yaml.Node, node: Node, above: tuple[int, ...]) -> Any:
+        if isinstance(parsed, yaml.MappingNode) and parsed.tag == _TAG + "map":
+            return self._block(parsed, node, above)
+        if isinstance(parsed, yaml.SequenceNode) and parsed.tag == _TAG + "seq":
+            children = enumerate(parsed.value)
+            return [self._node(child, (*node.key, k), self._place(child), above) for k, child in children]
+        if isinstance(parsed, yaml.ScalarNode) and parsed.tag in _SCALARS:
+            try:
+                return _SCALARS[parsed.tag](parsed.value)
+            except (ValueError, KeyError) as error:
+                raise node.error(f"{parsed.value!r} is not a {parsed.tag[len(_TAG) :]}") from error
+        raise node.error(f"the tag {parsed.tag.replace(_TAG, '!!')} is not allowed; write plain values")
+
+    def _block(self, parsed: yaml.MappingNode, node: Node, above: tuple[int, ...]) -> dict[str, Node]:
+        found: dict[str, Node] = {}
         lines: dict[str, int] = {}
-        for name_node, child in node.value:
-            line = name_node.start_mark.line + 1
+        for name_node, child in parsed.value:
             name = name_node.value if isinstance(name_node, yaml.ScalarNode) else None
-            here = (*key, str(name))
-            self.document.places[here] = f"{self.source}:{line}" if self.from_file else self.source
+            here = Node(None, (*node.key, str(name)), self._place(name_node), self.folder)
             if name is None or name == "<<":
-                raise self.document.error(here, "keys must be text, and merge keys (<<) are not supported")
+                raise here.error("keys must be text, and merge keys (<<) are not supported")
             if name in found:
-                raise self.document.error(here, f"the key stands twice; the first is in line {lines[name]}")
-            lines[name] = line
-            found[name] = self.value(child, here, above)
+                raise here.error(f"the key stands twice; the first is in line {lines[name]}")
+            lines[name] = name_node.start_mark.line + 1
+            found[name] = self._node(child, here.key, here.place, above)
         return found
 
 
@@ -198,39 +292,3 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     _TAG + "float": lambda text: float(re.sub(r"\.(inf|nan)$", r"\1", text.lower())),
     _TAG + "str": str,
 }
-
-
-def split_key(path: str, data: Any) -> tuple[str, ...]:
-    """Split at dots, but take a name that is there, dots and all, as one."""
-    words = path.split(".")
-    for k in range(len(words), 1, -1):
-        name = ".".join(words[:k])
-        if isinstance(data, dict) and name in data:
-            rest = split_key(".".join(words[k:]), data[name]) if k < len(words) else ()
-            return (name, *rest)
-    inner = data.get(words[0]) if isinstance(data, dict) else None
-    return (words[0], *split_key(".".join(words[1:]), inner)) if len(words) > 1 else (words[0],)
-
-
-def apply_override(document: Document, override: str) -> None:
-    """Put the value of `key.path=value` at its key; paths in it start at the working folder.
-
-    Raises:
-        ConfigError: the text is not `key.path=value`, or the value is not YAML.
-    """
-    source = f"command line: {override}"
-    path, equals, text = override.partition("=")
-    key = split_key(path, document.data)
-    if not equals or not all(key):
-        raise ConfigError(f"{source}: an override must be key.path=value")
-    given = Document(document.path, {}, {key: source}, {})
-    value = _parse(text, source, given, key)
-    document.set(key, value, given.places, {key: Path.cwd()})
-
-
-def _outside(key: Key, known: Mapping[Key, Any]) -> dict[Key, Any]:
-    return {place: value for place, value in known.items() if place[: len(key)] != key}
-
-
-def _copied(value: Any) -> Any:
-    return {name: _copied(inner) for name, inner in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Names in configs: the nearest valid one, and dotted paths into the user's modules."""
+"""What a `use:` names: a name of the kind that is asked for, or a dotted path into a module that may be imported."""
 
 from __future__ import annotations
 
@@ -6,12 +6,85 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import rmspace
 from rmspace.data.files import file_hash
+from rmspace.kinds import KINDS, Kind, RewardModel
+
+
+class BadName(Exception):
+    """A name that a config cannot use, with the reason in one line."""
+
+
+@dataclass
+class Names:
+    """Finds names; `modules` collects the user's own sources that were imported on the way.
+
+    Args:
+        folders: where the user's modules may lie, in this order; the first is the folder of the config.
+        allow: other modules that the user lets the config import.
+    """
+
+    folders: Sequence[Path]
+    allow: Sequence[str] = ()
+    modules: dict[str, Path] = field(default_factory=dict)
+
+    def find(self, name: str, kind: Kind | None) -> Any:
+        """Return the function or class that a config names.
+
+        A plain name is looked up in the module of `kind`, or of every kind where `kind` is None. A dotted name may
+        lead to rmspace, to an estimator of scikit-learn, to a module in one of the folders, or to an allowed module.
+
+        Raises:
+            BadName: nothing has this name, it is of another kind, or its module may not be imported.
+        """
+        if "." not in name:
+            return _listed(name, kind)
+        target = self._dotted(name)
+        if not callable(target):
+            raise BadName(f"{name} is not a function or class; got {target!r}")
+        _check_kind(name, target, kind)
+        return target
+
+    def _dotted(self, name: str) -> Any:
+        *modules, attribute = name.split(".")
+        if not all(part.isidentifier() for part in (*modules, attribute)):
+            raise BadName(f"{name!r} is not a dotted path of names")
+        folder = self._own_folder(modules[0])
+        if folder is not None:
+            self._remember(modules[0], folder)
+        elif modules[0] not in ("rmspace", "sklearn") and not self._allowed(modules):
+            raise BadName(
+                f"{modules[0]} is not rmspace, scikit-learn or a module beside the config, so it is not imported; "
+                f"if you trust it, add --allow {modules[0]} (in Python: allow=[{modules[0]!r}])"
+            )
+        target = _import(modules, attribute)
+        _check_unedited(self.modules.values())
+        return target
+
+    def _allowed(self, modules: Sequence[str]) -> bool:
+        return any(modules[: name.count(".") + 1] == name.split(".") for name in self.allow)
+
+    def _own_folder(self, module: str) -> Path | None:
+        """Return the first folder that has the module."""
+        return next((folder for folder in self.folders if _own_module(module, folder) is not None), None)
+
+    def _remember(self, module: str, folder: Path) -> None:
+        """Let Python find the folder, and note the sources in it that the module depends on.
+
+        The folder stands last on the import path, so that it hides nothing, and stays there: a user's function may
+        import its neighbours when it runs.
+        """
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+        self.modules.update(_sources(module, folder))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -25,40 +98,91 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(names))}"
 
 
-def import_name(name: str, folders: Sequence[Path], own_modules: dict[str, Path]) -> Any:
-    """Import what a dotted path names, looking in `folders` too; note the user's own sources in `own_modules`.
+def one_line(error: BaseException) -> str:
+    """Return an error as one line, with its type where the type says more than the words."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError | TypeError | OSError) and text else f"{type(error).__name__}: {text}"
 
-    Noted are the module, or all of a package, and what they import from the same folder: a result depends on all of it.
 
-    A folder stands last on the import path, so that it shadows nothing, and stays there: a user's function may import
-    its neighbours when it runs.
+@cache
+def names_of(kind: Kind) -> tuple[str, ...]:
+    """Return the names of a kind, in order.
 
-    Raises:
-        ImportError: one line that says why.
+    >>> from rmspace.kinds import KINDS
+    >>> names_of(next(kind for kind in KINDS if kind.name == "pair strategy"))
+    ('cross_prompt', 'same_prompt')
     """
-    *modules, attribute = name.split(".")
-    if not all(part.isidentifier() for part in (*modules, attribute)):
-        raise ImportError(f"{name!r} is not a dotted path of names")
-    found = (path for folder in folders if (path := _own_module(modules[0], folder)) is not None)
-    own = next(found, None)
-    if own is not None:
-        folder = own.parents[own.name == "__init__.py"]
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-        own_modules.update(_sources(modules[0], folder))
+    return tuple(sorted(importlib.import_module(kind.module).__all__))
+
+
+@cache
+def _listed(name: str, kind: Kind | None) -> Any:
+    """Return what has a plain name in the module of a kind."""
+    for each in KINDS if kind is None else (kind,):
+        if name in names_of(each):
+            return getattr(importlib.import_module(each.module), name)
+    if kind is None:
+        raise BadName(f"rmspace has no {name!r}{nearest(name, (n for each in KINDS for n in names_of(each)))}")
+    for other in KINDS:
+        if name in names_of(other):
+            raise _wrong_kind(name, _article(other.name), kind)
+    if name in rmspace.__all__:
+        raise _wrong_kind(name, "something else in rmspace", kind)
+    raise BadName(f"there is no {kind.name} {name!r}{nearest(name, names_of(kind))}")
+
+
+def _check_kind(name: str, target: Any, kind: Kind | None) -> None:
+    """Raise BadName where what a dotted path leads to is not of the kind, or is not for configs."""
+    home = str(getattr(target, "__module__", "")).partition(".")[0]
+    if home == "rmspace":
+        _check_own(name, target, kind)
+    elif name.startswith("rmspace."):
+        raise BadName(f"{name} is not a part of rmspace; it only passes through there")
+    elif name.startswith("sklearn."):
+        if not (inspect.isclass(target) and hasattr(target, "get_params")):
+            raise BadName(f"{name} is not an estimator of scikit-learn; a config can use its estimators only")
+        if kind is not None and kind.protocol is not RewardModel:
+            raise _wrong_kind(name, "an estimator", kind)
+
+
+def _check_own(name: str, target: Any, kind: Kind | None) -> None:
+    if inspect.isclass(target) and hasattr(target, "fit") and hasattr(target, "predict"):
+        actual: Kind | None = next(each for each in KINDS if each.protocol is RewardModel)
+    else:
+        found = (
+            each for each in KINDS if target.__name__ in names_of(each) and _listed(target.__name__, each) is target
+        )
+        actual = next(found, None)
+    if actual is None:
+        raise BadName(f"{name} is not for configs; they can use {', '.join(each.names for each in KINDS)}")
+    if kind is not None and actual is not kind:
+        raise _wrong_kind(name, _article(actual.name), kind)
+
+
+def _wrong_kind(name: str, what: str, kind: Kind) -> BadName:
+    return BadName(f"{name} is {what}, not {_article(kind.name)}; {kind.names} are {', '.join(names_of(kind))}")
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _import(modules: Sequence[str], attribute: str) -> Any:
     try:
         module = importlib.import_module(".".join(modules))
     except Exception as error:
-        raise ImportError(f"cannot import {'.'.join(modules)} ({said(error)})") from error
-    _check_unedited(own_modules.values())
+        raise BadName(f"cannot import {'.'.join(modules)} ({one_line(error)})") from error
     if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ImportError(f"{module.__name__} has no {attribute!r}{nearest(attribute, public)}")
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise BadName(f"{module.__name__} has no {attribute!r}{nearest(attribute, public)}")
     return getattr(module, attribute)
 
 
 def _sources(module: str, folder: Path) -> dict[str, Path]:
-    """Return the files of a module or package of the folder, and of those that it imports from there, by name."""
+    """Return the files of a module or package of the folder, and of those that it imports from there, by name.
+
+    A result depends on all of them.
+    """
     found: dict[str, Path] = {}
     waiting, seen = [module], set()
     while waiting:
@@ -76,7 +200,7 @@ def _imports(path: Path) -> set[str]:
     """Return the top-level names of what a file imports."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except SyntaxError:  # which importing it tells better
+    except SyntaxError:  # importing the file gives a better message
         return set()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
@@ -87,25 +211,19 @@ _imported: dict[Path, str] = {}
 
 
 def _check_unedited(paths: Iterable[Path]) -> None:
-    """Raise ImportError where a source is no longer what this process imported: old code would pass for the new."""
+    """Raise BadName where a source is no longer what this process imported: the old code would pass for the new."""
     for path in paths:
         if _imported.setdefault(path, file_hash(path)) != file_hash(path):
-            raise ImportError(f"{path} was edited after this process had imported it; restart Python, or the worker")
-
-
-def said(error: Exception) -> str:
-    """Return an error as one line, with its type where that says more than the words."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError | TypeError | OSError) and text else f"{type(error).__name__}: {text}"
+            raise BadName(f"{path} was edited after this process had imported it; restart Python, or the worker")
 
 
 def _own_module(module: str, folder: Path) -> Path | None:
-    """Return a module of the folder; refuse one whose name something else has taken."""
+    """Return the file of a module in the folder; refuse one whose name another module has already."""
     own = [path for path in (folder / f"{module}.py", folder / module / "__init__.py") if path.exists()]
     if not own:
         return None
     spec = None if module in sys.modules else importlib.util.find_spec(module)
     taken = getattr(sys.modules.get(module), "__file__", None) if spec is None else spec.origin
     if module in sys.builtin_module_names or (taken and Path(taken).resolve() != own[0].resolve()):
-        raise ImportError(f"{own[0]} cannot be imported: {taken or 'Python'} has its name; rename yours")
+        raise BadName(f"{own[0]} cannot be imported: {taken or 'Python'} has its name; rename your module")
     return own[0]

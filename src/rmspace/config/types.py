@@ -8,17 +8,32 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from rmspace._typing import ExistingPath
+from rmspace.kinds import KINDS, Kind, RewardModel
 
 
 class Mismatch(Exception):
-    """What was expected instead."""
+    """The words for what was expected."""
+
+
+def kind_of(annotation: Any) -> Kind | None:
+    """Return the kind whose Protocol an annotation names, alone or as a part of it.
+
+    >>> from rmspace.kinds import Objective
+    >>> kind_of(Objective | None).name
+    'objective'
+    """
+    for kind in KINDS:
+        if annotation is kind.protocol:
+            return kind
+    found = (kind_of(inner) for inner in get_args(annotation))
+    return next((kind for kind in found if kind is not None), None)
 
 
 def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
-    """Return the value as the annotation wants it; paths, which must exist, are taken from `folder`.
+    """Return the value as the annotation wants it; paths must exist, and start at `folder`.
 
-    A bool is not a number, text is not a sequence, and a whole number may stand for a float. Annotations that YAML has
-    no value for (arrays, say) accept anything: the function checks them itself.
+    A bool is not a number, text is not a list, and a whole number may stand for a float. An annotation that YAML has
+    no value for (an array, say) accepts anything: the function checks it itself.
 
     Raises:
         Mismatch: with the words for what was expected.
@@ -29,35 +44,20 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _fit_union(value, arguments, folder)
-    if annotation is ExistingPath:
-        return _fit_path(value, folder)
-    if annotation is Path:
-        return Path(_fit_path(value, folder))
+    if annotation in (ExistingPath, Path):
+        path = _fit_path(value, folder)
+        return path if annotation is ExistingPath else Path(path)
     if origin is Literal:
-        if value in arguments and not isinstance(value, bool):
-            return value
-        raise Mismatch(" or ".join(repr(choice) for choice in arguments))
+        return _fit_literal(value, arguments)
     if annotation in _SIMPLE:
-        accepts, name = _SIMPLE[annotation]
-        if not accepts(value):
-            raise Mismatch(name)
-        return float(value) if annotation is float else value
+        return _fit_simple(value, annotation)
     if origin in (Sequence, list, tuple):
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise Mismatch("a list")
-        if origin is tuple and Ellipsis not in arguments:
-            if len(arguments) != len(value):
-                raise Mismatch(f"a list of {len(arguments)}")
-            return [fit_type(element, inner, folder) for element, inner in zip(value, arguments, strict=True)]
-        inner = arguments[0] if arguments else Any
-        return [fit_type(element, inner, folder) for element in value]
-    if origin is Mapping or origin is dict:
+        return _fit_list(value, annotation, folder)
+    if origin in (Mapping, dict):
         if not isinstance(value, Mapping):
             raise Mismatch("a block of keys")
         return {key: fit_type(element, arguments[1], folder) for key, element in value.items()}
-    is_function = origin is Callable or annotation is Callable or getattr(annotation, "_is_protocol", False)
-    if is_function and not callable(value):
-        raise Mismatch("a function, written {use: its_name}")
+    _check_made(value, annotation)
     return value
 
 
@@ -72,6 +72,30 @@ _SIMPLE: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "text"),
     type(None): (lambda value: value is None, "nothing (null)"),
 }
+
+
+def _fit_simple(value: Any, annotation: Any) -> Any:
+    accepts, name = _SIMPLE[annotation]
+    if not accepts(value):
+        raise Mismatch(name)
+    return float(value) if annotation is float else value
+
+
+def _fit_literal(value: Any, choices: tuple[Any, ...]) -> Any:
+    if value not in choices or isinstance(value, bool):
+        raise Mismatch(" or ".join(repr(choice) for choice in choices))
+    return value
+
+
+def _fit_list(value: Any, annotation: Any, folder: Path) -> list[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise Mismatch("a list")
+    arguments = get_args(annotation) or (Any,)
+    if get_origin(annotation) is tuple and Ellipsis not in arguments:
+        if len(arguments) != len(value):
+            raise Mismatch(f"a list of {len(arguments)}")
+        return [fit_type(element, inner, folder) for element, inner in zip(value, arguments, strict=True)]
+    return [fit_type(element, arguments[0], folder) for element in value]
 
 
 def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
@@ -93,8 +117,21 @@ def _fit_path(value: Any, folder: Path) -> str:
         raise Mismatch("a path")
     try:
         path = (folder / Path(value).expanduser()).resolve()
-    except RuntimeError as error:
+    except RuntimeError as error:  # the home of an unknown user
         raise Mismatch(f"a path that exists ({error})") from error
     if not path.exists():
         raise Mismatch(f"a path that exists ({path} does not)")
     return str(path)
+
+
+def _check_made(value: Any, annotation: Any) -> None:
+    """Raise Mismatch where a function or a reward model is wanted and something else came."""
+    if annotation is RewardModel:
+        if not (hasattr(value, "fit") and hasattr(value, "predict")):
+            raise Mismatch("a reward model, written {use: its_name}")
+    elif _is_function_type(annotation) and not callable(value):
+        raise Mismatch("a function, written {use: its_name}")
+
+
+def _is_function_type(annotation: Any) -> bool:
+    return Callable in (annotation, get_origin(annotation)) or getattr(annotation, "_is_protocol", False)

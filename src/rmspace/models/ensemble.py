@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
 from rmspace._checks import check_int, describe
-from rmspace._typing import Float64Array, FloatArray
+from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
+from rmspace.kinds import Reduction
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData, OnEpoch
 from rmspace.models.core.fitting import fit_model
@@ -27,8 +28,6 @@ from rmspace.models.mlp import MLPReward, batching_pays, train_models
 from rmspace.reductions import mean
 
 __all__ = ["EnsembleReward"]
-
-Reduction = Callable[[Float64Array], Float64Array]
 
 
 class EnsembleReward(BaseReward):

@@ -1,4 +1,4 @@
-"""Banks saved by `ResponseBank.save`."""
+"""Banks and preferences that were saved by this library."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rmspace._typing import ExistingPath
 from rmspace.data.bank import ResponseBank
+from rmspace.data.preferences import Preferences
 
-__all__ = ["open_banks", "open_paper_banks"]
+__all__ = ["open_banks", "open_paper_banks", "open_preferences"]
 
 
 def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
@@ -54,3 +55,22 @@ def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) ->
             raise FileNotFoundError(f"{folder} has no folder {name}; it has {', '.join(there) or 'none'}")
         folder /= name
     return open_banks(str(folder / "train"), str(folder / "test"))
+
+
+def open_preferences(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Preferences, Preferences]:
+    """Open two folders saved by `Preferences.save` as (train, test).
+
+    Raises: see `Preferences.open`; ValueError if their embeddings differ in length.
+
+    >>> import tempfile, numpy as np
+    >>> data = Preferences(np.eye(4, dtype=np.float32), np.array([[0, 1], [3, 2]]), groups=["a", "a", "b", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     data[[0]].save(folder + "/train")
+    ...     data[[1]].save(folder + "/test")
+    ...     [side.n_comparisons for side in open_preferences(folder + "/train", folder + "/test")]
+    [1, 1]
+    """
+    sides = Preferences.open(train), Preferences.open(test)
+    if sides[0].dim != sides[1].dim:
+        raise ValueError(f"train and test must have embeddings of one length; got {sides[0].dim} and {sides[1].dim}")
+    return sides
