@@ -70,7 +70,7 @@ def study_bars(
     models, groups = list(means.model.unique()), values_of(means, x)
     labels = [plain_text(model) for model in models]
     panels = make_panels(means, panel, bars_layout(groups, len(models)), labels=labels, ax=ax)
-    width = 0.8 / len(models)
+    width = min(0.3, 0.8 / len(models))
     for part in panels.parts:
         for k, model in enumerate(models):
             rows = one_per_group(part.rows[part.rows.model == model], x, groups)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmspace.plots.one_run import BEST, RANDOM, interval_words, models_of, one_axes, rows_of
-from rmspace.plots.style import line_style, plain_style, plain_text, spaced_ticks
+from rmspace.plots.one_run import BEST, RANDOM, interval_words, models_of, one_axes, rows_of, set_labels
+from rmspace.plots.style import NORMAL, line_style, plain_style, plain_text, spaced_ticks, wrapped
 
 __all__ = ["best_of_n_curve"]
 
@@ -52,21 +54,29 @@ def best_of_n_curve(
         sizes = line.n.astype(float)
         axes.fill_between(sizes, line.low, line.high, color=style["color"], alpha=0.15, linewidth=0)
         axes.plot(sizes, line.value, markersize=4, label=plain_text(name), **style)
-    _set_sizes(axes, sorted({int(size) for size in rows.n}))
-    axes.set_xlabel("N, responses to choose from")
-    axes.set_ylabel(f"gold reward of the choice\n({interval_words(rows, confidence)})")
+    _set_sizes(figure, axes, sorted({int(size) for size in rows.n}))
+    values = f"gold reward of the choice\n({interval_words(rows, confidence)})"
+    set_labels(figure, axes, "N, responses to choose from", values)
     if list(rows.model.unique()) != [""]:
-        handles, labels = axes.get_legend_handles_labels()
-        if ax is None:
-            figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
-        else:
-            ax.legend(handles, labels, frameon=False, fontsize=8)
+        _add_legend(figure, axes, given=ax is not None)
     return figure
 
 
-def _set_sizes(axes: Axes, sizes: list[int]) -> None:
+def _add_legend(figure: Figure, axes: Axes, *, given: bool) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    labels = [wrapped(label, 60) for label in labels]
+    style: dict[str, Any] = {"frameon": False, "fontsize": NORMAL}
+    if given:
+        axes.legend(handles, labels, **style)
+    elif max(map(len, labels)) <= 24:
+        figure.legend(handles, labels, loc="outside right upper", **style)
+    else:
+        figure.legend(handles, labels, loc="outside upper left", **style)
+
+
+def _set_sizes(figure: Figure, axes: Axes, sizes: list[int]) -> None:
     labels = [str(size) for size in sizes]
-    kept = spaced_ticks(sizes, labels, inches=3.5)
+    kept = spaced_ticks(sizes, labels, inches=0.8 * axes.get_position().width * figure.get_figwidth())
     axes.set_xscale("log")
     axes.set_xticks([sizes[k] for k in kept], [labels[k] for k in kept])
     axes.minorticks_off()

@@ -211,8 +211,8 @@ def _add_differences(found: Pictures, comparison: pd.DataFrame, metric: str) -> 
             draw, metric=metric
         )
     says = (
-        f"Each point is a mean difference, paired by seed; it is filled where p < 0.05, corrected for all "
-        f"{len(comparison)} rows of the table of comparisons."
+        "Each point is a mean difference, paired by seed; it is filled where p_corrected < 0.05 in the table of "
+        "comparisons."
     )
     found.drawn.append(Picture("Which differences are significant?", says, pages))
 

@@ -65,7 +65,7 @@ def study_contrast(
         handles.append(Patch(facecolor="0.75", edgecolor="0.2", hatch=hatch, label=plain_text(label)))
     labels = [str(handle.get_label()) for handle in handles]
     panels = make_panels(means, panel, bars_layout(groups, 2 * len(models)), labels=labels, ax=ax)
-    width = 0.86 / (2 * len(models))
+    width = min(0.3, 0.86 / (2 * len(models)))
     for part in panels.parts:
         for k, model in enumerate(models):
             for side, label in enumerate(sides):

@@ -57,13 +57,14 @@ def study_curves(
             f"a curve needs an axis of numbers, and error rates that are known; {x} has {values_of(means, x)}"
         )
     models = list(means.model.unique())
+    shade = 0.15 if len(models) <= 4 else 0.07  # of the intervals, which lie over each other
     labels = [plain_text(model) for model in models]
     panels = make_panels(means, panel, LAYOUT, labels=labels, ax=ax)
     for part in panels.parts:
         for k, model in enumerate(models):
             rows = part.rows[part.rows.model == model].sort_values(place)
             places, style = rows[place].astype(float), line_style(k)
-            part.axes.fill_between(places, rows.low, rows.high, color=style["color"], alpha=0.15, linewidth=0)
+            part.axes.fill_between(places, rows.low, rows.high, color=style["color"], alpha=shade, linewidth=0)
             part.axes.plot(places, rows.value, markersize=3, **style)
     set_numbers(panels, means[place].astype(float), place, percent=over_errors)
     set_values(panels, axis_name(metric))

@@ -84,7 +84,8 @@ def study_differences(
     labels = [str(handle.get_label()) for handle in handles]
     facets = facet_names(panel)
     tallest = max(part.row.nunique() for _, part in (rows.groupby(facets, dropna=False) if facets else [("", rows)]))
-    layout = Layout(columns=1, height=0.35 + tallest * row_height(rows, len(hues)))
+    height = 0.35 + tallest * row_height(rows, len(hues))
+    layout = Layout(columns=1, height=height, alone=height)
     panels = make_panels(rows, panel, layout, labels=labels, ax=ax, share_y=False)
     for part in panels.parts:
         _draw_rows(part.axes, part.rows, hue, hues, alpha)

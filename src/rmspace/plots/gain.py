@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmspace.plots.one_run import interval_words, models_of, one_axes, rows_of
+from rmspace.plots.one_run import interval_words, models_of, one_axes, rows_of, set_labels
 from rmspace.plots.style import axis_name, bar_style, plain_style, plain_text, wrapped
 
 __all__ = ["gain_bars"]
@@ -46,8 +46,8 @@ def gain_bars(
     labels = [wrapped(plain_text(name), 32) for name in models]
     figure, axes = one_axes(ax, height=0.9 + 0.32 * len(rows) + 0.14 * sum(label.count("\n") for label in labels))
     places = np.arange(len(rows))
-    for k, row in enumerate(rows.itertuples()):
-        axes.barh(k, row.value, height=0.65, **bar_style(k))
+    for k, value in enumerate(rows.value.astype(float)):
+        axes.barh(k, value, height=0.65, **bar_style(k))
     errors = np.stack([rows.value - rows.low, rows.high - rows.value]).astype(float).clip(min=0)
     axes.errorbar(rows.value.astype(float), places, xerr=errors, fmt="none", capsize=3, linewidth=1, ecolor="0.15")
     axes.set_yticks(places, labels)
@@ -59,5 +59,5 @@ def gain_bars(
     if metric == "normalized_gain":
         axes.set_xlim(min(0.0, float(rows.low.min()) - 0.05), 1.0)
         scale = " (0 random, 1 best response)"
-    axes.set_xlabel(f"{axis_name(metric)}{at}{scale}\n{interval_words(rows, confidence)}")
+    set_labels(figure, axes, f"{axis_name(metric)}{at}{scale}\n{interval_words(rows, confidence)}")
     return figure

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmspace.plots.style import NotebookFigure, figure_of
+from rmspace.plots.style import NORMAL, NotebookFigure, figure_of, letters, wrapped
 
 RANDOM, BEST = "random response", "best response"
 _NEEDED = ("metric", "n", "value", "low", "high")
@@ -57,12 +57,21 @@ def one_axes(ax: Axes | None, *, height: float) -> tuple[Figure, Axes]:
     if ax is None:
         figure: Figure = NotebookFigure(figsize=(6.0, height), layout="constrained")
         axes = figure.add_subplot()
-        axes.tick_params(labelsize=9)
-        axes.xaxis.label.set_fontsize(9)
-        axes.yaxis.label.set_fontsize(9)
     else:
         figure, axes = figure_of(ax), ax
+    axes.tick_params(labelsize=NORMAL)
     axes.grid(visible=True, color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def set_labels(figure: Figure, axes: Axes, x: str, y: str = "") -> None:
+    """Name both axes, each in as many lines as its length needs."""
+    place = axes.get_position()
+    axes.set_xlabel(_in_lines(x, place.width * figure.get_figwidth()), fontsize=NORMAL)
+    axes.set_ylabel(_in_lines(y, place.height * figure.get_figheight()), fontsize=NORMAL)
+
+
+def _in_lines(text: str, inches: float) -> str:
+    return "\n".join(wrapped(line, 72 * inches / letters("m", NORMAL)) for line in text.split("\n"))

@@ -36,11 +36,12 @@ Facets = str | Sequence[str] | None
 
 
 class Layout(NamedTuple):
-    """How many panels of a form stand side by side at most, how high each is, and what its tick labels need below."""
+    """How the panels of a form are laid out; heights are in inches."""
 
-    columns: int
-    height: float  # inches
-    foot: float = 0.0  # inches
+    columns: int  # most panels side by side
+    height: float  # of a panel
+    alone: float = 2.0  # height of the only panel
+    foot: float = 0.0  # what turned tick labels need below the panels
 
 
 class Arrangement(NamedTuple):
@@ -161,7 +162,8 @@ def make_panels(
 def _draw_panels(
     rows: pd.DataFrame, facets: list[str], placed: Arrangement, layout: Layout, labels: Sequence[str], share_y: bool
 ) -> Panels:
-    height = min(TALLEST, layout.height * placed.down + _rest(layout, labels))
+    each = layout.height if len(placed.settings) > 1 else layout.alone
+    height = min(TALLEST, each * placed.down + _rest(layout, labels))
     figure = NotebookFigure(figsize=(WIDTH, height), layout="constrained")
     grid = figure.subplots(placed.down, placed.across, sharex=True, sharey=share_y, squeeze=False)
     width = (WIDTH - 0.8) / placed.across
@@ -212,38 +214,46 @@ def _legend_shape(labels: Sequence[str]) -> tuple[int, int]:
 
 def set_groups(panels: Panels, groups: Sequence[Any], x: str | None) -> None:
     """Name the groups of bars at the lower edge; turn the names where they would run into one another."""
-    labels = [short_label(group) for group in groups]
+    labels = short_labels(groups)
     turn = turned(labels, panels.width)
     style: dict[str, Any] = {"rotation": turn, "ha": "right", "rotation_mode": "anchor"} if turn else {}
     if turn == 90:
         style["va"] = "center"
     for axes, _, _, bottom in panels.parts:
         axes.set_xticks(range(len(groups)), labels, **(style if bottom else {}))
+        axes.set_xlim(-0.6, len(groups) - 0.4)
         axes.grid(axis="x", visible=False)
         axes.axhline(0, color="0.2", linewidth=0.8)
         if x is not None and bottom:
-            axes.set_xlabel(axis_name(x), fontsize=NORMAL)
+            set_x_label(panels, axes, axis_name(x))
 
 
 def turned(labels: Sequence[str], width: float) -> int:
     """Return by how many degrees labels must be turned so that they do not meet in so many inches."""
     room = 72 * width / max(1, len(labels))  # points for each label
-    if max((letters(label) for label in labels), default=0) + 4 <= room:
+    longest = max((letters(label) for label in labels), default=0)
+    if longest + 4 <= room:
         return 0
-    return 30 if room >= 2.5 * SMALL else 90
+    fits_at_the_left = longest * math.cos(math.radians(30)) <= room / 2 + 40
+    return 30 if room >= 2.5 * SMALL and fits_at_the_left else 90
 
 
-def foot_of(labels: Sequence[object], width: float) -> float:
+def foot_of(groups: Sequence[object], width: float) -> float:
     """Return the inches that turned labels need below the panels."""
-    names = [short_label(label) for label in labels]
-    longest = max((letters(name) for name in names), default=0.0)
-    return longest * math.sin(math.radians(turned(names, width))) / 72
+    labels = short_labels(groups)
+    longest = max((letters(label) for label in labels), default=0.0)
+    return longest * math.sin(math.radians(turned(labels, width))) / 72
 
 
-def short_label(value: object) -> str:
-    """Return a value as text of at most 30 letters, its middle left out where it is longer."""
-    text = plain_text(value)
-    return text if len(text) <= 30 else f"{text[:14]}\u2026{text[-14:]}"
+def short_labels(values: Sequence[object]) -> list[str]:
+    """Return values as text; the middle of long ones is left out where they can still be told apart.
+
+    >>> short_labels(["Gemma2b", "a model with a rather long name"])
+    ['Gemma2b', 'a model wit…r long name']
+    """
+    texts = [plain_text(value) for value in values]
+    short = [text if len(text) <= 24 else f"{text[:11]}…{text[-11:]}" for text in texts]
+    return short if len(set(short)) == len(set(texts)) else texts
 
 
 def set_numbers(panels: Panels, places: pd.Series[Any], x: str, *, percent: bool) -> None:
@@ -299,7 +309,7 @@ def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, 
 def bars_layout(groups: Sequence[object], bars: int) -> Layout:
     """Return the layout of panels with so many bars in each group: as many side by side as leave a bar 4 points."""
     columns = max(1, min(4, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
-    return Layout(columns, 1.6 if columns == 1 else 1.4, foot_of(groups, (WIDTH - 0.8) / columns))
+    return Layout(columns, 1.6 if columns == 1 else 1.25, foot=foot_of(groups, (WIDTH - 0.8) / columns))
 
 
 def add_legend(panels: Panels, handles: Sequence[Any]) -> None:
@@ -320,7 +330,7 @@ def add_caption(panels: Panels, text: str) -> None:
         lines = wrapped(text, 72 * panels.width / letters("m"))
         axes.set_xlabel("\n".join(filter(None, [axes.get_xlabel(), lines])), fontsize=SMALL)
     else:
-        panels.figure.supxlabel("\n".join(textwrap.wrap(text, 92)), fontsize=SMALL, color="0.3")
+        panels.figure.supxlabel("\n".join(textwrap.wrap(text, 104)), fontsize=SMALL, color="0.3")
 
 
 def _key(setting: Sequence[Any]) -> tuple[Any, ...]:

@@ -20,7 +20,8 @@ from rmspace.results.tables import equal
 
 __all__ = ["study_scatter"]
 
-LAYOUT = Layout(columns=2, height=2.4)
+LAYOUT = Layout(columns=2, height=2.4, alone=2.4)
+_MOST_NAMED = 4  # models whose r has room in a title
 
 
 @plain_style
@@ -37,8 +38,8 @@ def study_scatter(
     """Draw what the second value of an axis gains over the first, against the gold gap of its pairs: figure 6.
 
     Each setting and model is a point: the mean, over the seeds that both sides have, of second minus first. Each panel
-    gives Pearson's r of each model, without an interval: the points of a study share banks and pairs, so they are not
-    independent.
+    gives Pearson's r of each model, or its range where there are more than four models. It has no interval: the points
+    of a study share banks and pairs, so they are not independent.
 
     Args:
         table: as in `study_bars`; so are panel, metric, n and ax. Every axis except those of `panel` is pooled: each
@@ -77,7 +78,7 @@ def study_scatter(
             part.axes.plot(some.gap.astype(float), some.difference, linestyle="", markersize=4, **point_style(k))
         part.axes.axhline(0, color="0.2", linewidth=0.8)
         if part.bottom:
-            set_x_label(panels, part.axes, f"gold gap inside {named} pairs\n(mean absolute, units of gold reward)")
+            set_x_label(panels, part.axes, f"mean gold gap inside {named} pairs\n(units of gold reward)")
         _add_title(part.axes, _correlations(part.rows, models, contrast), panels.width)
     set_values(panels, f"{axis_name(metric)},\n{plain_text(second)} minus {plain_text(first)}")
     add_legend(panels, handles)
@@ -109,15 +110,20 @@ def _correlations(points: pd.DataFrame, models: Sequence[str], contrast: str) ->
     """Return the number of settings and r of each model, for a title."""
     settings = [name for name in axes_of(points) if name not in (contrast, "difference", "gap", "seeds")]
     count = len(points[settings].drop_duplicates()) if settings else int(len(points) > 0)
-    found = [f"{plain_text(model)} {_r(points[points.model == model])}" for model in models]
-    return f"{count} settings; r: {', '.join(found)}"
+    found = {plain_text(model): _r(points[points.model == model]) for model in models}
+    known = [r for r in found.values() if r is not None]
+    if len(models) > _MOST_NAMED and known:
+        return f"{count} settings; r from {min(known):.2f} to {max(known):.2f}"
+    words = ", ".join(f"{name} {'-' if r is None else f'{r:.2f}'}" for name, r in found.items())
+    return f"{count} settings; r: {words}"
 
 
-def _r(points: pd.DataFrame) -> str:
+def _r(points: pd.DataFrame) -> float | None:
+    """Return Pearson's r, or None where fewer than three points or equal values leave it undefined."""
     x, y = points.gap.to_numpy(dtype=float), points.difference.to_numpy(dtype=float)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return "-"
-    return f"{stats.pearsonr(x, y).statistic:.2f}"
+        return None
+    return float(stats.pearsonr(x, y).statistic)
 
 
 def _add_title(axes: Axes, text: str, width: float) -> None:
