@@ -66,7 +66,7 @@ def run_config(options: argparse.Namespace) -> int:
             write_table(folder, pd.concat(done, ignore_index=True))
 
         table = run(train=train, test=test, **chosen, on_model=on_model)
-        write_figures(folder, table, chosen.get("metrics"), test.n_prompts, experiment.resolved["confidence"])
+        write_figures(folder, table, chosen.get("metrics"), experiment.resolved["confidence"])
         facts = {
             "seed": experiment.resolved["seed"],
             "seconds": round(time.perf_counter() - start, 1),
@@ -146,11 +146,11 @@ def results(options: argparse.Namespace) -> int:
 
 def draw(options: argparse.Namespace) -> int:
     """Draw what a study's axes allow."""
-    from rmspace.plots.choose import draw_study
+    from rmspace.plots.choose import save_figures
     from rmspace.study.results import Study
 
     out = Path(options.out or Path(options.study) / "figures")
-    for path in draw_study(Study.open(options.study), out):
+    for path in save_figures(Study.open(options.study).results(), out):
         print(path)
     return 0
 

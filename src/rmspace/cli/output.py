@@ -17,7 +17,9 @@ from rmspace import __version__
 from rmspace.data.bank import ResponseBank
 from rmspace.data.files import FolderKind, write_whole
 from rmspace.metrics.best_of_n import best_of_n, normalized_gain
-from rmspace.plots.one_run import best_of_n_curve, gain_bars, save_figure
+from rmspace.plots.best_of_n import best_of_n_curve
+from rmspace.plots.gain import gain_bars
+from rmspace.plots.style import save_figure
 
 TABLE, MANIFEST = "results.csv", "manifest.json"
 RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|\w+\.(?:png|svg|py)")
@@ -53,16 +55,14 @@ def write_manifest(folder: Path, banks: Mapping[str, ResponseBank], facts: Mappi
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def write_figures(
-    folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, n_prompts: int, confidence: float
-) -> None:
+def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, confidence: float) -> None:
     """Draw the Best-of-N curve and the bars of normalised gain where they were measured."""
     forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
     for file, function, draw in forms:
         metric = _metric_named(function, file, metrics)
         if metric is None or (draw is best_of_n_curve and table[table.metric == metric].n.isna().all()):
             continue
-        figure = draw(table, metric=metric, n_prompts=n_prompts, confidence=confidence)
+        figure = draw(table, metric=metric, confidence=confidence)
         save_figure(figure, folder / file)
 
 
