@@ -19,7 +19,7 @@ from rmspace.study.engine import dask_workers as cluster
 from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, finish, start, wait_for, write_grid
 
 pytestmark = pytest.mark.slow
-distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rmspace[cluster]'")
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'reward-space[cluster]'")
 
 KILLS = int(os.environ.get("RMSPACE_KILLS", "20"))  # each takes the start of a driver, some five seconds
 MANY = BASE + "grid: {annotator.beta: [1, 3, 5, 10], n_pairs: [20, 30, 40, 50, 60, 70, 80, 90, 100, 110], seed: [%s]}\n"

@@ -109,7 +109,7 @@ class _Pool:
             import dask
             from distributed import Client, LocalCluster
         except ImportError as error:
-            raise ImportError(f"workers need Dask ({error}); pip install 'rmspace[cluster]'") from error
+            raise ImportError(f"workers need Dask ({error}); pip install 'reward-space[cluster]'") from error
         if scheduler is not None and not re.fullmatch(r"(\w+://)?[^/:]+:\d+|(\w+://)?\[[0-9a-fA-F:]+\]:\d+", scheduler):
             raise ValueError(f"a scheduler's address must be like tcp://host:8786; got {scheduler!r}")
         self.threads, self.killing = threads, killing
