@@ -1,4 +1,14 @@
+from . import annotators as annotators
+from . import baselines as baselines
+from . import candidates as candidates
+from . import metrics as metrics
+from . import models as models
+from . import objectives as objectives
+from . import pairs as pairs
 from . import paper as paper
+from . import plots as plots
+from . import readers as readers
+from . import reductions as reductions
 from .annotation import annotate as annotate
 from .annotation import beta_for_error as beta_for_error
 from .annotation import error_rate as error_rate
