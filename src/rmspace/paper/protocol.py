@@ -44,7 +44,7 @@ from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
 from rmspace.data.split import split_comparisons
 from rmspace.kinds import Candidates
-from rmspace.metrics.best_of_n import as_sizes, best_of_n
+from rmspace.metrics.selection import as_sizes, best_of_n
 from rmspace.models.core.base import BaseReward, draw_seed, gather
 from rmspace.models.core.network import build_network
 from rmspace.models.core.training import scores_of

@@ -13,8 +13,8 @@ from rmspace._checks import describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_scores
 from rmspace.kinds import Metric
-from rmspace.metrics.best_of_n import as_sizes, best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.metrics.ranking import kendall, pairwise_accuracy, spearman
+from rmspace.metrics.selection import as_sizes, best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.results.intervals import bootstrap_interval, sign_flip_test
 
 _LADDER = (1, 2, 5, 10, 30, 50, 100, 300, 500)
