@@ -1,14 +1,24 @@
-"""Banks that many tests share."""
+"""What every test may use: one thread per process, the CPU, fixed draws, and banks that many tests share."""
 
 import os
 from pathlib import Path
 
+# Libraries read these when they are imported, and the processes that a test starts inherit them.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the expected numbers are the CPU's; test_device.py tests other devices
+
+import hypothesis
 import numpy as np
 import pytest
 
 import rmspace as rm
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these are the CPU's numbers; test_device.py is about other devices
+# The same examples on every machine, and no limit of time: a busy machine is not a defect.
+# HYPOTHESIS_PROFILE=explore draws new examples.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 

@@ -16,7 +16,7 @@ import pandas as pd
 from rmspace import __version__
 from rmspace.data.bank import ResponseBank
 from rmspace.data.files import FolderKind, write_whole
-from rmspace.metrics.best_of_n import best_of_n, normalized_gain
+from rmspace.metrics.selection import best_of_n, normalized_gain
 from rmspace.plots.best_of_n import best_of_n_curve
 from rmspace.plots.gain import gain_bars
 from rmspace.plots.style import save_figure

@@ -40,7 +40,7 @@ from rmspace.candidates import all_responses, check_candidates, of_prompts
 from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
-from rmspace.metrics.best_of_n import as_sizes, best_of_n
+from rmspace.metrics.selection import as_sizes, best_of_n
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
 from rmspace.models.core.network import build_network
