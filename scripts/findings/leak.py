@@ -1,16 +1,18 @@
-"""The leak of mirrored rows: losses of each epoch on training rows, validation rows and prompts held out."""
+"""The leak of mirrored rows: the loss after each epoch on training rows, validation rows and held-out prompts."""
 
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import rmspace as rm
-from claims.page import Block, as_markdown
+from findings.page import Block, as_markdown
 from rmspace.paper.protocol import ProtocolHistory, ProtocolMLPReward
 from rmspace.plots.one_run import COLOURS, plain_style
 
-COLUMNS = {
+COLUMNS: dict[str, dict[str, Any]] = {
     "BT published": {},
     "BT prompts held out": {"row_split": False},
     "CLF published": {"objective": "classification"},
@@ -18,7 +20,7 @@ COLUMNS = {
 LOSSES = ("training", "validation", "held_out")
 
 
-def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
+def leak(folder: Path, *, n_pairs: int, seeds: int) -> dict[str, Block]:
     """Fit each column on the real bank with annotators of beta 1; watch comparisons of the test prompts."""
     histories = {
         name: [_fit(folder, n_pairs, seed, options) for seed in range(seeds)] for name, options in COLUMNS.items()
@@ -40,15 +42,15 @@ def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
     return {"leak-table": as_markdown(lines), "leak-figure": _draw(histories)}
 
 
-def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> ProtocolHistory:
-    train, test = rm.open_generators(folder, seed=seed)
+def _fit(folder: Path, n_pairs: int, seed: int, options: dict[str, Any]) -> ProtocolHistory:
+    train, test = rm.open_generators(str(folder), seed=seed)
     rng = np.random.default_rng(seed)
     annotator = partial(rm.logistic, beta=1.0)
     comparisons, watched = (
         rm.annotate(rm.same_prompt(bank, n_pairs, rng), bank.rewards, annotator, rng=rng, scale="std")
         for bank in (train, test)
     )
-    model = ProtocolMLPReward(**options, random_state=seed)  # type: ignore[arg-type]
+    model = ProtocolMLPReward(**options, random_state=seed)
     model.fit(train.items, comparisons, groups=train.groups, held_out=(test.items, watched))
     return model.history_
 
@@ -69,7 +71,7 @@ def _draw(histories: dict[str, list[ProtocolHistory]]) -> Figure:
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("loss a row (dotted: a guess, log 2)", fontsize=8)
+    panels[0].set_ylabel("loss per row (dotted: a guess, log 2)", fontsize=8)
     figure.legend(
         *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8
     )
