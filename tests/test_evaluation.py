@@ -198,15 +198,15 @@ GOOD = np.arange(6.0).reshape(2, 3)
 @pytest.mark.parametrize(
     ("scores", "rewards", "n", "error", "message"),
     [
-        (GOOD, GOOD, 4, ValueError, "n must be at most n_responses = 3; got 4"),
+        (GOOD, GOOD, 4, ValueError, "n must be at most 3, the largest number of rated responses of a prompt; got 4"),
         (GOOD, GOOD, 0, ValueError, "n must be at least 1"),
         (GOOD, GOOD, 2.0, TypeError, "n must be an integer"),
         (GOOD, GOOD, True, TypeError, "n must be an integer; got True"),
         (GOOD, GOOD, [], ValueError, "at least one number"),
-        (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number a reward"),
+        (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number per reward"),
         (GOOD * np.nan, GOOD, 1, ValueError, "scores must be finite"),
         (GOOD, np.full((2, 3), np.inf), 1, ValueError, "rewards must be finite"),
-        (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be \(n_prompts, n_responses\)"),
+        (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
 def test_bad_input(scores, rewards, n, error, message):

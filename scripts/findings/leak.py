@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 import rmspace as rm
 from findings.page import Block, as_markdown
-from rmspace.paper.protocol import ProtocolHistory, ProtocolMLPReward
+from rmspace.paper.protocol import ProtocolMLPReward
 from rmspace.plots.one_run import COLOURS, plain_style
 
 COLUMNS: dict[str, dict[str, Any]] = {
@@ -17,7 +18,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "BT prompts held out": {"row_split": False},
     "CLF published": {"objective": "classification"},
 }
-LOSSES = ("training", "validation", "held_out")
+LOSSES = {"training": "training_loss", "validation": "validation_loss", "held out": "eval_loss"}
 
 
 def leak(folder: Path, *, n_pairs: int, seeds: int) -> dict[str, Block]:
@@ -25,24 +26,24 @@ def leak(folder: Path, *, n_pairs: int, seeds: int) -> dict[str, Block]:
     histories = {
         name: [_fit(folder, n_pairs, seed, options) for seed in range(seeds)] for name, options in COLUMNS.items()
     }
-    lines = []
-    for name, found in histories.items():
-        lines.append(
-            {
-                "protocol": name,
-                "epochs": " ".join(str(len(history.training)) for history in found),
-                **{
-                    f"{loss.replace('_', ' ')}, least and last": f"{np.mean([min(v) for v in values]):.3f} "
-                    f"{np.mean([v[-1] for v in values]):.3f}"
-                    for loss in LOSSES
-                    for values in [[getattr(history, loss) for history in found]]
-                },
-            }
-        )
+    lines = [
+        {
+            "protocol": name,
+            "epochs": " ".join(str(len(history)) for history in found),
+            **{f"{loss}, least and last": _least_and_last(found, column) for loss, column in LOSSES.items()},
+        }
+        for name, found in histories.items()
+    ]
     return {"leak-table": as_markdown(lines), "leak-figure": _draw(histories)}
 
 
-def _fit(folder: Path, n_pairs: int, seed: int, options: dict[str, Any]) -> ProtocolHistory:
+def _least_and_last(histories: list[pd.DataFrame], column: str) -> str:
+    """Return the mean over seeds of the least loss, and of the last one."""
+    losses = [history[column] for history in histories]
+    return f"{np.mean([loss.min() for loss in losses]):.3f} {np.mean([loss.iloc[-1] for loss in losses]):.3f}"
+
+
+def _fit(folder: Path, n_pairs: int, seed: int, options: dict[str, Any]) -> pd.DataFrame:
     train, test = rm.open_generators(str(folder), seed=seed)
     rng = np.random.default_rng(seed)
     annotator = partial(rm.logistic, beta=1.0)
@@ -51,21 +52,19 @@ def _fit(folder: Path, n_pairs: int, seed: int, options: dict[str, Any]) -> Prot
         for bank in (train, test)
     )
     model = ProtocolMLPReward(**options, random_state=seed)
-    model.fit(train.items, comparisons, groups=train.groups, held_out=(test.items, watched))
-    return model.history_
+    model.fit(train.items, comparisons, groups=train.groups, eval_set=rm.Preferences(test.items, watched, test.groups))
+    return pd.DataFrame(model.history_)
 
 
 @plain_style
-def _draw(histories: dict[str, list[ProtocolHistory]]) -> Figure:
+def _draw(histories: dict[str, list[pd.DataFrame]]) -> Figure:
     figure = Figure(figsize=(6.5, 2.6), layout="constrained")
     panels = figure.subplots(1, len(histories), sharey=True)
     for axes, (name, found) in zip(panels, histories.items(), strict=True):
-        for k, loss in enumerate(LOSSES):
+        for k, (loss, column) in enumerate(LOSSES.items()):
             for history in found:
-                values = getattr(history, loss)
-                label = loss.replace("_", " ").replace("held out", "held-out prompts")
-                epochs = range(1, len(values) + 1)
-                axes.plot(epochs, values, color=COLOURS[k], linewidth=1, label=label if history is found[0] else None)
+                label = loss.replace("held out", "held-out prompts") if history is found[0] else None
+                axes.plot(history.epoch, history[column], color=COLOURS[k], linewidth=1, label=label)
         axes.axhline(np.log(2), color="0.5", linewidth=0.8, linestyle=":")
         axes.set_title(name, fontsize=8)
         axes.set_xlabel("epoch", fontsize=8)

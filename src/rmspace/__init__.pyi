@@ -15,7 +15,9 @@ from .candidates import diversified as diversified
 from .candidates import similar as similar
 from .config.build import load_config as load_config
 from .data.bank import ResponseBank as ResponseBank
+from .data.preference_health import split_health as split_health
 from .data.preferences import Preferences as Preferences
+from .data.split import prompt_folds as prompt_folds
 from .data.split import split_prompts as split_prompts
 from .experiment import run as run
 from .metrics.best_of_n import best_of_n as best_of_n
@@ -28,9 +30,15 @@ from .metrics.ranking import pairwise_accuracy as pairwise_accuracy
 from .metrics.ranking import spearman as spearman
 from .models.boosted import LightGBMReward as LightGBMReward
 from .models.classifier import ClassifierReward as ClassifierReward
+from .models.core.base import BaseReward as BaseReward
+from .models.core.fitting import fit_model as fit_model
 from .models.core.reuse import reuse_items as reuse_items
+from .models.core.selection import cross_validate as cross_validate
+from .models.core.selection import search as search
 from .models.ensemble import EnsembleReward as EnsembleReward
 from .models.io.format import load as load
+from .models.io.format import save as save
+from .models.io.registry import register as register
 from .models.linear import LinearReward as LinearReward
 from .models.mlp import MLPReward as MLPReward
 from .objectives import bradley_terry as bradley_terry

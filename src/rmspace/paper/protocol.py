@@ -28,8 +28,7 @@ release never stop early (`patience=max_epochs, window_stopping=False`). An epoc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +41,8 @@ from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 from rmspace.metrics.best_of_n import as_sizes, best_of_n
-from rmspace.models.core.base import BaseReward, draw_seed, gather
+from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.data import FitData
 from rmspace.models.core.network import build_network
 from rmspace.models.core.training import scores_of
 from rmspace.pairs import cross_prompt
@@ -55,18 +55,6 @@ from rmspace.paper.protocol_training import (
     split_rows_by_prompt,
     train,
 )
-
-
-@dataclass(frozen=True)
-class ProtocolHistory:
-    """Mean loss per row after each epoch, and the epoch (1-based) whose weights were kept."""
-
-    training: list[float]  # over the batches of the epoch
-    validation: list[float]
-    held_out: list[float]  # of the comparisons given as `held_out`, one row per comparison
-    kept_epoch: int
-    n_training: int  # rows
-    n_validation: int
 
 
 class ProtocolMLPReward(BaseReward):
@@ -88,7 +76,11 @@ class ProtocolMLPReward(BaseReward):
 
     Attributes:
         network_: the torch module.
-        history_: `ProtocolHistory`.
+        history_: one dict per epoch, for `pandas.DataFrame(model.history_)`, with mean losses per row: epoch,
+            training_loss (over the batches of the epoch), validation_loss, eval_loss (of the comparisons given as
+            `eval_set`, one row per comparison; it decides nothing).
+        kept_epoch_: the epoch, counted from 1, whose weights were kept.
+        n_training_, n_validation_: numbers of rows.
 
     Source: arXiv 2411.04991 and its code release.
 
@@ -97,7 +89,7 @@ class ProtocolMLPReward(BaseReward):
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 500, rng), train.rewards, oracle, rng=rng)
     >>> model = ProtocolMLPReward(hidden_sizes=(32,), random_state=0).fit(train.items, comparisons)
-    >>> model.history_.n_training, model.predict(test.items).shape  # 80% of both orders
+    >>> model.n_training_, model.predict(test.items).shape  # 80% of both orders
     (800, (120,))
     """
 
@@ -134,44 +126,24 @@ class ProtocolMLPReward(BaseReward):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def fit(
-        self,
-        items: npt.ArrayLike,
-        comparisons: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-        *,
-        held_out: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> Self:
-        """Learn from comparisons of items.
-
-        Args:
-            items: (n_items, dim).
-            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
-            sample_weight: must be None: the protocol has no weights.
-            groups: (n_items,) prompts; needed when `row_split` is False.
-            held_out: (items, comparisons) of prompts that are not trained on; their loss is noted after each epoch.
-
-        Raises:
-            ValueError, TypeError: input or a parameter that breaks its rule.
-            FloatingPointError: scores that are no longer finite.
-        """
+    def _fit(self, data: FitData) -> None:
         schedule = self._schedule()
-        if sample_weight is not None:
-            raise ValueError("the published protocol has no sample_weight; use MLPReward")
-        data = gather(items, comparisons, None, groups, np.float32)
+        if not (data.weights == 1).all():
+            raise ValueError("the published protocol has no sample_weight and no ties; use MLPReward")
+        items = torch.from_numpy(data.read())
         rows = make_rows(data.pairs, self.objective, mirrored=self.mirrored_rows)
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        training, validation = self._split(rows, np.asarray(comparisons), groups, generator)
-        network = build_network(data.rows.shape[1], self.hidden_sizes, 0.0, generator)
-        watched = self._watched(held_out, data.rows.shape[1])
-        losses = train(network, torch.from_numpy(data.rows), training, validation, schedule, generator, watched)
+        training, validation = self._split(rows, data.comparisons, data.groups, generator)
+        network = build_network(data.dim, self.hidden_sizes, 0.0, generator)
+        watched = None if data.eval_set is None else self._watched(data.eval_set)
+        losses = train(network, items, training, validation, schedule, generator, watched, data.on_epoch)
         self.network_ = network.eval()
-        self.n_features_in_ = data.rows.shape[1]
-        self.history_ = ProtocolHistory(
-            losses.training, losses.validation, losses.watched, losses.kept_epoch, len(training), len(validation)
-        )
-        return self
+        self.history_ = losses.records
+        self.kept_epoch_ = losses.kept_epoch
+        self.n_training_, self.n_validation_ = len(training), len(validation)
+
+    def _has_epochs(self) -> bool:
+        return True
 
     def _split(
         self, rows: Rows, comparisons: IntArray, groups: npt.ArrayLike | None, generator: torch.Generator
@@ -183,13 +155,8 @@ class ProtocolMLPReward(BaseReward):
             raise ValueError("row_split=False holds out prompts; pass groups=bank.groups")
         return split_rows_by_prompt(rows, comparisons, np.asarray(groups), self.validation_fraction, generator)
 
-    def _watched(self, held_out: tuple[npt.ArrayLike, npt.ArrayLike] | None, dim: int) -> Watched | None:
-        if held_out is None:
-            return None
-        data = gather(*held_out, None, None, np.float32)
-        if data.rows.shape[1] != dim:
-            raise ValueError(f"held_out must have items of the training dim {dim}; got {data.rows.shape[1]}")
-        return Watched(torch.from_numpy(data.rows), make_rows(data.pairs, self.objective, mirrored=False))
+    def _watched(self, data: FitData) -> Watched:
+        return Watched(torch.from_numpy(data.read()), make_rows(data.pairs, self.objective, mirrored=False))
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(scores_of(self.network_, torch.from_numpy(np.asarray(rows))).numpy())
@@ -297,7 +264,7 @@ def protocol_best_of_n(
     >>> protocol_best_of_n(np.zeros((1, 3)), rewards, n=3, permutations=1).tolist()  # whichever came first
     [1.0]
     """
-    score, gold = check_scores(scores, rewards)
+    score, gold = check_scores(scores, rewards, complete=True)
     if check_int("permutations", permutations, low=0) == 0:
         return best_of_n(score, gold, n=n)
     sizes = as_sizes(n)

@@ -18,7 +18,8 @@ from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_
 
 from rmspace._typing import IntArray
 from rmspace.data.split import split_comparisons
-from rmspace.models.core.training import scores_of
+from rmspace.models.core.data import OnEpoch
+from rmspace.models.core.training import Record, scores_of
 
 _WINDOW = 3  # the published rule stops when the newest loss is above each of the three before it
 
@@ -66,11 +67,14 @@ class Watched(NamedTuple):
 class Losses:
     """Mean loss per row after each epoch, and the epoch (1-based) whose weights are kept."""
 
-    training: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    watched: list[float] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)  # epoch, training_loss, validation_loss, eval_loss
     best_epoch: int = 0
     kept_epoch: int = 0
+
+    @property
+    def validation(self) -> list[float]:
+        """The validation losses."""
+        return [record["validation_loss"] for record in self.records]
 
 
 def make_rows(pairs: IntArray, objective: str, *, mirrored: bool) -> Rows:
@@ -117,6 +121,7 @@ def train(
     schedule: Schedule,
     generator: torch.Generator,
     watched: Watched | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Losses:
     """Train a network in place with Adam and return its losses.
 
@@ -126,16 +131,20 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
     losses, best_weights = Losses(), network.state_dict()
     for epoch in range(1, schedule.max_epochs + 1):
-        losses.training.append(_run_epoch(network, optimizer, items, training, schedule, generator))
-        losses.validation.append(mean_loss(network, items, validation, schedule))
+        training_loss = _run_epoch(network, optimizer, items, training, schedule, generator)
+        validation_loss = mean_loss(network, items, validation, schedule)
+        record = {"epoch": epoch, "training_loss": training_loss, "validation_loss": validation_loss}
         if watched is not None:
-            losses.watched.append(mean_loss(network, watched.items, watched.rows, schedule))
+            record["eval_loss"] = mean_loss(network, watched.items, watched.rows, schedule)
+        losses.records.append(record)
+        if on_epoch is not None:
+            on_epoch(dict(record))
         if losses.validation[-1] < min(losses.validation[:-1], default=math.inf):
             losses.best_epoch = epoch
             best_weights = {name: value.clone() for name, value in network.state_dict().items()}
         if stops(losses.validation, epoch - losses.best_epoch, schedule):
             break
-    losses.kept_epoch = len(losses.validation) if schedule.last_weights else losses.best_epoch
+    losses.kept_epoch = len(losses.records) if schedule.last_weights else losses.best_epoch
     if not schedule.last_weights:
         network.load_state_dict(best_weights)
     return losses
