@@ -240,8 +240,8 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.ResponseBank(EMBEDDINGS).rewards, ValueError, "no gold rewards"),
         (lambda: rm.ResponseBank(EMBEDDINGS, features={"a": np.zeros(3)}), ValueError, "feature 'a' must be"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[0, 3]], IndexError, r"\[0, 3\); got 0 to 3"),
-        (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "by rows of prompts, or by a mask"),
-        (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "indexed by prompts alone"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "rows of prompts, or a mask"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "got a tuple; for one response use"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[]], ValueError, "at least one prompt"),
         (
             lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),
