@@ -227,3 +227,26 @@ def number_ids(ids: npt.ArrayLike) -> IntArray:
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
+
+
+def check_selection(chosen: int | slice | npt.ArrayLike, n: int, noun: str) -> IntArray:
+    """Return the rows that a row, a slice, rows in any order or a mask (n,) choose of n prompts or comparisons."""
+    rule = f"a selection is a slice, rows of {noun}s, or a mask ({n},)"
+    if isinstance(chosen, tuple):
+        raise TypeError(f"{rule}; got a tuple; for one response use bank.embeddings[prompt, response]")
+    if isinstance(chosen, slice):
+        rows = np.arange(n)[chosen]
+    else:
+        ids = np.atleast_1d(np.asarray(chosen))
+        ids = ids.astype(int) if ids.size == 0 else ids
+        mask = ids.dtype == bool
+        if ids.ndim != 1 or (mask and len(ids) != n) or (not mask and ids.dtype.kind not in "iu"):
+            raise TypeError(
+                f"{rule}; got {describe(ids)}; to choose by ids make a mask: numpy.isin(bank.prompt_ids, ids)"
+            )
+        if not mask and len(ids) and (ids.min() < -n or ids.max() >= n):
+            raise IndexError(f"rows of {noun}s must be in [0, {n}); got {ids.min()} to {ids.max()}")
+        rows = np.arange(n)[ids]
+    if len(rows) == 0:
+        raise ValueError(f"a selection must have at least one {noun}; this one has none")
+    return rows
