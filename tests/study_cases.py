@@ -1,4 +1,4 @@
-"""Small studies that several tests run, and models that fail in every way."""
+"""Small studies that several tests run, models that fail in every way, and the command in a process of its own."""
 
 import contextlib
 import os
@@ -15,16 +15,19 @@ from sklearn.base import BaseEstimator
 
 import rmspace as rm
 
-BASE = """\
+SYNTHETIC = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
+BASE = f"""\
 base:
-  data: {use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}
-  pairs: {use: same_prompt}
+  data: {SYNTHETIC}
+  pairs: {{use: same_prompt}}
   n_pairs: 50
-  annotator: {use: logistic, beta: 1.0}
-  models: {BT: {use: LinearReward}}
-  metrics: {gain: {use: gain, n: [2, 6]}, spearman: {use: spearman}}
+  annotator: {{use: logistic, beta: 1.0}}
+  models: {{BT: {{use: LinearReward}}}}
+  metrics: {{gain: {{use: gain, n: [2, 6]}}, spearman: {{use: spearman}}}}
+  confidence: 0.9
 """
-SMALL = (
+LINEAR = BASE + "grid: {annotator.beta: [1, 10], seed: [0, 1]}\n"
+THREE_MODELS = (
     BASE
     + """\
 grid:
@@ -35,8 +38,8 @@ grid:
 """
 )
 
-
-# Other processes find `study_cases.Faulty`, too.
+ALLOW = ["study_cases"]  # this module is not beside the grids that name `study_cases.Faulty`
+# Other processes find `study_cases.Faulty` too.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
 
 
@@ -80,31 +83,33 @@ def faulty_grid(kinds, seeds, seconds=0.0):
 
 
 def start(*arguments, **options):
-    """Start the command in a process group of its own that hears Ctrl-C."""
-    command = [sys.executable, "-m", "rmspace", *map(str, arguments)]
+    """Start `rmspace study` in a process group of its own that hears Ctrl-C."""
+    command = [sys.executable, "-m", "rmspace", "study", *map(str, arguments), "--allow", *ALLOW]
     hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     return subprocess.Popen(command, env=ENVIRONMENT, **{**pipes, **hears, **options})
 
 
-def finish(process, seconds=120):
+def finish(process, seconds=300):
+    """Return (status, output, errors) of a process that must end by itself."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
 
-def children(pid):
-    """Return the worker processes of a driver."""
+def worker_processes(pid):
+    """Return the numbers of the worker processes below a process."""
+    import psutil  # distributed needs it too
+
     found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
-                command = (path.parent / "cmdline").read_text()
-                if "spawn_main" in command:
-                    found.append(int(path.parent.name))
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            if any("spawn_main" in word for word in child.cmdline()):
+                found.append(child.pid)
     return found
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
+    """Return what a condition gives, as soon as that is true; a study's file may not be there yet."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):

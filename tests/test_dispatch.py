@@ -1,4 +1,4 @@
-"""The dispatcher against workers that die at random, played here without any process."""
+"""The dispatcher against workers that die at random, which are simulated here without any process."""
 
 from types import SimpleNamespace
 
@@ -27,37 +27,37 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poi
     keys = {task.key for group in tasks for task in group}
     bad = {f"{g}-{k}" for g, k in poison} & keys
     dispatcher = Dispatcher(tasks)
-    flights = {f"w{k}": [] for k in range(n_workers)}
+    batches = {f"w{k}": [] for k in range(n_workers)}
     names = iter(f"w{k}" for k in range(n_workers, 10_000))
     ended, crashed, killed_alone = [], [], {}
     for _ in range(20_000):
         if dispatcher.finished:
             break
-        for worker in flights:
-            while flight := dispatcher.next_for(worker):
-                flights[worker].append(flight)
-            assert len(flights[worker]) <= 2
-        busy = [worker for worker in flights if flights[worker]]
+        for worker in batches:
+            while batch := dispatcher.next_batch(worker):
+                batches[worker].append(batch)
+            assert len(batches[worker]) <= 2
+        busy = [worker for worker in batches if batches[worker]]
         worker = busy[rng.integers(len(busy))]
-        running = flights[worker][0]
+        running = batches[worker][0]
         assert dispatcher.running(worker) == running
         by_chance = deaths > 0 and rng.random() < 0.2
         poisoned = any(task.key in bad for task in running)
         if poisoned or by_chance:
             deaths -= not poisoned
             (key, *others) = (task.key for task in running)
-            if dispatcher.crashes[key]:  # a suspect has its worker for itself
-                assert len(flights[worker]) == 1 and not others
+            if dispatcher.crashes[key]:  # a cell that may have crashed a worker runs alone
+                assert len(batches[worker]) == 1 and not others
                 killed_alone[key] = killed_alone.get(key, 0) + 1
             before = dispatcher.crashes.total()
-            del flights[worker]
-            flights[next(names)] = []
-            given_up = dispatcher.lost(worker)
-            assert dispatcher.crashes.total() == before + (not others)  # of several none is blamed
+            del batches[worker]
+            batches[next(names)] = []
+            given_up = dispatcher.died(worker)
+            assert dispatcher.crashes.total() == before + (not others)  # of several it is not known which one crashed
             if given_up is not None:
                 crashed.append(given_up.key)
         else:
-            flights[worker].pop(0)
+            batches[worker].pop(0)
             dispatcher.ended(worker, running, rng.choice([0.001, 0.05, 1.0]) * len(running))
             ended += [task.key for task in running]
     assert dispatcher.finished
@@ -71,64 +71,64 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poi
 def test_groups_stay_with_a_worker_until_none_is_left():
     (first, second) = cells([4, 4])
     dispatcher = Dispatcher([first, second])
-    assert [dispatcher.next_for("a"), dispatcher.next_for("a")] == [(first[0],), (first[1],)]
-    assert dispatcher.next_for("a") == ()  # one runs, one waits
-    assert dispatcher.next_for("b") == (second[0],)
+    assert [dispatcher.next_batch("a"), dispatcher.next_batch("a")] == [(first[0],), (first[1],)]
+    assert dispatcher.next_batch("a") == ()  # one runs, one waits
+    assert dispatcher.next_batch("b") == (second[0],)
     dispatcher.ended("a", (first[0],))
-    assert dispatcher.next_for("a") == (first[2],)
+    assert dispatcher.next_batch("a") == (first[2],)
 
 
-def test_quick_cells_are_sent_together_and_slow_ones_are_not():
+def test_quick_cells_are_sent_in_batches_and_slow_ones_are_not():
     (group,) = cells([40])
     dispatcher = Dispatcher([group])
-    dispatcher.ended("a", dispatcher.next_for("a"), 0.02)
-    together = dispatcher.next_for("a")
-    assert together == tuple(group[1:6])  # a tenth of a second
-    dispatcher.ended("a", together, 0.0)
-    assert len(dispatcher.next_for("a")) == 16
+    dispatcher.ended("a", dispatcher.next_batch("a"), 0.02)
+    batch = dispatcher.next_batch("a")
+    assert batch == tuple(group[1:6])  # a tenth of a second
+    dispatcher.ended("a", batch, 0.0)
+    assert len(dispatcher.next_batch("a")) == 16
     assert dispatcher.running("a") == tuple(group[6:22])
     dispatcher.ended("a", dispatcher.running("a"), 100.0)
-    assert len(dispatcher.next_for("a")) == 1
+    assert len(dispatcher.next_batch("a")) == 1
 
 
-def test_cells_that_were_sent_together_run_alone_after_a_death_and_only_then_one_is_blamed():
+def test_the_cells_of_a_batch_run_alone_after_a_crash_and_only_then_does_it_count():
     (group,) = cells([4])
     dispatcher = Dispatcher([group])
-    dispatcher.ended("a", dispatcher.next_for("a"), 0.01)
-    assert dispatcher.next_for("a") == tuple(group[1:])
-    assert dispatcher.lost("a") is None
+    dispatcher.ended("a", dispatcher.next_batch("a"), 0.01)
+    assert dispatcher.next_batch("a") == tuple(group[1:])
+    assert dispatcher.died("a") is None
     assert not dispatcher.crashes
-    assert dispatcher.next_for("b") == (group[1],)
-    assert dispatcher.next_for("b") == ()
+    assert dispatcher.next_batch("b") == (group[1],)
+    assert dispatcher.next_batch("b") == ()
     dispatcher.ended("b", (group[1],), 0.01)
-    assert dispatcher.next_for("b") == (group[2],)
-    assert dispatcher.lost("b") is None
+    assert dispatcher.next_batch("b") == (group[2],)
+    assert dispatcher.died("b") is None
     assert dispatcher.crashes == {group[2].key: 1}
 
 
 def test_an_idle_worker_helps_with_the_longest_group():
     (group,) = cells([9])
     dispatcher = Dispatcher([group])
-    assert dispatcher.next_for("a") == (group[0],)
-    assert dispatcher.next_for("b") == (group[5],)  # the second half of the eight that wait
-    assert dispatcher.next_for("a") == (group[1],)
+    assert dispatcher.next_batch("a") == (group[0],)
+    assert dispatcher.next_batch("b") == (group[5],)  # the second half of the eight that wait
+    assert dispatcher.next_batch("a") == (group[1],)
 
 
-def test_a_worker_that_is_lost_without_blame_leaves_no_suspect():
+def test_the_late_cell_of_a_stopped_worker_does_not_run_again():
     (group,) = cells([3])
     dispatcher = Dispatcher([group])
-    dispatcher.next_for("a")
-    dispatcher.next_for("a")
-    assert dispatcher.lost("a", blame=False) is None  # its running cell took too long, say
+    dispatcher.next_batch("a")
+    dispatcher.next_batch("a")
+    dispatcher.stopped("a")  # its running cell took too long
     assert not dispatcher.crashes
-    assert [dispatcher.next_for("b"), dispatcher.next_for("b")] == [(group[1],), (group[2],)]
-    assert dispatcher.lost("never seen") is None
+    assert [dispatcher.next_batch("b"), dispatcher.next_batch("b")] == [(group[1],), (group[2],)]
+    assert dispatcher.died("never seen") is None
 
 
-def test_cells_that_were_together_too_long_are_each_timed_alone():
+def test_the_cells_of_a_late_batch_are_each_timed_alone():
     (group,) = cells([3])
     dispatcher = Dispatcher([group])
-    dispatcher.ended("a", dispatcher.next_for("a"), 0.01)
-    assert dispatcher.next_for("a") == tuple(group[1:])
-    assert dispatcher.lost("a", blame=False) is None
-    assert [dispatcher.next_for("b"), dispatcher.next_for("c")] == [(group[1],), (group[2],)]
+    dispatcher.ended("a", dispatcher.next_batch("a"), 0.01)
+    assert dispatcher.next_batch("a") == tuple(group[1:])
+    dispatcher.stopped("a")
+    assert [dispatcher.next_batch("b"), dispatcher.next_batch("c")] == [(group[1],), (group[2],)]

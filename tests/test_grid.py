@@ -10,7 +10,7 @@ import pytest
 from rmspace.config import ConfigError
 from rmspace.study.estimate import describe, estimate
 from rmspace.study.plan.grid import read_grid
-from rmspace.study.run import group_tasks, make_tasks, sampled
+from rmspace.study.tasks import group_tasks, make_tasks, sample_tasks
 
 BASE = """\
   data: {use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 6, dim: 16}
@@ -208,8 +208,8 @@ def test_the_papers_grids(path, tmp_path):
     assert len(grid) == sizes[path.stem]
     cells = list(grid.cells())
     assert all(cell.config["data"]["use"] == "make_synthetic_paper_banks" for cell in cells)
-    tasks = make_tasks(grid, cells[:1] + cells[-1:], grid.columns, {})
-    assert all(task.banks.signature is None for task in tasks)
+    tasks, _ = make_tasks(grid, cells[:1] + cells[-1:], grid.columns, {})
+    assert all(task.data.signature is None for task in tasks)
     (tmp_path / "banks").mkdir()
     real = read_grid(path, [f"base.data.root={tmp_path / 'banks'}"])
     assert len(real) == sizes[path.stem]
@@ -231,11 +231,11 @@ def test_the_full_grid_expands_quickly_and_shares_what_is_alike():
 
 def test_cells_of_a_group_stand_together(tmp_path):
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  data.seed: [0, 1]\n  seed: [0, 1]\n"))
-    tasks = make_tasks(grid, grid.cells(), grid.columns, {})
+    tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     groups = group_tasks(tasks)
     assert [len(group) for group in groups] == [2, 2, 2, 2]
     assert [json.loads(task.labels) for task in groups[0]] == [[1, 0, 0], [3, 0, 0]]
-    assert [group[0].banks == groups[0][0].banks for group in groups] == [True, True, False, False]
+    assert [group[0].data == groups[0][0].data for group in groups] == [True, True, False, False]
 
 
 def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
@@ -253,14 +253,14 @@ def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
 
 def test_a_sample_is_scattered_and_always_the_same(tmp_path):
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3, 5, 10]\n  seed: [0, 1, 2, 3, 4]\n"))
-    tasks = make_tasks(grid, grid.cells(), grid.columns, {})
-    first = [task.labels for task in sampled(tasks, 8)]
-    assert first == [task.labels for task in sampled(tasks, 8)]
+    tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
+    first = [task.labels for task in sample_tasks(tasks, 8)]
+    assert first == [task.labels for task in sample_tasks(tasks, 8)]
     assert len(first) == 8
     assert len({json.loads(labels)[0] for labels in first}) > 1
-    assert set(first) <= {task.labels for task in sampled(tasks, 12)}
+    assert set(first) <= {task.labels for task in sample_tasks(tasks, 12)}
     with pytest.raises(ValueError, match="at most the grid's 20 cells; got 21"):
-        sampled(tasks, 21)
+        sample_tasks(tasks, 21)
 
 
 def test_an_estimate_times_one_cell_of_each_kind(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
-from study_cases import BASE, faulty_grid, write_grid
+from study_cases import ALLOW, BASE, faulty_grid, write_grid
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -17,7 +17,7 @@ def page_file(tmp_path_factory):
     grid = (
         "grid: {models.BT <b>.kind: {ok: ok, '<script>alert(1)</script>': fail}, n_pairs: [20, 40], seed: [0, 1, 2]}\n"
     )
-    rm.run_study(write_grid(folder, text + grid), folder / "out")
+    rm.run_study(write_grid(folder, text + grid), folder / "out", allow=ALLOW)
     assert main(["report", str(folder / "out"), "-o", str(folder / "report.html")]) == 0
     return folder / "report.html"
 
@@ -38,7 +38,7 @@ def test_the_page_is_the_same_each_time(page_file, tmp_path):
 
 
 def test_a_study_without_a_result_has_a_page_or_an_error(tmp_path):
-    study = rm.run_study(write_grid(tmp_path, faulty_grid(["fail"], [0])), tmp_path / "out")
+    study = rm.run_study(write_grid(tmp_path, faulty_grid(["fail"], [0])), tmp_path / "out", allow=ALLOW)
     assert main(["report", str(study.path), "-o", str(tmp_path / "report.html")]) == 0
     assert "No cell is done." in (tmp_path / "report.html").read_text()
 

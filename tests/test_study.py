@@ -1,10 +1,12 @@
+"""Running studies in this process, and reading them."""
+
 import csv
 import json
 import os
 import platform
 import sqlite3
-import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -12,269 +14,325 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
-from rmspace.study.lock import _started
-from rmspace.study.store import Store
-from study_cases import BASE, SMALL, assert_same, faulty_grid, numbers, write_grid
+from rmspace.results.schema import CELL, FACTS, MEASURES, names
+from rmspace.study.engine.cell import CellRunner
+from rmspace.study.fingerprints import Fingerprints, check_unchanged, file_signature
+from rmspace.study.lock import process_start
+from rmspace.study.plan.grid import read_grid
+from rmspace.study.store import Driver, Store
+from rmspace.study.tasks import make_tasks
+from study_cases import ALLOW, BASE, LINEAR, SYNTHETIC, THREE_MODELS, faulty_grid, numbers, write_grid
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("small")
-    rm.run_study(write_grid(folder, SMALL), folder / "out")
+def three_models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three_models")
+    rm.run_study(write_grid(folder, THREE_MODELS), folder / "out")
     return folder
 
 
-def test_a_cell_is_one_call_of_run(small):
-    study = rm.Study.open(small / "out")
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linear")
+    rm.run_study(write_grid(folder, LINEAR), folder / "out")
+    return folder
+
+
+def save_banks(folder, seed):
+    banks = rm.make_synthetic_banks(40, 15, 6, 16, seed=seed)
+    for side, bank in zip(("train", "test"), banks, strict=True):
+        bank.save(folder / side, overwrite=True)
+
+
+def with_data(data, text=LINEAR):
+    assert SYNTHETIC in text
+    return text.replace(SYNTHETIC, data)
+
+
+# What a study computes
+
+
+def test_a_cell_is_one_call_of_run(three_models):
+    study = rm.Study.open(three_models / "out")
     cells = study.cells()
     assert study.counts() == {"done": 12}
     row = cells.query("`annotator.beta` == 10 and models == 'MLP' and seed == 1").iloc[0]
-    config = small / "cell.yaml"
+    config = three_models / "cell.yaml"
     config.write_text(rm.config.dump_yaml(study.config(row.key)))
     experiment = rm.load_config(config)
     train, test = experiment.data()
     expected = rm.run(train=train, test=test, **experiment.options)
     table = study.results()
     found = table[(table["annotator.beta"] == 10) & (table.models == "MLP") & (table.seed == 1)]
-    for column in ("metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"):
-        assert found[column].tolist() == expected[column].tolist(), column
+    same = [name for name in names((*MEASURES, *FACTS)) if name != "fit_seconds"]
+    pd.testing.assert_frame_equal(found[same].reset_index(drop=True), expected[same], check_exact=True)
 
 
-def test_results_are_tidy(small):
-    table = rm.Study.open(small / "out").results()
-    assert list(table.columns) == [
-        "annotator.beta", "models", "seed", "model", "metric", "n", "value", "low", "high",
-        "error_rate", "mean_abs_gap", "fit_seconds", "precision", "device",
-    ]  # fmt: skip
-    assert table.dtypes[["annotator.beta", "seed", "n", "value"]].astype(str).tolist() == [
-        "int64", "int64", "Int64", "float64",
-    ]  # fmt: skip
+def test_results_have_the_axes_and_the_columns_of_the_schema(three_models):
+    table = rm.Study.open(three_models / "out").results()
+    assert list(table.columns) == ["annotator.beta", "models", "seed", *names(MEASURES), *names(FACTS)]
+    dtypes = {column.name: column.dtype for column in (*MEASURES, *FACTS) if column.dtype != "str"}
+    assert {name: str(table.dtypes[name]) for name in dtypes} == dtypes
+    assert [str(table.dtypes[axis]) for axis in ("annotator.beta", "seed")] == ["int64", "int64"]
     assert len(table) == 12 * 3
     assert (table.low <= table.value).all()
     assert (table.value <= table.high).all()
+    assert set(table.n_prompts) == {15}
     assert set(table[table.model == "MLP"].precision) == {"float32"}
     assert table[table.model == "BT"].precision.isna().all()
 
 
-def test_in_parts_and_in_another_order_the_numbers_are_the_same(small, tmp_path):
-    path = write_grid(tmp_path, SMALL)
-    rm.run_study(path, tmp_path / "out", sample=5)
-    assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 7, "done": 5}
+def test_the_file_has_the_columns_of_the_schema(linear):
+    expected = {"cell": names(CELL), "result": names(MEASURES), "fit": ["model", *names(FACTS)]}
+    with closing(Store.open(linear / "out" / "study.sqlite")) as store:
+        for table, columns in expected.items():
+            found = [name for _, name, *_ in store.rows(f"PRAGMA table_info({table})")]
+            assert found[-len(columns) :] == columns
+
+
+def test_in_parts_and_in_another_order_the_numbers_are_the_same(linear, tmp_path):
+    path = write_grid(tmp_path, LINEAR)
+    rm.run_study(path, tmp_path / "out", sample=1)
+    assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 3, "done": 1}
     rm.run_study(path, tmp_path / "out", overrides=["grid.seed=[1, 0]", "grid.annotator.beta=[10]"])
     rm.run_study(path, tmp_path / "out")
-    pd.testing.assert_frame_equal(
-        *(
-            table.sort_values(["annotator.beta", "models", "seed", "metric", "n"]).reset_index(drop=True)
-            for table in (numbers(small / "out"), numbers(tmp_path / "out"))
-        ),
-        check_exact=True,
+    pd.testing.assert_frame_equal(numbers(tmp_path / "out"), numbers(linear / "out"), check_exact=True)
+
+
+def test_cells_that_reuse_items_give_the_numbers_of_cells_that_do_not(three_models):
+    grid = read_grid(three_models / "grid.yaml")
+    tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
+    alone = [row for task in tasks for row in CellRunner().run(task).measures]
+    table = rm.Study.open(three_models / "out").results()
+    assert [row[names(MEASURES).index("value")] for row in alone] == table.value.tolist()
+
+
+def test_values_survive_the_file_to_the_last_bit(tmp_path):
+    values = [0.1 + 0.2, 5e-324, float("nan"), 1.7976931348623157e308 / 15]
+    (tmp_path / "constants.py").write_text(
+        "import numpy as np\ndef constant(scores, rewards, value):\n    return np.full(len(rewards), value)\n"
     )
+    metrics = [f"v{k}: {{use: constants.constant, value: {v!r}}}" for k, v in enumerate(values) if v == v]
+    metrics.append("v2: {use: constants.constant, value: .nan}")
+    text = BASE.replace("{gain: {use: gain, n: [2, 6]}, spearman: {use: spearman}}", f"{{{', '.join(metrics)}}}")
+    table = rm.run_study(write_grid(tmp_path, text + "grid: {seed: [0]}\n"), tmp_path / "out").results()
+    found = table.set_index("metric").value
+    for k, value in enumerate(values):
+        assert np.array_equal(found[f"v{k}"], np.full(15, value).mean(), equal_nan=True)
 
 
-def test_what_is_done_is_not_done_again(small):
-    before = rm.Study.open(small / "out").cells()
-    rm.run_study(small / "grid.yaml", small / "out")
-    pd.testing.assert_frame_equal(rm.Study.open(small / "out").cells(), before)
+def test_labels_keep_their_types(tmp_path):
+    text = BASE + "grid:\n  pairs.repeats: [true, false]\n  reward_scale: [std, 2.5]\n  n_pairs: [10]\n"
+    study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
+    cells = study.cells()
+    assert cells[["pairs.repeats", "reward_scale", "n_pairs"]].drop_duplicates().to_numpy(object).tolist() == [
+        [True, "std", 10], [True, 2.5, 10], [False, "std", 10], [False, 2.5, 10],
+    ]  # fmt: skip
+    assert json.loads(json.dumps(study.environments()[0]))["cells"] == 4
+
+
+# Going on
+
+
+def test_what_is_done_is_not_done_again(linear):
+    before = rm.Study.open(linear / "out").cells()
+    rm.run_study(linear / "grid.yaml", linear / "out")
+    pd.testing.assert_frame_equal(rm.Study.open(linear / "out").cells(), before)
 
 
 def test_a_study_grows(tmp_path):
-    path = write_grid(tmp_path, SMALL)
+    path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", overrides=["grid.seed=[0]"])
     first = rm.Study.open(tmp_path / "out").cells()
     rm.run_study(path, tmp_path / "out")
     both = rm.Study.open(tmp_path / "out").cells()
-    assert len(both) == 12
+    assert len(both) == 4
     assert set(first.key) < set(both.key)
     assert both.set_index("key").ended[first.key].tolist() == first.ended.tolist()
 
 
 def test_failed_cells_stop_nothing_and_can_be_tried_again(tmp_path, capsys):
-    path = write_grid(tmp_path, faulty_grid(["ok", "fail"], [0, 1]))
-    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 1
+    path, out = write_grid(tmp_path, faulty_grid(["ok", "fail"], [0, 1])), tmp_path / "out"
+    command = ["study", str(path), "--out", str(out), "--allow", *ALLOW]
+    assert main(command) == 1
     said = capsys.readouterr().out
     assert "2 done, 2 failed" in said
     assert "failed: RuntimeError: no luck (in 'BT')" in said
-    study = rm.Study.open(tmp_path / "out")
+    study = rm.Study.open(out)
     failed = study.cells().query("status == 'failed'")
     assert all('raise RuntimeError("no luck")' in text for text in failed.traceback)
     assert set(study.results()["models.BT.kind"]) == {"ok"}
-    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 1
-    assert study.cells().query("status == 'failed'").ended.tolist() == failed.ended.tolist()
-    done = study.cells().query("status == 'done'").ended.tolist()
-    assert main(["study", str(path), "--out", str(tmp_path / "out"), "--retry-failed"]) == 1
+    before = study.cells()
+    assert main(command) == 1
+    pd.testing.assert_frame_equal(study.cells(), before)
+    assert main([*command, "--retry-failed"]) == 1
     assert study.counts() == {"done": 2, "failed": 2}
-    assert study.cells().query("status == 'done'").ended.tolist() == done
-
-
-def test_another_grid_or_base_is_refused(small, tmp_path):
-    grid = SMALL.replace("  seed: [0, 1]", "  n_pairs: [10, 20]")
-    with pytest.raises(ValueError, match=r"another grid, .* it lacks seed, it has n_pairs besides; choose another"):
-        rm.run_study(write_grid(tmp_path, grid), small / "out")
-    base = SMALL.replace("n_resamples: 100", "n_resamples: 200")
-    with pytest.raises(ValueError, match="another base: n_resamples was 100 and is 200"):
-        rm.run_study(write_grid(tmp_path, base), small / "out")
-    with pytest.raises(ValueError, match="begun with 1 threads a cell"):
-        rm.run_study(small / "grid.yaml", small / "out", threads=2)
-    overridden = SMALL.replace("beta: 1.0", "beta: 2.0")  # what an axis sets anyway is no other base
-    rm.run_study(write_grid(tmp_path, overridden), small / "out")
-
-
-def test_a_first_attempt_that_fails_settles_nothing(tmp_path):
-    path, out = write_grid(tmp_path, SMALL.replace("n_pairs: 50", "n_pairs: fifty")), tmp_path / "out"
-    with pytest.raises(ValueError, match="must be a whole number"):
-        rm.run_study(path, out)
-    with pytest.raises(ValueError, match="processes of 64 threads"):
-        rm.run_study(write_grid(tmp_path, SMALL), out, threads=64)
-    assert rm.run_study(path, out, sample=1).counts() == {"waiting": 11, "done": 1}
-
-
-def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path):
-    path, out = write_grid(tmp_path, SMALL), tmp_path / "out"
-    rm.run_study(path, out)
-    study = rm.run_study(path, out, overrides=["grid.seed=[1]"])
-    assert set(study.results().seed) == {1}
-    assert sorted(study.results(old=True).current.value_counts().items()) == [(False, 18), (True, 18)]
-    ended = study.cells(old=True).ended.sort_values().tolist()
-    assert len(rm.run_study(path, out).results()) == 36
-    assert study.cells().ended.sort_values().tolist() == ended
-    named = SMALL.replace("{BT: {use: LinearReward}, MLP", "{Linear: {use: LinearReward}, MLP")
-    rm.run_study(write_grid(tmp_path, named), out)  # the model's name is part of its cell
-    assert set(study.results().models) == {"Linear", "MLP", "LGB"}
+    done = before.query("status == 'done'")
+    pd.testing.assert_frame_equal(study.cells().query("status == 'done'"), done)
 
 
 def test_an_exit_inside_a_cell_is_a_failure(tmp_path):
-    study = rm.run_study(write_grid(tmp_path, faulty_grid(["ok", "leave"], [0])), tmp_path / "out")
+    study = rm.run_study(write_grid(tmp_path, faulty_grid(["ok", "leave"], [0])), tmp_path / "out", allow=ALLOW)
     assert study.counts() == {"done": 1, "failed": 1}
     assert study.cells().error[1] == "SystemExit: giving up"
 
 
-def test_a_linked_bank_that_changed_is_noticed(tmp_path):
-    def save(seed):
-        for side, bank in zip(("train", "test"), rm.make_synthetic_banks(40, 15, 6, 16, seed=seed), strict=True):
-            bank.save(tmp_path / "elsewhere" / "Helpful" / side, overwrite=True)
+def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path):
+    path, out = write_grid(tmp_path, LINEAR), tmp_path / "out"
+    rm.run_study(path, out)
+    study = rm.run_study(path, out, overrides=["grid.seed=[1]"])
+    assert set(study.results().seed) == {1}
+    assert sorted(study.results(old=True).current.value_counts().items()) == [(False, 6), (True, 6)]
+    ended = study.cells(old=True).ended.sort_values().tolist()
+    assert len(rm.run_study(path, out).results()) == 12
+    assert study.cells().ended.sort_values().tolist() == ended
 
-    save(0)
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "Gemma2b").symlink_to(tmp_path / "elsewhere")
-    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
-    data = "{use: open_paper_banks, root: root, base_model: Gemma2b, dataset: Helpful}"
-    path = write_grid(tmp_path, BASE.replace(world, data) + "grid: {seed: [0]}\n")
-    first = rm.run_study(path, tmp_path / "out").results().value.tolist()
-    save(1)
-    assert rm.run_study(path, tmp_path / "out").results().value.tolist() != first
+
+def test_the_name_of_a_model_is_part_of_its_cell(tmp_path):
+    grid = "grid: {models: {BT: {use: LinearReward}, CLF: {use: LinearReward, objective: {use: classification}}}}\n"
+    study = rm.run_study(write_grid(tmp_path, BASE + grid), tmp_path / "out")
+    before = study.cells()
+    renamed = write_grid(tmp_path, BASE + grid.replace("BT: {", "Linear: {"))
+    after = rm.run_study(renamed, tmp_path / "out").cells()
+    assert set(study.results().models) == {"Linear", "CLF"}
+    assert [a == b for a, b in zip(before.key, after.key, strict=True)] == [False, True]
+
+
+def test_another_grid_or_base_is_refused(linear, tmp_path):
+    out = linear / "out"
+    grid = LINEAR.replace("seed: [0, 1]", "n_pairs: [10, 20]")
+    with pytest.raises(ValueError, match=r"another grid, .* it lacks seed, it also has n_pairs; choose another"):
+        rm.run_study(write_grid(tmp_path, grid), out)
+    base = LINEAR.replace("confidence: 0.9", "confidence: 0.8")
+    with pytest.raises(ValueError, match="another base: confidence was 0.9 and is 0.8"):
+        rm.run_study(write_grid(tmp_path, base), out)
+    with pytest.raises(ValueError, match="begun with 1 threads a cell"):
+        rm.run_study(linear / "grid.yaml", out, threads=2)
+    overridden = LINEAR.replace("beta: 1.0", "beta: 2.0")  # an axis sets this key: the base is the same
+    rm.run_study(write_grid(tmp_path, overridden), out)
+
+
+def test_a_first_attempt_that_fails_settles_nothing(tmp_path):
+    path, out = write_grid(tmp_path, LINEAR.replace("n_pairs: 50", "n_pairs: fifty")), tmp_path / "out"
+    with pytest.raises(ValueError, match="must be a whole number"):
+        rm.run_study(path, out)
+    with pytest.raises(ValueError, match="processes of 1000 threads would share"):
+        rm.run_study(write_grid(tmp_path, LINEAR), out, threads=1000)
+    assert rm.run_study(path, out, sample=1).counts() == {"waiting": 3, "done": 1}
 
 
 def test_mistakes_leave_no_study_behind(tmp_path):
-    path = write_grid(tmp_path, SMALL)
-    for arguments in ({"overrides": ["grid.n_pair=[1]"]}, {"workers": -1}, {"workers": 1, "scheduler": "x:1"}):
-        with pytest.raises(ValueError):
+    path = write_grid(tmp_path, LINEAR)
+    mistakes = [
+        ({"overrides": ["grid.n_pair=[1]"]}, "did you mean n_pairs"),
+        ({"workers": -1}, "workers must be at least 0"),
+        ({"cell_timeout": -1}, "cell_timeout must be at least 0"),
+        ({"workers": 1, "scheduler": "x:1"}, "give one of workers and scheduler; got workers=1 and scheduler='x:1'"),
+    ]
+    for arguments, message in mistakes:
+        with pytest.raises(ValueError, match=message):
             rm.run_study(path, tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="2 processes of 64 threads would share"):
-        rm.run_study(path, tmp_path / "out", threads=64, workers=2)
+
+
+# Data and modules
 
 
 def test_a_bank_that_changed_makes_new_cells(tmp_path):
-    def save(seed):
-        for side, bank in zip(("train", "test"), rm.make_synthetic_banks(40, 15, 6, 16, seed=seed), strict=True):
-            bank.save(tmp_path / "banks" / side, overwrite=True)
-
-    save(0)
-    data = "{use: open_banks, train: banks/train, test: banks/test}"
-    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
-    path = write_grid(tmp_path, BASE.replace(world, data) + "grid: {seed: [0, 1]}\n")
+    save_banks(tmp_path / "banks", 0)
+    text = BASE + "grid: {seed: [0, 1]}\n"
+    path = write_grid(tmp_path, with_data("{use: open_banks, train: banks/train, test: banks/test}", text))
     study = rm.run_study(path, tmp_path / "out")
     first = numbers(tmp_path / "out")
-    save(1)
+    save_banks(tmp_path / "banks", 1)
     rm.run_study(path, tmp_path / "out")
     assert not first.value.equals(study.results().value)
     old = study.results(old=True)
     assert old.current.tolist() == [True] * 6 + [False] * 6
     assert old[~old.current].value.tolist() == first.value.tolist()
     assert study.cells(old=True).train.nunique() == 2
-    save(0)  # and back: nothing is computed again
+    save_banks(tmp_path / "banks", 0)  # and back: nothing is computed again
     ended = study.cells(old=True).ended.sort_values().tolist()
     rm.run_study(path, tmp_path / "out")
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), first)
     assert study.cells(old=True).ended.sort_values().tolist() == ended
 
 
-def test_a_bank_whose_function_is_not_repeatable_is_noticed(tmp_path):
-    (tmp_path / "moody_bank.py").write_text(
+def test_a_bank_behind_a_link_that_changed_is_noticed(tmp_path):
+    save_banks(tmp_path / "elsewhere" / "Helpful", 0)
+    (tmp_path / "root").mkdir()
+    try:
+        (tmp_path / "root" / "Gemma2b").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    except OSError as error:
+        pytest.skip(f"this user may make no links: {error}")
+    path = write_grid(tmp_path, with_data("{use: open_paper_banks, root: root, base_model: Gemma2b, dataset: Helpful}"))
+    first = rm.run_study(path, tmp_path / "out", sample=1).results().value.tolist()
+    save_banks(tmp_path / "elsewhere" / "Helpful", 1)
+    assert rm.run_study(path, tmp_path / "out", sample=1).results().value.tolist() != first
+
+
+def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path):
+    (tmp_path / "moody_data.py").write_text(
         "import itertools, rmspace as rm\ncount = itertools.count()\n"
         "def make():\n    return rm.make_synthetic_banks(40, 15, 6, 16, seed=next(count))\n"
     )
-    world = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
-    text = BASE.replace(world, "{use: moody_bank.make}") + "grid: {seed: [0]}\n"
+    study = rm.run_study(write_grid(tmp_path, with_data("{use: moody_data.make}")), tmp_path / "out", sample=1)
+    assert study.counts() == {"waiting": 3, "failed": 1}
+    assert "their function returns other data at each call" in study.cells().error.dropna().iloc[0]
+
+
+class Known:
+    """Data of which only the fingerprint matters."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def fingerprint(self):
+        if self.text is None:
+            raise AssertionError("these data were read without need")
+        return self.text
+
+
+def test_unchanged_files_are_not_read_again():
+    check_unchanged(Known(None), Known(None), Fingerprints("a", "b", "files"), "files")
+    check_unchanged(Known("a"), Known("b"), Fingerprints("a", "b", "files"), "newer files")
+    check_unchanged(Known("a"), Known("b"), Fingerprints("a", "b", None), None)
+    with pytest.raises(ValueError, match="the train and test data changed while the study ran"):
+        check_unchanged(Known("b"), Known("a"), Fingerprints("a", "b", None), None)
+    with pytest.raises(ValueError, match="the test data changed"):
+        check_unchanged(Known("a"), Known("x"), Fingerprints("a", "b", "files"), "newer files")
+
+
+def test_the_signature_follows_the_files_of_rmspaces_readers_only(tmp_path):
+    file = tmp_path / "bank" / "items.npy"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    block = {"train": str(tmp_path / "bank"), "seed": 3}
+    first = file_signature({"use": "open_banks", **block})
+    assert first == file_signature({"use": "rmspace.readers.folders.open_banks", **block})
+    assert file_signature({"use": "my_module.open", **block}) is None
+    assert file_signature({"use": "make_synthetic_banks", "seed": 3}) is None
+    file.write_bytes(b"three")
+    assert file_signature({"use": "open_banks", **block}) != first
+
+
+def test_models_of_the_user_lie_beside_the_grid(tmp_path):
+    (tmp_path / "reversed_model.py").write_text(
+        "import rmspace as rm\n"
+        "class Reversed(rm.LinearReward):\n"
+        "    def predict(self, items):\n        return -super().predict(items)\n"
+    )
+    text = BASE + "grid: {models: {BT: {use: LinearReward}, Reversed: {use: reversed_model.Reversed}}}\n"
     study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
-    assert study.counts() == {"failed": 1}
-    assert "its function gives another one each time" in study.cells().error[0]
+    spearman = study.results().query("metric == 'spearman'").set_index("models").value
+    assert spearman["Reversed"] == pytest.approx(-spearman["BT"])
 
 
-def test_files_that_are_no_study(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no study at"):
-        rm.Study.open(tmp_path)
-    (tmp_path / "study.sqlite").write_bytes(b"something else, longer than a header of SQLite" * 100)
-    with pytest.raises(ValueError, match="is no study, or is damaged"):
-        rm.Study.open(tmp_path)
-    with pytest.raises(ValueError, match="is no study, or is damaged"):
-        rm.run_study(write_grid(tmp_path, SMALL), tmp_path)
-    (tmp_path / "study.sqlite").unlink()
-    sqlite3.connect(tmp_path / "study.sqlite").execute("CREATE TABLE x (y)").connection.commit()
-    with pytest.raises(ValueError, match="is no study of rmspace's"):
-        rm.Study.open(tmp_path)
-
-
-def test_a_newer_version_is_refused(small, tmp_path):
-    (tmp_path / "study.sqlite").write_bytes((small / "out" / "study.sqlite").read_bytes())
-    with sqlite3.connect(tmp_path / "study.sqlite") as connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
-    for use in (lambda: rm.Study.open(tmp_path), lambda: rm.run_study(small / "grid.yaml", tmp_path)):
-        with pytest.raises(ValueError, match=r"written by a newer rmspace .* upgrade rmspace"):
-            use()
-
-
-def set_driver(folder, host, pid, started):
-    store = Store.open(folder / "study.sqlite")
-    with store.transaction():
-        store.connection.execute("INSERT INTO driver VALUES (1, ?, ?, ?, 'today', 'token')", (host, pid, started))
-    store.close()
-
-
-def test_the_lock(tmp_path):
+def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
-    out = tmp_path / "out"
-    rm.run_study(path, out)
-    me = os.getpid()
-    set_driver(out, platform.node(), me, _started(me))
-    with pytest.raises(BlockingIOError, match=f"run by process {me} on {platform.node()} since today.*wait for it"):
-        rm.run_study(path, out)
-    assert rm.Study.open(out).counts() == {"done": 1}  # reading needs no lock
-    store = Store.open(out / "study.sqlite")
-    with store.transaction():
-        store.connection.execute(
-            "UPDATE driver SET started = substr(started, 1, instr(started, ' ')) || '1'"
-        )  # the number was given to another process since
-    store.close()
-    with pytest.warns(UserWarning, match=f"took over .* from process {me}, which is dead"):
-        rm.run_study(path, out)
-    set_driver(out, "elsewhere", 7, "1")
-    with pytest.raises(
-        BlockingIOError, match=r"process 7 on elsewhere .* if that process is dead, run with --take-over"
-    ):
-        rm.run_study(path, out)
-    with pytest.warns(UserWarning, match="took over .* on elsewhere, as asked"):
-        rm.run_study(path, out, take_over=True)
-
-
-def test_a_dead_processes_lock_is_taken_over(tmp_path):
-    path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
-    rm.run_study(path, tmp_path / "out")
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    set_driver(tmp_path / "out", platform.node(), dead.pid, _started(os.getpid()).partition(" ")[0] + " 5")
-    with pytest.warns(UserWarning, match="which is dead"):
+    with pytest.raises(rm.config.ConfigError, match="--allow study_cases"):
         rm.run_study(path, tmp_path / "out")
+    assert rm.run_study(path, tmp_path / "out", allow=["study_cases"]).counts() == {"done": 1}
 
 
 def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
@@ -291,13 +349,119 @@ def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
     assert "judge_mod.py was edited after this process had imported it" in study.cells().error.dropna().iloc[0]
 
 
-def test_the_commands(small, capsys, tmp_path):
-    out = str(small / "out")
-    assert main(["study", str(small / "grid.yaml"), "--dry-run", "--timed", "2"]) == 0
+# The file and its lock
+
+
+def test_files_that_are_no_study(tmp_path):
+    file = tmp_path / "study.sqlite"
+    with pytest.raises(FileNotFoundError, match="there is no study at"):
+        rm.Study.open(tmp_path)
+    file.write_bytes(b"something else, longer than a header of SQLite" * 100)
+    with pytest.raises(ValueError, match="is no study, or is damaged"):
+        rm.Study.open(tmp_path)
+    with pytest.raises(ValueError, match="is no study, or is damaged"):
+        rm.run_study(write_grid(tmp_path, LINEAR), tmp_path)
+    file.unlink()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE x (y)")
+    with pytest.raises(ValueError, match="is no study of rmspace's"):
+        rm.Study.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("1", "by an older rmspace: its format is version 1, and this one reads version 2; run the study again"),
+        ("3", "by a newer rmspace: its format is version 3, and this one reads version 2; upgrade"),
+    ],
+)
+def test_another_version_of_the_file_is_refused(linear, tmp_path, version, message):
+    file = tmp_path / "study.sqlite"
+    file.write_bytes((linear / "out" / "study.sqlite").read_bytes())
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'version'", (version,))
+    before = file.read_bytes()
+    for use in (lambda: rm.Study.open(tmp_path), lambda: rm.run_study(linear / "grid.yaml", tmp_path)):
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert file.read_bytes() == before
+
+
+def set_driver(folder, host, pid, started):
+    with closing(Store.open(folder / "study.sqlite")) as store, store.transaction():
+        store.set_driver(Driver(host, pid, started, "today"), "token")
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A grid, and the folder of its study, of which one cell is done."""
+    path = write_grid(tmp_path, LINEAR)
+    rm.run_study(path, tmp_path / "out", sample=1)
+    return path, tmp_path / "out"
+
+
+def test_a_study_that_runs_is_not_run_a_second_time(begun):
+    path, out = begun
+    me = os.getpid()
+    set_driver(out, platform.node(), me, process_start(me))
+    with pytest.raises(BlockingIOError, match=f"run by process {me} on {platform.node()} since today"):
+        rm.run_study(path, out)
+    assert rm.Study.open(out).counts() == {"waiting": 3, "done": 1}  # to read needs no lock
+
+
+def test_the_lock_of_a_process_on_another_host_is_taken_over_when_asked(begun):
+    path, out = begun
+    set_driver(out, "elsewhere", 7, "1")
+    with pytest.raises(
+        BlockingIOError, match=r"process 7 on elsewhere .* if that process is dead, run with --take-over"
+    ):
+        rm.run_study(path, out)
+    with pytest.warns(UserWarning, match="took over .* on elsewhere, as asked"):
+        assert rm.run_study(path, out, take_over=True).counts() == {"done": 4}
+
+
+@pytest.mark.skipif(not process_start(os.getpid()), reason="only Linux tells when a process started")
+def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun):
+    path, out = begun
+    space, _ = process_start(os.getpid()).split()
+    set_driver(out, platform.node(), os.getpid(), f"{space} 1")
+    with pytest.warns(UserWarning, match=f"took over .* from process {os.getpid()}, which is dead"):
+        rm.run_study(path, out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process is alive")
+def test_the_lock_of_a_dead_process_is_taken_over(begun):
+    path, out = begun
+    dead = os.fork()
+    if dead == 0:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    set_driver(out, platform.node(), dead, process_start(os.getpid()))
+    with pytest.warns(UserWarning, match=f"from process {dead}, which is dead"):
+        rm.run_study(path, out)
+
+
+def test_a_driver_whose_lock_was_taken_over_writes_no_more(begun):
+    _, out = begun
+    with closing(Store.open(out / "study.sqlite")) as first, closing(Store.open(out / "study.sqlite")) as second:
+        for store, token in ((first, "one"), (second, "two")):
+            with store.transaction():
+                store.set_driver(Driver("here", 1, "", "today"), token)
+        second.add([])
+        with pytest.raises(BlockingIOError, match="another driver took over"):
+            first.add([])
+
+
+# The commands
+
+
+def test_the_commands(linear, capsys, tmp_path):
+    out = str(linear / "out")
+    assert main(["study", str(linear / "grid.yaml"), "--dry-run", "--timed", "2"]) == 0
     said = capsys.readouterr().out
-    assert "12 cells\n  annotator.beta: 2 (1, 10)" in said
-    assert "core-hours: 2 cells of 3 kinds were timed here" in said
-    assert main(["study", str(small / "grid.yaml")]) == 2
+    assert "4 cells\n  annotator.beta: 2 (1, 10)" in said
+    assert "core-hours: 1 cells of 1 kinds were timed here" in said
+    assert main(["study", str(linear / "grid.yaml")]) == 2
     assert "a study needs a folder: --out DIR" in capsys.readouterr().err
     assert main(["results", out, "--csv"]) == 0
     file = tmp_path / "table.csv"
@@ -305,49 +469,6 @@ def test_the_commands(small, capsys, tmp_path):
     values = [float(row["value"]) for row in csv.DictReader(file.read_text().splitlines())]
     assert values == rm.Study.open(out).results().value.tolist()
     assert main(["results", out]) == 0
-    assert "12 done" in capsys.readouterr().out
+    assert "4 done" in capsys.readouterr().out
     assert main(["results", str(tmp_path)]) == 2
     assert "there is no study at" in capsys.readouterr().err
-
-
-def test_values_survive_the_file_to_the_last_bit(tmp_path):
-    (tmp_path / "odd_values.py").write_text(
-        "import numpy as np\ndef odd(scores, rewards):\n    return np.full(len(rewards), {value})\n"
-    )
-    for k, value in enumerate(["0.1 + 0.2", "5e-324", "np.nan", "1.7976931348623157e308 / 15"]):
-        module = f"odd_values_{k}"
-        (tmp_path / f"{module}.py").write_text((tmp_path / "odd_values.py").read_text().replace("{value}", value))
-        metrics = "{gain: {use: gain, n: [2, 6]}, spearman: {use: spearman}}"
-        text = BASE.replace(metrics, f"{{odd: {{use: {module}.odd}}}}") + "grid: {seed: [0]}\n"
-        table = rm.run_study(write_grid(tmp_path, text), tmp_path / f"out{k}").results()
-        expected = float(np.full(15, eval(value)).mean())
-        assert np.array_equal(table.value, [expected], equal_nan=True)
-
-
-def test_sharing_between_cells_changes_nothing(small, tmp_path):
-    from rmspace.study.engine import cell as compute
-
-    class Alone(compute.Computer):
-        def __call__(self, task):
-            self.close()
-            return super().__call__(task)
-
-    import rmspace.study.engine.in_process as local
-
-    kept = local.Computer
-    local.Computer = Alone
-    try:
-        rm.run_study(write_grid(tmp_path, SMALL), tmp_path / "out")
-    finally:
-        local.Computer = kept
-    assert_same(tmp_path / "out", small / "out")
-
-
-def test_labels_keep_their_kinds(tmp_path):
-    text = BASE + "grid:\n  pairs.repeats: [true, false]\n  reward_scale: [std, 2.5]\n  n_pairs: [10]\n"
-    study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
-    cells = study.cells()
-    assert cells[["pairs.repeats", "reward_scale", "n_pairs"]].drop_duplicates().to_numpy(object).tolist() == [
-        [True, "std", 10], [True, 2.5, 10], [False, "std", 10], [False, 2.5, 10],
-    ]  # fmt: skip
-    assert json.loads(json.dumps(study.environments()[0]))["cells"] == 4

@@ -1,8 +1,8 @@
 """Studies whose drivers, workers and disks fail: real processes, real signals."""
 
 import os
+import platform
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -10,26 +10,38 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import rmspace as rm
-from rmspace.study.engine import dask_workers as cluster
-from study_cases import BASE, ENVIRONMENT, assert_same, children, faulty_grid, finish, start, wait_for, write_grid
+from rmspace.study.engine import pool
+from study_cases import (
+    BASE,
+    ENVIRONMENT,
+    assert_same,
+    faulty_grid,
+    finish,
+    start,
+    wait_for,
+    worker_processes,
+    write_grid,
+)
 
-pytestmark = pytest.mark.slow
-distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rmspace[cluster]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL, process groups or limits of file size"),
+]
+pytest.importorskip("distributed", reason="Dask is not installed: pip install 'reward-space[cluster]'")
 
-KILLS = int(os.environ.get("RMSPACE_KILLS", "20"))  # each takes the start of a driver, some five seconds
+KILLS = int(os.environ.get("RMSPACE_KILLS", "20"))  # each one starts a driver, which takes some five seconds
 MANY = BASE + "grid: {annotator.beta: [1, 3, 5, 10], n_pairs: [20, 30, 40, 50, 60, 70, 80, 90, 100, 110], seed: [%s]}\n"
 
 
 def query(folder, text):
-    with sqlite3.connect(f"file:{folder / 'study.sqlite'}?mode=ro", uri=True) as connection:
-        rows = connection.execute(text).fetchall()
-    connection.close()
-    return rows
+    with closing(sqlite3.connect(f"file:{folder / 'study.sqlite'}?mode=ro", uri=True)) as connection:
+        return connection.execute(text).fetchall()
 
 
 def driver_began(folder, pid):
@@ -42,7 +54,7 @@ def test_a_driver_killed_at_many_moments(tmp_path):
     out, rng = tmp_path / "out", random.Random(0)
     known, kills = {}, 0
     while kills < KILLS:
-        driver = start("study", path, "--out", out)
+        driver = start(path, "--out", out)
         wait_for(driver_began(out, driver.pid))
         time.sleep(rng.uniform(0, 0.5))
         driver.kill()
@@ -58,7 +70,7 @@ def test_a_driver_killed_at_many_moments(tmp_path):
         known = found
         assert store.results().shape[0] == 3 * len(found)
     assert 0 < len(known) < 200
-    code, _, said = finish(start("study", path, "--out", out))
+    code, _, said = finish(start(path, "--out", out))
     assert code == 0
     assert "which is dead" in said
     assert_same(out, tmp_path / "whole")
@@ -68,16 +80,16 @@ def test_a_driver_killed_at_many_moments(tmp_path):
 def test_workers_killed_at_random(tmp_path):
     path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
     rm.run_study(path, tmp_path / "whole")
-    driver = start("study", path, "--out", tmp_path / "out", "--workers", 2)
+    driver = start(path, "--out", tmp_path / "out", "--workers", 2)
     rng, kills = random.Random(1), 0
     wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 5)
     while kills < 5 and driver.poll() is None:
-        workers = children(driver.pid)
+        workers = worker_processes(driver.pid)
         if workers:
             os.kill(rng.choice(workers), signal.SIGKILL)
             kills += 1
         time.sleep(rng.uniform(0.2, 1.5))
-    code, out, said = finish(driver, 240)
+    code, out, said = finish(driver)
     assert (code, kills) == (0, 5), said
     assert "200 done" in out
     assert_same(tmp_path / "out", tmp_path / "whole")
@@ -93,20 +105,20 @@ def test_four_workers_and_none_agree(tmp_path):
         tmp_path, BASE.replace("{BT: {use: LinearReward}}", models).replace("n_pairs: 50", "n_pairs: 300") + grid
     )
     for workers in (0, 4):
-        code, _, said = finish(start("study", path, "--out", tmp_path / str(workers), "--workers", workers))
+        code, _, said = finish(start(path, "--out", tmp_path / str(workers), "--workers", workers))
         assert code == 0, said
     assert_same(tmp_path / "4", tmp_path / "0")
     workers = rm.Study.open(tmp_path / "4").cells().worker.unique()
     assert len(workers) > 1
 
 
-def test_poison_alone_is_blamed(tmp_path):
+def test_only_the_cell_that_crashes_its_worker_is_given_up(tmp_path):
     path = write_grid(
         tmp_path,
         faulty_grid(["ok", "kill"], range(12))
         + "exclude: [{models.BT.kind: kill, seed: [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]}]\n",
     )
-    code, out, said = finish(start("study", path, "--out", tmp_path / "out", "--workers", 2), 240)
+    code, out, said = finish(start(path, "--out", tmp_path / "out", "--workers", 2))
     assert code == 1, said
     assert "12 done, 1 crashed" in out
     bad = rm.Study.open(tmp_path / "out").cells().query("status != 'done'")
@@ -116,29 +128,29 @@ def test_poison_alone_is_blamed(tmp_path):
 
 def test_a_cell_that_takes_too_long(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok", "hang"], [0]))
-    began = time.monotonic()
-    code, out, said = finish(start("study", path, "--out", tmp_path / "out", "--cell-timeout", 3))
-    assert (code, time.monotonic() - began < 60) == (1, True), said
-    assert "1 done" in out
-    assert "timeout: took over 3 seconds (--cell-timeout)" in out
+    code, out, said = finish(start(path, "--out", tmp_path / "out", "--cell-timeout", 15))
+    assert (code, "1 done" in out) == (1, True), said
+    assert "timeout: took over 15 seconds (--cell-timeout)" in out
 
 
-@pytest.mark.parametrize("limit", [100_000])
-def test_a_full_disk(tmp_path, limit):
+def test_a_full_disk(tmp_path):
+    import resource
+
+    limit = 100_000
     path = write_grid(tmp_path, MANY % "0")
     rm.run_study(path, tmp_path / "whole")
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    code, _, said = finish(start("study", path, "--out", tmp_path / "out", preexec_fn=small_files))
+    code, _, said = finish(start(path, "--out", tmp_path / "out", preexec_fn=small_files))
     assert code == 2
     assert "study.sqlite could not be read or written" in said
-    assert "free space or mend the rights, and run the same command again" in said
+    assert "free space on the disk or correct the permissions, and run the same command again" in said
     assert "of 40 cells are in" in said
     done = rm.Study.open(tmp_path / "out").counts()
     assert 0 < done["done"] < 40
-    code, _, said = finish(start("study", path, "--out", tmp_path / "out"))
+    code, _, said = finish(start(path, "--out", tmp_path / "out"))
     assert code == 0, said
     assert_same(tmp_path / "out", tmp_path / "whole")
 
@@ -146,37 +158,37 @@ def test_a_full_disk(tmp_path, limit):
 def test_a_second_driver_is_refused_and_a_dead_ones_study_goes_on(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok"], [0, 1, 2], seconds=3.0))
     out = tmp_path / "out"
-    first = start("study", path, "--out", out)
+    first = start(path, "--out", out)
     wait_for(driver_began(out, first.pid))
-    code, _, said = finish(start("study", path, "--out", out))
+    code, _, said = finish(start(path, "--out", out))
     assert code == 2
-    assert f"is being run by process {first.pid} on {os.uname().nodename} since" in said
+    assert f"is being run by process {first.pid} on {platform.node()} since" in said
     first.kill()
     finish(first)
-    code, _, said = finish(start("study", path, "--out", out))
+    code, _, said = finish(start(path, "--out", out))
     assert code == 0
     assert f"from process {first.pid}, which is dead" in said
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c(tmp_path, workers):
+    import psutil
+
     path = write_grid(tmp_path, faulty_grid(["ok"], range(16), seconds=0.4))
     out = tmp_path / "out"
-    driver = start("study", path, "--out", out, "--workers", workers)
+    driver = start(path, "--out", out, "--workers", workers)
     wait_for(lambda: query(out, "SELECT COUNT(*) FROM cell")[0][0] >= 3)
-    processes = children(driver.pid)
+    processes = worker_processes(driver.pid)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: the driver and its workers hear it
-    began = time.monotonic()
-    code, _, said = finish(driver, 60)
-    assert time.monotonic() - began < 20
+    code, _, said = finish(driver)
     assert code == 130, said
     assert "interrupted" in said
     assert "of 16 cells are in" in said
     assert "Traceback" not in said
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes))
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in processes))
     before = rm.Study.open(out).counts()["done"]
     assert query(out, "SELECT * FROM driver") == []
-    code, out_text, said = finish(start("study", path, "--out", out, "--workers", 2), 120)
+    code, out_text, said = finish(start(path, "--out", out, "--workers", 2))
     assert (code, "16 done" in out_text) == (0, True), said
     assert before < 16
 
@@ -210,10 +222,10 @@ def test_the_workers_of_a_scheduler(tmp_path, scheduler):
     path = write_grid(tmp_path, MANY % "0")
     rm.run_study(path, tmp_path / "whole")
     nannies = [worker("--nthreads", "1") for _ in range(2)]
-    driver = start("study", path, "--out", tmp_path / "out", "--scheduler", address)
+    driver = start(path, "--out", tmp_path / "out", "--scheduler", address)
     wait_for(lambda: query(tmp_path / "out", "SELECT COUNT(*) FROM cell")[0][0] > 2)
-    os.kill(children(nannies[0].pid)[0], signal.SIGKILL)
-    code, out, said = finish(driver, 120)
+    os.kill(worker_processes(nannies[0].pid)[0], signal.SIGKILL)
+    code, out, said = finish(driver)
     assert (code, "40 done" in out) == (0, True), said
     assert_same(tmp_path / "out", tmp_path / "whole")
 
@@ -222,28 +234,25 @@ def test_a_late_cell_on_a_scheduler(tmp_path, scheduler):
     address, worker = scheduler
     worker("--nthreads", "1")
     path = write_grid(tmp_path, faulty_grid(["ok", "hang"], [0]))
-    code, out, said = finish(
-        start("study", path, "--out", tmp_path / "out", "--scheduler", address, "--cell-timeout", 4)
-    )
+    code, out, said = finish(start(path, "--out", tmp_path / "out", "--scheduler", address, "--cell-timeout", 15))
     assert (code, "1 done" in out) == (1, True), said
-    assert "timeout: took over 4 seconds" in out
+    assert "timeout: took over 15 seconds" in out
 
 
 @pytest.mark.parametrize("local", [True, False])
 def test_a_result_that_is_lost_while_its_worker_lives(tmp_path, scheduler, monkeypatch, local):
-    """The only worker loses two cells, and is there all the same: the study must not wait for another."""
+    """The only worker loses two results and lives: the study must not wait for another worker."""
     address, worker = scheduler
     worker("--nthreads", "1", "--no-nanny")
-    monkeypatch.setattr(cluster, "_PATIENCE", 60.0)
-    outcomes, lost = cluster._Pool.outcomes, []
+    outcomes, lost = pool.WorkerPool._outcomes, []
 
-    def forgetful(pool, worker, flight, future):
+    def forgetful(workers, address, batch, future):
         if len(lost) < 2:
-            lost.append(flight)
+            lost.append(batch)
             return []
-        return outcomes(pool, worker, flight, future)
+        return outcomes(workers, address, batch, future)
 
-    monkeypatch.setattr(cluster._Pool, "outcomes", forgetful)
+    monkeypatch.setattr(pool.WorkerPool, "_outcomes", forgetful)
     path = write_grid(tmp_path, MANY % "0")
     options = {"workers": 1} if local else {"scheduler": address}
     rm.run_study(path, tmp_path / "out", **options)
@@ -253,14 +262,13 @@ def test_a_result_that_is_lost_while_its_worker_lives(tmp_path, scheduler, monke
 
 
 def test_a_scheduler_that_forgets_its_workers_for_a_moment(tmp_path, monkeypatch):
-    ask, asked = cluster._Pool._ask, []
+    ask, asked = pool.WorkerPool._ask, []
 
-    def forgetful(pool):
-        asked.append(bool(pool.ready))
-        return {} if asked[-1] and sum(asked) == 2 else ask(pool)
+    def forgetful(workers):
+        asked.append(bool(workers.ready))
+        return {} if asked[-1] and sum(asked) == 2 else ask(workers)
 
-    monkeypatch.setattr(cluster, "_PATIENCE", 60.0)
-    monkeypatch.setattr(cluster._Pool, "_ask", forgetful)
+    monkeypatch.setattr(pool.WorkerPool, "_ask", forgetful)
     path = write_grid(tmp_path, MANY % "0")
     rm.run_study(path, tmp_path / "out", workers=2)
     assert sum(asked) > 2
@@ -272,7 +280,7 @@ def test_workers_that_cannot_be_used(tmp_path, scheduler):
     address, worker = scheduler
     path = write_grid(tmp_path, MANY % "0")
     two = worker("--nthreads", "2")
-    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", address))
+    code, _, said = finish(start(path, "--out", tmp_path / "out", "--scheduler", address))
     assert code == 2
     assert "runs 2 cells at once; start workers with --nthreads 1" in said
     os.killpg(two.pid, signal.SIGKILL)
@@ -281,7 +289,7 @@ def test_workers_that_cannot_be_used(tmp_path, scheduler):
     text = (source / "__init__.py").read_text().replace(f'"{rm.__version__}"', '"99.0"')
     (tmp_path / "other" / "rmspace" / "__init__.py").write_text(text)
     worker("--nthreads", "1", PYTHONPATH=str(tmp_path / "other"))
-    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", address))
+    code, _, said = finish(start(path, "--out", tmp_path / "out", "--scheduler", address))
     assert code == 2
     assert f"runs other versions: rmspace 99.0 (here {rm.__version__}); install the same there" in said
     assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 40}
@@ -299,7 +307,7 @@ def test_a_script_without_a_guard_is_told(tmp_path):
 def test_one_percent_of_the_full_grid(tmp_path):
     grid = Path(__file__).parents[1] / "configs" / "paper" / "full_grid.yaml"
     arguments = ("--synthetic", "--sample", 130, "--workers", 2, "--out", tmp_path / "out")
-    code, out, said = finish(start("study", grid, *arguments), 300)
+    code, out, said = finish(start(grid, *arguments))
     assert (code, "130 done" in out) == (0, True), said
     table = rm.Study.open(tmp_path / "out").results()
     assert table["data.base_model"].nunique() == 6
@@ -308,7 +316,7 @@ def test_one_percent_of_the_full_grid(tmp_path):
 
 def test_a_scheduler_that_does_not_answer(tmp_path):
     path = write_grid(tmp_path, MANY % "0")
-    code, _, said = finish(start("study", path, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9"))
+    code, _, said = finish(start(path, "--out", tmp_path / "out", "--scheduler", "tcp://127.0.0.1:9"))
     assert code == 2
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in said
     assert "Traceback" not in said

@@ -19,7 +19,6 @@ base:
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
   models: {first: {use: benchmarking.studies.FirstNumber}}
-  n_resamples: 100
 """
 _TRIVIAL = (
     _BASE + "  metrics: {first: {use: benchmarking.studies.first_score}}\ngrid: {annotator.beta: [1, 3], seed: [%s]}\n"
@@ -32,7 +31,6 @@ base:
   annotator: {use: logistic, beta: 1.0}
   models: {MLP: {use: MLPReward, max_epochs: %d, patience: 30, precision: float32}}
   metrics: {gain: {use: gain, n: [50]}}
-  n_resamples: 100
 grid: {annotator.beta: [1, 3, 10], seed: [%s]}
 """
 
@@ -128,18 +126,20 @@ def _filled(grid: Path, out: Path) -> rm.Study:
     """Return a study whose every cell has the rows of its first one, to measure reading alone."""
     from dataclasses import replace
 
-    from rmspace.study.engine.cell import Computer
+    from rmspace.study.engine.cell import CellRunner
     from rmspace.study.plan.grid import read_grid
-    from rmspace.study.run import make_tasks
+    from rmspace.study.settings import settle
     from rmspace.study.store import FILE, Store
+    from rmspace.study.tasks import make_tasks
 
     read = read_grid(grid)
-    tasks = make_tasks(read, read.cells(), read.columns, {})
-    outcome = Computer()(tasks[0])
+    tasks, _ = make_tasks(read, read.cells(), read.columns, {})
+    outcome = CellRunner().run(tasks[0])
     store = Store.create(out / FILE)
+    settings = settle(store, read, None)
     with store.transaction():
-        store.set_meta({"columns": read.columns, "base": {}, "threads": 1, "grid": read.text})
-        store.plan((task.labels, task.key) for task in tasks)
+        store.set_meta(settings._asdict())
+        store.set_plan((task.labels, task.key) for task in tasks)
     store.add(replace(outcome, task=task) for task in tasks)
     store.close()
     return rm.Study.open(out)

@@ -223,6 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--dry-run", action="store_true", help="only count cells and estimate core-hours")
     many.add_argument("--timed", type=int, default=8, metavar="N", help="cells that --dry-run times; 0 for none")
     many.add_argument("--synthetic", action="store_true", help="run on the grid's synthetic stand-in")
+    many.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="let the configs import this module too"
+    )
     many.add_argument("--sample", type=int, metavar="N", help="run only N cells, spread over the grid")
     many.add_argument("--workers", type=int, default=0, metavar="N", help="processes to compute on (0: in this one)")
     many.add_argument("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, whose workers compute")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from rmspace._checks import check_int
 from rmspace.models.core.precision import fixed_threads
-from rmspace.study.engine.cell import DONE, Computer
+from rmspace.study.engine.cell import CellRunner
+from rmspace.study.engine.task import DONE, Task
 from rmspace.study.plan.axes import Label
 from rmspace.study.plan.grid import Cell, Grid
-from rmspace.study.run import make_tasks
+from rmspace.study.tasks import make_tasks
 
 _COSTLY = ("models", "n_pairs", "data")  # keys of the config that time depends on most
 
@@ -28,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 def describe(grid: Grid) -> str:
-    """Return the number of cells and the axes, a line each."""
+    """Return the number of cells, and a line per axis."""
     lines = [f"{len(grid)} cells"]
     for axis in grid.axes:
         for column in axis.columns:
@@ -41,42 +43,57 @@ def describe(grid: Grid) -> str:
 def estimate(
     grid: Grid, *, timed: int = 8, threads: int = 1, on_cell: Callable[[str, float], Any] | None = None
 ) -> Estimate:
-    """Estimate the core-hours of a grid from a few of its cells, which are run and thrown away.
+    """Estimate the core-hours of a grid from a few of its cells, whose results are thrown away.
 
-    Cells that agree in models, n_pairs and data are taken to cost the same. The middle cell of each such kind is timed,
-    of kinds spread evenly where there are more than `timed`, each after its banks are open, as nearly all find them:
+    Cells that agree in models, n_pairs and data are taken to cost the same: they are one kind. The middle cell of each
+    kind is timed. Where there are more than `timed` kinds, those that are timed are spread evenly over the grid. The
+    data are opened before the time starts, since nearly all cells find them open:
 
         core-hours = threads * cells * mean seconds / 3600.
+
+    Args:
+        grid: the grid.
+        timed: the most cells to time.
+        threads: of each cell.
+        on_cell: called with (labels, seconds) after each timed cell.
 
     Raises:
         RuntimeError: a timed cell fails.
     """
     check_int("timed", timed, low=1)
     check_int("threads", threads, low=1)
-    kinds: dict[tuple[Label, ...], list[Cell]] = {}
+    kinds = _kinds(grid)
+    step = max(1.0, len(kinds) / timed)
+    chosen = [kinds[int(k * step)] for k in range(min(timed, len(kinds)))]
+    seconds = []
+    with fixed_threads(threads), closing(CellRunner()) as runner:
+        for cells in tqdm(chosen, desc="timing", unit="cell", leave=False, disable=None):
+            ((task,), _) = make_tasks(grid, [cells[len(cells) // 2]], grid.columns, {})
+            seconds.append(_seconds(runner, task))
+            if on_cell is not None:
+                on_cell(task.labels, seconds[-1])
+    counts = [len(cells) for cells in chosen]
+    mean = sum(time * count for time, count in zip(seconds, counts, strict=True)) / sum(counts)
+    return Estimate(threads * len(grid) * mean / 3600, len(chosen), len(kinds), min(seconds), max(seconds))
+
+
+def _kinds(grid: Grid) -> list[list[Cell]]:
+    """Return the cells of the grid by kind: those of a kind are taken to cost the same."""
     costly = [k for axis in grid.axes if axis.tops & set(_COSTLY) for k in _places(grid, axis.columns)]
+    kinds: dict[tuple[Label, ...], list[Cell]] = {}
     for cell in grid.cells():
         kinds.setdefault(tuple(cell.labels[k] for k in costly), []).append(cell)
-    chosen = list(kinds.values())
-    step = max(1.0, len(chosen) / timed)
-    chosen = [chosen[int(k * step)] for k in range(min(timed, len(chosen)))]
-    seconds = []
-    computer = Computer()
-    with fixed_threads(threads):
-        for cells in tqdm(chosen, desc="timing", unit="cell", leave=False, disable=None):
-            task = make_tasks(grid, [cells[len(cells) // 2]], grid.columns, {})[0]
-            computer.open(task)
-            outcome = computer(task)
-            if outcome.status != DONE:
-                raise RuntimeError(f"a cell fails, [{task.labels}]: {outcome.error}")
-            seconds.append((outcome.seconds, len(cells)))
-            if on_cell is not None:
-                on_cell(task.labels, outcome.seconds)
-    computer.close()
-    mean = sum(time * count for time, count in seconds) / sum(count for _, count in seconds)
-    times = [time for time, _ in seconds]
-    return Estimate(threads * len(grid) * mean / 3600, len(chosen), len(kinds), min(times), max(times))
+    return list(kinds.values())
 
 
 def _places(grid: Grid, columns: Sequence[str]) -> list[int]:
     return [grid.columns.index(column) for column in columns]
+
+
+def _seconds(runner: CellRunner, task: Task) -> float:
+    """Return the time of one cell, after its data are open."""
+    runner.prepare(task)
+    outcome = runner.run(task)
+    if outcome.status != DONE:
+        raise RuntimeError(f"a cell fails, [{task.labels}]: {outcome.error}")
+    return outcome.seconds

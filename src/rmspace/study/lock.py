@@ -1,75 +1,87 @@
-"""The driver's lock: a study has one writer, and the file names it."""
+"""The lock of a study: one process runs it, and the study's file names that process."""
 
 from __future__ import annotations
 
 import os
 import platform
 import secrets
+import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rmspace.study.store import Store
+from rmspace.study.store import Driver, Store
 
 
 @contextmanager
 def study_lock(store: Store, *, take_over: bool = False) -> Iterator[None]:
-    """Hold a study's lock; one left by a process of this host that is dead is taken over, with a warning.
+    """Hold a study's lock. One that was left by a dead process of this host is taken over, with a warning.
+
+    On Windows it cannot be told whether a process is alive: its lock is taken over with `take_over` alone. On macOS a
+    dead process whose number was given to another one counts as alive; `take_over` helps there too.
 
     Args:
         store: the study.
-        take_over: take the lock from a driver on another host, which cannot be asked from here whether it lives.
+        take_over: take the lock from a driver of which it is not known whether it is alive, as on another host.
 
     Raises:
-        BlockingIOError: another driver holds it, or may.
+        BlockingIOError: another driver holds the lock, or may hold it.
     """
-    me = (platform.node(), os.getpid(), _started(os.getpid()))
-    token = secrets.token_hex(8)
+    me = Driver(platform.node(), os.getpid(), process_start(os.getpid()), time.strftime("%Y-%m-%d %H:%M:%S%z"))
     with store.transaction():
-        other = store.connection.execute("SELECT host, pid, started, since FROM driver").fetchone()
+        other = store.driver()
         if other is not None:
-            _check(store.path, other, me[0], take_over)
-        store.token = token
-        store.connection.execute("DELETE FROM driver")
-        store.connection.execute("INSERT INTO driver VALUES (1, ?, ?, ?, ?, ?)", (*me, time.strftime("%F %T%z"), token))
+            _check_free(store.path, other, me, take_over)
+        store.set_driver(me, secrets.token_hex(8))
     try:
         yield
     finally:
         with suppress(OSError), store.transaction():  # a full disk must not hide what went wrong before
-            store.connection.execute("DELETE FROM driver WHERE token = ?", (token,))
+            store.remove_driver()
 
 
-def _check(path: Path, other: tuple[str, int, str, str], here: str, take_over: bool) -> None:
-    host, pid, started, since = other
-    # Another name space of processes (a container) is another host, as far as one can see from here.
-    near = host == here and started.partition(" ")[0] == _started(os.getpid()).partition(" ")[0]
-    if near and not _alive(pid, started):
-        warnings.warn(f"took over {path} from process {pid}, which is dead (it began at {since})", stacklevel=4)
-        return
-    if take_over and not (near and started):
-        warnings.warn(f"took over {path} from process {pid} on {host}, as asked", stacklevel=4)
-        return
-    rule = f"{path} is being run by process {pid} on {host} since {since}, and a study has one driver"
-    if near:
-        raise BlockingIOError(f"{rule}; wait for it, or stop it")
-    raise BlockingIOError(f"{rule}; if that process is dead, run with --take-over (take_over=True)")
-
-
-def _alive(pid: int, started: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _started(pid) == started
-
-
-def _started(pid: int) -> str:
-    """Return a process's name space and when it began, as numbers are given out again; "" where unknown."""
+def process_start(pid: int) -> str:
+    """Return a process's name space and start time, since numbers of processes are used again; "" outside Linux."""
     with suppress(OSError, IndexError):
         space = Path("/proc/self/ns/pid").readlink()
         return f"{space} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
     return ""
+
+
+def _check_free(path: Path, other: Driver, me: Driver, take_over: bool) -> None:
+    """Raise BlockingIOError unless the lock of another driver may be taken over, and warn where it is."""
+    alive = _is_alive(other) if _shares_processes(other, me) else None
+    if alive is False:
+        warnings.warn(
+            f"took over {path} from process {other.pid}, which is dead (it began at {other.since})", stacklevel=4
+        )
+        return
+    if take_over and alive is None:
+        warnings.warn(f"took over {path} from process {other.pid} on {other.host}, as asked", stacklevel=4)
+        return
+    rule = f"{path} is being run by process {other.pid} on {other.host} since {other.since}, and a study has one driver"
+    if alive:
+        raise BlockingIOError(f"{rule}; wait for it, or stop it")
+    raise BlockingIOError(f"{rule}; if that process is dead, run with --take-over (take_over=True)")
+
+
+def _shares_processes(other: Driver, me: Driver) -> bool:
+    """Return whether the other driver's number is one of this host's; a container has numbers of its own."""
+    return other.host == me.host and other.started.partition(" ")[0] == me.started.partition(" ")[0]
+
+
+def _is_alive(driver: Driver) -> bool | None:
+    """Return whether a process of this host is alive; None where that cannot be told."""
+    if sys.platform == "win32":  # there, os.kill with 0 would interrupt the process
+        return None
+    try:
+        os.kill(driver.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    if not driver.started:
+        return None
+    return process_start(driver.pid) == driver.started

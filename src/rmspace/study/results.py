@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from rmspace._typing import PathLike
-from rmspace.study.engine.cell import FACTS, MEASURES
+from rmspace.results.schema import CELL, CURRENT, FACTS, MEASURES, Column, names, typed
+from rmspace.study.engine.task import DONE
 from rmspace.study.store import FILE, Store
-
-_CELL = ("status", "attempts", "seconds", "ended", "worker", "error", "traceback", "train", "test", "key")
 
 
 class Study:
@@ -40,7 +39,7 @@ class Study:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: its file is no study, or is of a newer version.
+            ValueError: its file is no study, or has another version.
         """
         study = cls(Path(path))
         if study.columns is None:
@@ -48,43 +47,42 @@ class Study:
         return study
 
     def results(self, *, old: bool = False) -> pd.DataFrame:
-        """Return a row for every measurement: the axes, model, metric, n, value, low, high, and facts of the fit.
+        """Return one row per measurement of the cells that are done.
 
-        Facts, the same in each row of a model: error_rate, mean_abs_gap, fit_seconds (see `run`), and precision and
-        device where the model has them.
+        Columns: the axes; model, metric, n, value, low, high, n_prompts; and facts of the fit, the same in each row of
+        a model: error_rate, mean_abs_gap, fit_seconds, precision, device. See `rmspace.results.schema`.
 
         Args:
-            old: also give cells of the past, such as those of a bank that has changed since, in which the column
+            old: also give cells of the past, such as those of data that have changed since, in which the column
                 `current` is False.
         """
         with closing(self._store()) as store:
-            cells = self._frame(store, old=old).drop(columns=[c for c in _CELL if c != "status"])
-            results = store.rows(f"SELECT cell, {', '.join(MEASURES)} FROM result ORDER BY rowid")
-            fits = store.rows(f"SELECT cell, model, {', '.join(FACTS)} FROM fit")
-        table = pd.DataFrame(results, columns=["cell", *MEASURES])
-        table = table.astype({"n": "Int64", **dict.fromkeys(("value", "low", "high"), float)})
-        facts = pd.DataFrame(fits, columns=["cell", "model", *FACTS])
-        facts = facts.astype(dict.fromkeys(("error_rate", "mean_abs_gap", "fit_seconds"), float))
-        table = table.merge(facts, on=["cell", "model"], how="left")
-        table = cells[cells.status == "done"].drop(columns="status").merge(table, left_index=True, right_on="cell")
-        table = table.drop(columns="cell").reset_index(drop=True)
-        return table if old else table.drop(columns="current")
+            cells = _cells(store, self.columns, old=old, waiting=False)
+            measures = _table(store, "result", MEASURES)
+            fits = _table(store, "fit", (MEASURES[0], *FACTS))
+        kept = cells.loc[cells.status == DONE, [*self.columns, CURRENT]]
+        rows = typed(measures.merge(fits, on=["cell", "model"], how="left"))
+        table = kept.merge(rows, left_index=True, right_on="cell").drop(columns="cell").reset_index(drop=True)
+        return table if old else table.drop(columns=CURRENT)
 
     def cells(self, *, old: bool = False) -> pd.DataFrame:
-        """Return a row for every cell: the axes, status (missing where it has not run), seconds, worker, error.
+        """Return one row per cell: the axes, status (missing where it has not run), seconds, worker, error and so on.
 
-        Statuses are done, failed (an error), crashed (its process died) and timeout.
+        A status is done, failed (an error), crashed (its process died) or timeout.
+
+        Args:
+            old: as in `results`.
         """
         with closing(self._store()) as store:
-            frame = self._frame(store, old=old, planned=True).reset_index(drop=True)
-        return frame if old else frame.drop(columns="current")
+            frame = _cells(store, self.columns, old=old, waiting=True).reset_index(drop=True)
+        return frame if old else frame.drop(columns=CURRENT)
 
     def counts(self) -> dict[str, int]:
         """Return how many cells of the grid are done, failed, crashed, timeout, and waiting."""
         return {str(k): int(v) for k, v in self.cells().status.fillna("waiting").value_counts().items()}
 
     def environments(self) -> list[dict[str, Any]]:
-        """Return the versions and machines that computed cells of the grid, each with their number."""
+        """Return the versions and machines that computed cells of the grid, each with its number of cells."""
         with closing(self._store()) as store:
             rows = store.rows(
                 "SELECT text, COUNT(*) FROM cell JOIN plan USING (key) "
@@ -93,7 +91,7 @@ class Study:
         return [{**json.loads(text), "cells": count} for text, count in rows]
 
     def config(self, key: str) -> dict[str, Any]:
-        """Return the resolved config of a cell that was run, by its key in `cells()`; it runs as it is.
+        """Return the resolved config of a cell that was run, by its key in `cells()`; `rmspace run` can run it.
 
         Raises:
             KeyError: no cell has this key.
@@ -104,22 +102,32 @@ class Study:
             raise KeyError(f"no cell of {self.path} has the key {key!r}")
         return json.loads(rows[0][0])
 
-    def _frame(self, store: Store, *, old: bool, planned: bool = False) -> pd.DataFrame:
-        """Return cells by their number in the file, in the order of the grid, those of the past last."""
-        columns = ", ".join(f"cell.{name}" for name in _CELL[:-1])
-        join = "LEFT JOIN" if planned else "JOIN"
-        rows = store.rows(
-            f"SELECT cell.id, plan.labels, 1, {columns}, plan.key FROM plan {join} cell USING (key) ORDER BY plan.rowid"
-        )
-        if old:
-            rows += store.rows(
-                f"SELECT id, labels, 0, {columns}, key FROM cell WHERE key NOT IN (SELECT key FROM plan) ORDER BY id"
-            )
-        labels = [json.loads(row[1]) for row in rows]
-        frame = pd.DataFrame(labels, columns=self.columns).infer_objects()
-        rest = pd.DataFrame([row[2:] for row in rows], columns=["current", *_CELL])
-        frame[rest.columns] = rest.astype({"current": bool, "seconds": float})
-        return frame.set_index(np.array([-1 if row[0] is None else row[0] for row in rows], dtype=np.int64))
-
     def _store(self) -> Store:
         return Store.open(self.path / FILE)
+
+
+def _cells(store: Store, axes: list[str], *, old: bool, waiting: bool) -> pd.DataFrame:
+    """Return cells by their number in the file, in the order of the grid; those of the past come last."""
+    known = ", ".join(f"cell.{name}" for name in names(CELL) if name != "key")
+    join = "LEFT JOIN" if waiting else "JOIN"
+    rows = store.rows(
+        f"SELECT cell.id, plan.labels, 1, plan.key, {known} FROM plan {join} cell USING (key) ORDER BY plan.rowid"
+    )
+    if old:
+        rows += store.rows(
+            f"SELECT id, labels, 0, key, {known} FROM cell WHERE key NOT IN (SELECT key FROM plan) ORDER BY id"
+        )
+    columns = [CURRENT, "key", *(name for name in names(CELL) if name != "key")]
+    facts = pd.DataFrame([row[2:] for row in rows], columns=columns).astype({CURRENT: bool, **_dtypes(CELL)})
+    frame = pd.DataFrame([json.loads(row[1]) for row in rows], columns=axes).infer_objects()
+    frame[[CURRENT, *names(CELL)]] = facts[[CURRENT, *names(CELL)]]
+    return frame.set_index(np.array([-1 if row[0] is None else row[0] for row in rows], dtype=np.int64))
+
+
+def _table(store: Store, name: str, columns: tuple[Column, ...]) -> pd.DataFrame:
+    rows = store.rows(f"SELECT cell, {', '.join(names(columns))} FROM {name} ORDER BY rowid")
+    return pd.DataFrame(rows, columns=["cell", *names(columns)])
+
+
+def _dtypes(columns: tuple[Column, ...]) -> dict[str, str]:
+    return {column.name: column.dtype for column in columns if column.dtype != "str"}

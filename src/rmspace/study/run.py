@@ -1,31 +1,29 @@
-"""Running a study: plan its cells, compute those that are missing, keep each as it ends."""
+"""Running a study: plan its cells, compute those that are missing, and keep each as it ends."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import PathLike
-from rmspace.study.banks import Banks, file_signature, fingerprint
-from rmspace.study.engine.cell import DONE, Outcome, Task
 from rmspace.study.engine.in_process import compute_here
+from rmspace.study.engine.task import DONE, Outcome, Task
 from rmspace.study.lock import study_lock
-from rmspace.study.plan.grid import Cell, Grid, read_grid, same_cells
+from rmspace.study.plan.grid import Grid, read_grid
 from rmspace.study.results import Study
+from rmspace.study.settings import Settings, check_threads, settle
 from rmspace.study.store import FILE, Store
+from rmspace.study.tasks import group_tasks, make_tasks, sample_tasks
 
-_QUICK, _TOGETHER = 0.02, 8  # seconds of a cell that may wait to be committed, and how many together
+_QUICK, _MOST_WAITING = 0.02, 8  # seconds of a cell that may wait to be committed, and how many cells may wait
 
-_Engine = Callable[[Iterable[Sequence[Task]]], Iterator[Outcome]]
+Engine = Callable[[Iterable[Sequence[Task]]], Iterator[Outcome]]
 
 
 def run_study(
@@ -43,24 +41,24 @@ def run_study(
     retry_failed: bool = False,
     take_over: bool = False,
 ) -> Study:
-    """Run the cells of a grid that are not in its folder yet, and keep each as it ends.
+    """Run the cells of a grid that are not in the study's folder yet, and keep each as it ends.
 
-    A study may be stopped at any moment, killed, and run again with the same arguments: it goes on with what is
-    missing. Its numbers depend on neither the order nor the workers: all cells compute with the same number of threads.
+    A study may be stopped or killed at any moment. The same call continues with the cells that are missing. The
+    numbers depend neither on the order of the cells nor on the workers: all cells have the same number of threads.
 
     Args:
         grid: YAML file; see `read_grid`.
         out: folder of the study; one SQLite file in it holds everything.
         overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_pairs=500`.
-        synthetic: run on the grid's synthetic stand-in.
-        allow: modules that the configs may import, apart from rmspace, scikit-learn and those beside the grid.
+        synthetic: put in what stands under `synthetic` in the grid, such as synthetic data.
+        allow: modules that `use:` may name, besides rmspace's names, scikit-learn's and modules beside the grid.
         sample: run at most this many of the cells, spread over the grid; the others wait.
         workers: processes to compute on, started by Dask; 0 computes in this process.
         scheduler: address of a Dask scheduler whose workers compute.
         threads: of each cell; those that the study began with, or 1, when None.
-        cell_timeout: seconds after which a cell is given up, which takes a worker: without `workers`, one is started.
+        cell_timeout: seconds after which a cell is given up. This needs a worker: without `workers`, one is started.
         retry_failed: run cells again that failed, crashed or took too long.
-        take_over: see `study_lock`; for a lock of another host's driver that is known to be dead.
+        take_over: take the lock of a driver on another host that is known to be dead; see `study_lock`.
 
     Returns:
         The study, to read.
@@ -89,178 +87,94 @@ def run_study(
     (['annotator.beta', 'seed', 'model', 'metric', 'n'], 4)
     """
     plan = read_grid(grid, overrides, synthetic=synthetic, allow=allow)
-    if cell_timeout is not None:
-        check_number("cell_timeout", cell_timeout, low=0)
-    workers = check_int("workers", workers, low=0) or int(cell_timeout is not None and scheduler is None)
-    if workers and scheduler:
-        raise ValueError("a study runs on workers of its own or on a scheduler's; give one of workers and scheduler")
+    workers = _check_workers(workers, scheduler, cell_timeout)
     with closing(Store.create(Path(out) / FILE)) as store, study_lock(store, take_over=take_over):
-        facts = _settled(store, plan, threads)
-        _check_threads(facts["threads"], workers)
-        tasks = _plan(store, plan, facts)
-        chosen = sampled(tasks, sample)
-        left = _left(store, chosen, {DONE} if retry_failed else None)
-        _run(store, _engine(workers, scheduler, facts["threads"], cell_timeout), left, len(chosen))
+        settings = settle(store, plan, threads)
+        check_threads(settings.threads, workers)
+        chosen = sample_tasks(_write_plan(store, plan, settings), sample)
+        missing = _missing(store, chosen, retry_failed=retry_failed)
+        engine = _choose_engine(workers, scheduler, settings.threads, cell_timeout)
+        _compute(store, engine, missing, len(chosen))
     return Study.open(out)
 
 
-def group_tasks(tasks: Iterable[Task]) -> list[list[Task]]:
-    """Put cells that compare the same items one after the other, and groups with the same banks likewise."""
-    groups: dict[str, list[Task]] = {}
-    banks: dict[Banks, int] = {}
-    for task in tasks:
-        banks.setdefault(task.banks, len(banks))
-        groups.setdefault(task.group, []).append(task)
-    return sorted(groups.values(), key=lambda group: banks[group[0].banks])
+def _check_workers(workers: int, scheduler: str | None, cell_timeout: float | None) -> int:
+    """Return the number of workers to start."""
+    if cell_timeout is not None:
+        check_number("cell_timeout", cell_timeout, low=0)
+    workers = check_int("workers", workers, low=0)
+    if workers and scheduler:
+        raise ValueError(f"give one of workers and scheduler; got workers={workers} and scheduler={scheduler!r}")
+    return workers or int(cell_timeout is not None and scheduler is None)
 
 
-def make_tasks(grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known: dict[str, Banks]) -> list[Task]:
-    """Make cells into tasks; banks that are not `known` by their files are read and fingerprinted, and noted there.
-
-    Raises:
-        ConfigError: a bank that cannot be read; two cells that are the same since their banks hold the same values.
-    """
-    order = [grid.columns.index(column) for column in columns]
-    current: dict[str, Banks] = {}
-    keys: dict[str, Cell] = {}
-    path, folders, allow = grid.path.resolve(), tuple(grid.folders), tuple(grid.allow)
-    tasks = []
-    for cell in cells:
-        data = cell.texts["data"]
-        if data not in current:
-            current[data] = _banks_of(cell, known.get(data))
-        key = cell.key(current[data].train, current[data].test)
-        if key in keys:
-            raise grid.document["grid"].error(same_cells(grid.columns, keys[key].labels, cell.labels))
-        keys[key] = cell
-        labels = json.dumps([cell.labels[k] for k in order])
-        tasks.append(Task(key, labels, cell.config, current[data], cell.modules, cell.group, path, folders, allow))
-    known.update(current)
-    return tasks
-
-
-def _banks_of(cell: Cell, before: Banks | None) -> Banks:
-    signature = file_signature(cell.config["data"])
-    if before is not None and signature is not None and before.signature == signature:
-        return before
-    return fingerprint(*cell.data(), signature)
-
-
-def _settled(store: Store, grid: Grid, threads: int | None) -> dict[str, Any]:
-    """Hold the grid to the one that the study was begun with; return what is settled for good with its first cell."""
-    facts: dict[str, Any] = {
-        "columns": grid.columns,
-        "base": _base_facts(grid),
-        "threads": 1 if threads is None else threads,
-    }
-    check_int("threads", facts["threads"], low=1)
-    if not store.statuses():
-        return {**facts, "grid": grid.text}
-    columns, before = store.meta("columns"), store.meta("base")
-    if set(columns) != set(grid.columns):
-        words = [f"it lacks {name}" for name in columns if name not in grid.columns]
-        words += [f"it has {name} besides" for name in grid.columns if name not in columns]
-        raise ValueError(
-            f"{store.path} holds the study of another grid, with the axes {', '.join(columns)}; this one differs: "
-            f"{', '.join(words)}; choose another folder"
-        )
-    base = facts["base"]
-    if other := [name for name in {**before, **base} if before.get(name) != base.get(name)]:
-        words = [f"{name} was {before.get(name)!r} and is {base.get(name)!r}" for name in other]
-        raise ValueError(
-            f"{store.path} holds a study with another base: {'; '.join(words)}; choose another folder, or make an axis "
-            "of what is to vary"
-        )
-    settled = int(store.meta("threads"))
-    if threads is not None and threads != settled:
-        raise ValueError(
-            f"{store.path} was begun with {settled} threads a cell, and other numbers of them may differ in the last "
-            "bits; leave threads out, or choose another folder"
-        )
-    return {"columns": columns, "base": before, "threads": settled, "grid": grid.text}
-
-
-def _base_facts(grid: Grid) -> dict[str, Any]:
-    """Return the base without what the axes set, and without its data, which what the banks hold stands for."""
-    base = grid.base.without(("data",))
-    for axis in grid.axes:
-        for setting in axis.values[0].settings:
-            base = base.without(setting.key)
-    return json.loads(json.dumps(base.plain()))
-
-
-def _check_threads(threads: int, workers: int) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads > 1 and max(workers, 1) * threads > cores:
-        raise ValueError(
-            f"{max(workers, 1)} processes of {threads} threads would share {cores} cores, which is many times slower "
-            "than too few; use fewer workers or threads"
-        )
-
-
-def _plan(store: Store, grid: Grid, facts: dict[str, Any]) -> list[Task]:
-    """Build and check every cell, then write down what the study is; return the tasks."""
-    known = store.known_banks()
-    tasks = make_tasks(grid, list(grid.cells()), facts["columns"], known)
+def _write_plan(store: Store, grid: Grid, settings: Settings) -> list[Task]:
+    """Build and check every cell, then write what the study is; return the tasks."""
+    known = store.known_data()
+    tasks, data = make_tasks(grid, list(grid.cells()), settings.columns, known)
     with store.transaction():
-        store.set_meta(facts)
-        store.set_banks(known)
-        store.plan((task.labels, task.key) for task in tasks)
+        store.set_meta(settings._asdict())
+        store.set_data({**known, **data})
+        store.set_plan((task.labels, task.key) for task in tasks)
     return tasks
 
 
-def sampled(tasks: list[Task], sample: int | None) -> list[Task]:
-    """Return tasks, or some of them that stand scattered over the grid, the same ones each time."""
-    if sample is None:
-        return tasks
-    if check_int("sample", sample, low=1) > len(tasks):
-        raise ValueError(f"sample must be at most the grid's {len(tasks)} cells; got {sample}")
-    scattered = sorted(tasks, key=lambda task: hashlib.sha256(task.labels.encode()).digest())
-    chosen = {task.key for task in scattered[:sample]}
-    return [task for task in tasks if task.key in chosen]
-
-
-def _left(store: Store, tasks: list[Task], skipped: set[str] | None) -> list[Task]:
+def _missing(store: Store, tasks: Sequence[Task], *, retry_failed: bool) -> list[Task]:
+    """Return the tasks that are still to be computed."""
     statuses = store.statuses()
-    return [task for task in tasks if task.key not in statuses or (skipped and statuses[task.key] not in skipped)]
+    finished = {key for key, status in statuses.items() if status == DONE or not retry_failed}
+    return [task for task in tasks if task.key not in finished]
 
 
-def _engine(workers: int, scheduler: str | None, threads: int, cell_timeout: float | None) -> _Engine:
+def _choose_engine(workers: int, scheduler: str | None, threads: int, cell_timeout: float | None) -> Engine:
     if not workers and scheduler is None:
-        return lambda groups: compute_here(groups, threads=threads)
+        return partial(compute_here, threads=threads)
     from rmspace.study.engine.dask_workers import compute_on_workers
 
-    return lambda groups: compute_on_workers(
-        groups, workers=workers, scheduler=scheduler, threads=threads, cell_timeout=cell_timeout
-    )
+    return partial(compute_on_workers, workers=workers, scheduler=scheduler, threads=threads, cell_timeout=cell_timeout)
 
 
-def _run(store: Store, engine: _Engine, left: list[Task], total: int) -> None:
-    """Commit each cell as it ends, so that whatever stops the study loses none; very quick ones a few at a time."""
-    if not left:
+def _compute(store: Store, engine: Engine, missing: list[Task], total: int) -> None:
+    """Compute the missing cells of `total`, and commit each as it ends, so that whatever stops the study loses none."""
+    if not missing:
         return
-    done, failed = total - len(left), 0
-    quick: list[Outcome] = []
-    calm = 0.5 if sys.stderr.isatty() else 60.0  # seconds between lines of a log
+    before, failed = total - len(missing), 0
+    writer = _Writer(store)
+    seconds = 0.5 if sys.stderr.isatty() else 60.0  # between two lines of a log
     with (
-        tqdm(total=total, initial=done, unit="cell", mininterval=calm, smoothing=0) as bar,
-        closing(engine(group_tasks(left))) as outcomes,  # type: ignore[type-var]
+        tqdm(total=total, initial=before, unit="cell", mininterval=seconds, smoothing=0) as bar,
+        closing(engine(group_tasks(missing))) as outcomes,  # type: ignore[type-var]
     ):
         try:
             for outcome in outcomes:
-                quick.append(outcome)
-                if outcome.seconds > _QUICK or len(quick) >= _TOGETHER:
-                    store.add(quick)
-                    quick = []
+                writer.add(outcome)
                 failed += outcome.status != DONE
-                done += 1
                 bar.set_postfix(failed=failed, refresh=False)
                 bar.update()
-            store.add(quick)
+            writer.flush()
         except BaseException as stop:
-            with suppress(OSError):  # which may be what stopped it
-                store.add(quick)
-                quick = []
-            done -= len(quick)
-            stop.add_note(f"{done} of {total} cells are in {store.path}; the same command goes on from there")
+            with suppress(OSError):  # which may be what stopped the study
+                writer.flush()
+            here = before + writer.written
+            stop.add_note(f"{here} of {total} cells are in {store.path}; the same command continues from there")
             raise
+
+
+class _Writer:
+    """Commits cells as they end; quick ones a few at a time, since a commit takes longer than such a cell."""
+
+    def __init__(self, store: Store) -> None:
+        self.written = 0
+        self._store = store
+        self._waiting: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        self._waiting.append(outcome)
+        if outcome.seconds > _QUICK or len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit the cells that wait; they still wait where that fails."""
+        self._store.add(self._waiting)
+        self.written += len(self._waiting)
+        self._waiting = []

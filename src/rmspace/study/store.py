@@ -1,66 +1,77 @@
-"""The results of a study in one SQLite file: one writer, whose commits are whole or not there."""
+"""The results of a study in one SQLite file. It has one writer; what it commits is there whole, or not at all."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from rmspace.study.banks import Banks
-from rmspace.study.engine.cell import DONE, Outcome
+from rmspace.results.schema import CELL, FACTS, MEASURES, Column, names
+from rmspace.study.engine.task import DONE, Outcome
+from rmspace.study.fingerprints import Fingerprints
 
 FILE = "study.sqlite"
-_FORMAT, _VERSION = "rmspace-study", 1
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE driver (one INTEGER PRIMARY KEY CHECK (one = 1), host TEXT, pid INTEGER, started TEXT, since TEXT,
-  token TEXT);
-CREATE TABLE plan (labels TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE);
-CREATE TABLE environment (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-CREATE TABLE bank (data TEXT PRIMARY KEY, signature TEXT NOT NULL, train TEXT NOT NULL, test TEXT NOT NULL);
-CREATE TABLE cell (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, labels TEXT NOT NULL, config TEXT NOT NULL,
-  train TEXT NOT NULL, test TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
-  ended TEXT NOT NULL, worker TEXT NOT NULL, environment INTEGER NOT NULL REFERENCES environment (id),
-  error TEXT, traceback TEXT);
-CREATE TABLE result (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL, metric TEXT NOT NULL,
-  n INTEGER, value REAL, low REAL, high REAL);
-CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT NOT NULL,
-  error_rate REAL, mean_abs_gap REAL, fit_seconds REAL, precision TEXT, device TEXT);
-CREATE INDEX result_cell ON result (cell);
-CREATE INDEX fit_cell ON fit (cell);
-"""
+_FORMAT, _VERSION = "rmspace-study", 2
+_SQL_TYPES = {"str": "TEXT", "Int64": "INTEGER", "float64": "REAL"}
+
+
+def _defined(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{column.name} {_SQL_TYPES[column.dtype]}" for column in columns)
+
+
+_TABLES = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE driver (host TEXT, pid INTEGER, started TEXT, since TEXT, token TEXT)",
+    "CREATE TABLE plan (labels TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE environment (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE data (block TEXT PRIMARY KEY, train TEXT NOT NULL, test TEXT NOT NULL, signature TEXT NOT NULL)",
+    "CREATE TABLE cell (id INTEGER PRIMARY KEY, labels TEXT NOT NULL, config TEXT NOT NULL, "
+    f"environment INTEGER NOT NULL REFERENCES environment (id), {_defined(CELL)})",
+    f"CREATE TABLE result (cell INTEGER NOT NULL REFERENCES cell (id), {_defined(MEASURES)})",
+    f"CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT, {_defined(FACTS)})",
+    "CREATE UNIQUE INDEX cell_key ON cell (key)",
+    "CREATE INDEX result_cell ON result (cell)",
+    "CREATE INDEX fit_cell ON fit (cell)",
+)
+
+
+class Driver(NamedTuple):
+    """The process that runs a study."""
+
+    host: str
+    pid: int
+    started: str  # tells it from a later process with the same number; "" where that is unknown
+    since: str  # when it began to run the study
 
 
 class Store:
-    """The file of one study. `create` and `open` give one; whoever writes holds its lock (see `lock`)."""
+    """The file of one study. `create` and `open` give one; who writes holds the lock (see `study_lock`)."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path, self.connection = path, connection
-        self.token: str | None = None  # of the lock that this process holds
+        self.path = path
+        self._connection = connection
+        self._token: str | None = None  # of the lock that this process holds
 
     @classmethod
     def create(cls, path: Path) -> Store:
-        """Open a study's file for writing, and make it where there is none.
+        """Open a study's file to write, and make it where there is none.
 
         Raises:
-            ValueError, OSError: as `open`; the file cannot be made.
+            ValueError: as `open`.
+            OSError: the file cannot be made.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         store = cls(path, _connect(path, "rwc"))
-        with _told(path):
-            # Of two drivers that start together, the second finds the tables made.
-            store.connection.execute("BEGIN IMMEDIATE")
-            if not store.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                for statement in _TABLES.split(";\n"):
-                    store.connection.execute(statement)
+        with store.transaction():  # of two drivers that start together, the second finds the tables made
+            if not store._execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in _TABLES:
+                    store._execute(statement)
                 store._set("format", _FORMAT)
                 store._set("version", str(_VERSION))
-            store.connection.execute("COMMIT")
         store._check_format()
         return store
 
@@ -70,12 +81,12 @@ class Store:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it is no study, or one of a newer version.
+            ValueError: it is no study, or one of another version of the file.
         """
         if not path.is_file():
             raise FileNotFoundError(f"there is no study at {path.parent}: {path.name} is missing")
         try:
-            store = cls(path, _connect(path, "rw"))  # what a killed driver left half done is undone at the first read
+            store = cls(path, _connect(path, "rw"))  # the first read undoes what a killed driver left half written
         except OSError:
             store = cls(path, _connect(path, "ro"))
         store._check_format()
@@ -83,28 +94,28 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
-        self.connection.close()
+        self._connection.close()
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        with _told(self.path):
-            return self.connection.execute(query, values).fetchall()
+        with _clear_errors(self.path):
+            return self._execute(query, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what the block writes, all of it or, where it raises, nothing.
+        """Commit what the block writes: all of it or, where the block raises, nothing.
 
         Raises:
             OSError: the file cannot be written, as on a full disk.
         """
-        with _told(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
+        with _clear_errors(self.path):
+            self._execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self.connection.execute("COMMIT")
+                self._execute("COMMIT")
             except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
                 raise
 
     def meta(self, name: str) -> Any:
@@ -117,81 +128,120 @@ class Store:
         for name, value in facts.items():
             self._set(name, json.dumps(value))
 
-    def plan(self, cells: Iterable[tuple[str, str]]) -> None:
-        """Say which key (labels, key) each place of the grid has now; what was there before is a cell of the past."""
-        self.connection.execute("DELETE FROM plan")
-        self.connection.executemany("INSERT INTO plan VALUES (?, ?)", cells)
-        self.connection.execute(  # a cell that was called otherwise before
+    def driver(self) -> Driver | None:
+        """Return the process that holds the lock, or held it when it died."""
+        rows = self.rows("SELECT host, pid, started, since FROM driver")
+        return Driver(*rows[0]) if rows else None
+
+    def set_driver(self, driver: Driver, token: str) -> None:
+        """Write who holds the lock, in place of anyone before, and hold it; inside a transaction."""
+        self._token = token
+        self._execute("DELETE FROM driver")
+        self._execute("INSERT INTO driver VALUES (?, ?, ?, ?, ?)", (*driver, token))
+
+    def remove_driver(self) -> None:
+        """Give the lock back, unless another driver has taken it over; inside a transaction."""
+        self._execute("DELETE FROM driver WHERE token = ?", (self._token,))
+        self._token = None
+
+    def set_plan(self, cells: Iterable[tuple[str, str]]) -> None:
+        """Write the (labels, key) of each cell of the grid; inside a transaction. Other cells are then of the past."""
+        self._execute("DELETE FROM plan")
+        self._many("plan", cells)
+        self._execute(  # labels of a cell may have changed, and its key not
             "UPDATE cell SET labels = (SELECT labels FROM plan WHERE plan.key = cell.key) "
             "WHERE key IN (SELECT key FROM plan)"
         )
 
-    def known_banks(self) -> dict[str, Banks]:
-        """Return the banks of `data` blocks that were read before."""
-        rows = self.rows("SELECT data, train, test, signature FROM bank")
-        return {data: Banks(train, test, signature) for data, train, test, signature in rows}
+    def known_data(self) -> dict[str, Fingerprints]:
+        """Return what was noted of the data of `data` blocks."""
+        rows = self.rows("SELECT block, train, test, signature FROM data")
+        return {block: Fingerprints(*found) for block, *found in rows}
 
-    def set_banks(self, banks: Mapping[str, Banks]) -> None:
+    def set_data(self, data: Mapping[str, Fingerprints]) -> None:
         """Note what the files of `data` blocks hold; inside a transaction."""
-        self.connection.executemany(
-            "INSERT OR REPLACE INTO bank VALUES (?, ?, ?, ?)",
-            [(data, b.signature, b.train, b.test) for data, b in banks.items() if b.signature is not None],
-        )
+        self._execute("DELETE FROM data")
+        self._many("data", [(block, *found) for block, found in data.items() if found.signature is not None])
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every cell that was run, by key."""
         return dict(self.rows("SELECT key, status FROM cell"))
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Write cells that ended, with their rows; a cell that is done stays, one that failed is replaced.
+        """Write cells that ended, with their rows. One that was done before stays, one that had failed is replaced.
 
         Raises:
             OSError: as `transaction`. Nothing of these cells is then in the file.
             BlockingIOError: another driver took the study over.
         """
         with self.transaction():
-            if self.token is not None and self.connection.execute("SELECT token FROM driver").fetchall() != [
-                (self.token,)
-            ]:
+            if self._token is not None and self.rows("SELECT token FROM driver") != [(self._token,)]:
                 raise BlockingIOError(f"another driver took over {self.path}; this one stops")
             for outcome in outcomes:
                 self._add(outcome)
 
     def _add(self, outcome: Outcome) -> None:
-        execute, many = self.connection.execute, self.connection.executemany
         task = outcome.task
-        earlier = execute("SELECT id, status FROM cell WHERE key = ?", (task.key,)).fetchone()
-        if earlier is not None:
-            if earlier[1] == DONE:
-                return
-            execute("DELETE FROM cell WHERE id = ?", (earlier[0],))
-        execute("INSERT OR IGNORE INTO environment (text) VALUES (?)", (outcome.environment,))
-        environment = execute("SELECT id FROM environment WHERE text = ?", (outcome.environment,)).fetchone()[0]
-        cell = (
-            *(task.key, task.labels, json.dumps(task.config), task.banks.train, task.banks.test),
-            *(outcome.status, outcome.attempts, outcome.seconds, time.strftime("%Y-%m-%dT%H:%M:%S%z")),
-            *(outcome.worker, environment, outcome.error, outcome.traceback),
-        )
-        number = execute(f"INSERT INTO cell VALUES (NULL{', ?' * len(cell)})", cell).lastrowid
-        many("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in outcome.measures])
-        many("INSERT INTO fit VALUES (?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in outcome.facts])
+        if self._execute("SELECT 1 FROM cell WHERE key = ? AND status = ?", (task.key, DONE)).fetchone():
+            return
+        self._execute("DELETE FROM cell WHERE key = ?", (task.key,))
+        facts = {
+            "status": outcome.status,
+            "attempts": outcome.attempts,
+            "seconds": outcome.seconds,
+            "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "worker": outcome.worker,
+            "error": outcome.error,
+            "traceback": outcome.traceback,
+            "train": task.data.train,
+            "test": task.data.test,
+            "key": task.key,
+        }
+        environment = self._environment(outcome.environment)
+        cell = (None, task.labels, json.dumps(task.config), environment, *(facts[name] for name in names(CELL)))
+        number = self._execute(f"INSERT INTO cell VALUES ({_marks(cell)})", cell).lastrowid
+        self._many("result", [(number, *row) for row in outcome.measures])
+        self._many("fit", [(number, *row) for row in outcome.facts])
+
+    def _environment(self, text: str) -> int:
+        """Return the number of an environment, which is written once."""
+        self._execute("INSERT OR IGNORE INTO environment (text) VALUES (?)", (text,))
+        return int(self._execute("SELECT id FROM environment WHERE text = ?", (text,)).fetchone()[0])
 
     def _set(self, name: str, text: str) -> None:
-        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
+
+    def _execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(query, values)
+
+    def _many(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        found = list(rows)
+        if found:
+            self._connection.executemany(f"INSERT INTO {table} VALUES ({_marks(found[0])})", found)
 
     def _check_format(self) -> None:
         known = dict(self.rows("SELECT name, value FROM meta WHERE name IN ('format', 'version')"))
         if known.get("format") != _FORMAT:
             raise ValueError(f"{self.path} is no study of rmspace's")
-        if int(known["version"]) > _VERSION:
+        version = int(known["version"])
+        if version > _VERSION:
             raise ValueError(
-                f"{self.path} was written by a newer rmspace (version {known['version']} of the file; this one reads "
-                f"up to {_VERSION}); upgrade rmspace"
+                f"{self.path} was written by a newer rmspace: its format is version {version}, and this one reads "
+                f"version {_VERSION}; upgrade rmspace"
+            )
+        if version < _VERSION:
+            raise ValueError(
+                f"{self.path} was written by an older rmspace: its format is version {version}, and this one reads "
+                f"version {_VERSION}; run the study again in another folder, or read this one with the older rmspace"
             )
 
 
+def _marks(row: Sequence[Any]) -> str:
+    return ", ".join("?" * len(row))
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    with _told(path):
+    with _clear_errors(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=60
         )
@@ -201,8 +251,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say which file SQLite's errors are about, and what to do."""
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Say which file an error of SQLite's is about, and what to do."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -213,8 +263,8 @@ def _told(path: Path) -> Iterator[None]:
                 f"{path} is held by another program ({error}); close it, and run the same command again"
             ) from error
         raise OSError(
-            f"{path} could not be read or written ({error}); what was committed is whole: free space or mend the "
-            "rights, and run the same command again"
+            f"{path} could not be read or written ({error}); what was committed is whole: free space on the disk or "
+            "correct the permissions, and run the same command again"
         ) from error
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):

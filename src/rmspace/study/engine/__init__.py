@@ -1,1 +1,1 @@
-"""Computing cells: one, in this process, and on workers."""
+"""Computing the cells of a study, in this process or on workers."""

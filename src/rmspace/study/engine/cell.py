@@ -1,162 +1,121 @@
-"""Computing one cell, on whichever worker it is: the banks and what its neighbours shared are kept for the next."""
+"""Computing cells, on whichever worker it is: what the next cell needs too is kept for it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
-from rmspace import __version__
-from rmspace.config.build import Experiment, build_experiment
-from rmspace.config.node import as_node
-from rmspace.data.bank import ResponseBank
+from rmspace.config.build import Experiment
 from rmspace.data.files import file_hash
 from rmspace.experiment import RESULT_VERSION, run
 from rmspace.models.core.reuse import reuse_items
-from rmspace.study.banks import Banks, check_banks, file_signature
-
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm")
-DONE, FAILED, CRASHED, TIMEOUT = "done", "failed", "crashed", "timeout"
-MEASURES = ["model", "metric", "n", "value", "low", "high"]
-FACTS = ["error_rate", "mean_abs_gap", "fit_seconds", "precision", "device"]
+from rmspace.results import provenance
+from rmspace.results.schema import FACTS, MEASURES, names
+from rmspace.study.engine.task import DONE, FAILED, Outcome, Row, Task
+from rmspace.study.fingerprints import check_unchanged, file_signature
 
 
-@dataclass(frozen=True)
-class Task:
-    """All that a worker needs to compute one cell: a config, where its banks and modules lie, what they must be."""
+class CellRunner:
+    """Runs cells one after the other.
 
-    key: str
-    labels: str
-    config: dict[str, Any]
-    banks: Banks
-    modules: dict[str, str]
-    group: str
-    path: Path  # of the grid
-    folders: tuple[Path, ...]  # that the user's modules may lie in
-    allow: tuple[str, ...] = ()  # other modules that the config may import
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell: its rows, or its error."""
-
-    task: Task
-    status: str
-    seconds: float
-    worker: str
-    environment: str
-    measures: list[tuple[Any, ...]]  # MEASURES, a row
-    facts: list[tuple[Any, ...]]  # model, then FACTS, a row
-    error: str | None = None
-    traceback: str | None = None
-    attempts: int = 1
-
-
-class Computer:
-    """Computes cells one after the other; cells of one group share their banks, gathered rows and bins."""
+    The data stay open while the next cell has the same. Cells of one group also reuse the rows and bins of the items.
+    """
 
     def __init__(self) -> None:
         self._group: str | None = None
-        self._data: str | None = None
-        self._banks: tuple[ResponseBank, ResponseBank] | None = None
-        self._sharing = ExitStack()
+        self._data_key: str | None = None
+        self._data: tuple[Any, Any] | None = None  # training and test data
+        self._reuse = ExitStack()
 
-    def __call__(self, task: Task) -> Outcome:
-        """Compute a cell; an error inside it is its outcome, an interruption is not."""
+    def run(self, task: Task) -> Outcome:
+        """Compute a cell. An error inside the cell is its outcome; an interruption is raised."""
         start = time.perf_counter()
-        measures: list[tuple[Any, ...]] = []
-        facts: list[tuple[Any, ...]] = []
+        measures: list[Row] = []
+        facts: list[Row] = []
         status, error, trace = DONE, None, None
         try:
-            measures, facts = self._run(task)
+            table = self._compute(task)
+            table = table.reindex(columns=names((*MEASURES, *FACTS)))
+            measures, facts = _rows(table, names(MEASURES)), _rows_per_model(table)
         except (Exception, SystemExit) as problem:
-            status, error, trace = FAILED, _one_line(problem), traceback.format_exc()
+            status, error, trace = FAILED, _in_one_line(problem), traceback.format_exc()
             self.close()
         seconds = time.perf_counter() - start
         return Outcome(task, status, seconds, worker_name(), environment(), measures, facts, error, trace)
 
-    def close(self) -> None:
-        """Let go of the banks and of what cells shared."""
-        self._sharing.close()
-        self._group = self._data = self._banks = None
+    def prepare(self, task: Task) -> Experiment:
+        """Build the experiment of a cell and open its data, unless they are open already.
 
-    def open(self, task: Task) -> Experiment:
-        """Build a cell's experiment and open its banks, unless the cell before had the same."""
-        config = as_node(task.config, place=str(task.path), folder=task.folders[0])
-        experiment = build_experiment(config, folders=task.folders, allow=task.allow)
+        Raises:
+            ValueError: a module or the data are no longer those that the study was planned with.
+            ConfigError: the config or its data cannot be read.
+        """
+        experiment = task.source.build(task.config)
         for name, path in experiment.modules.items():
             if file_hash(path) != task.modules.get(name):
                 raise ValueError(f"{path} changed while the study ran; run the study again")
-        data = json.dumps([task.config["data"], task.banks])
-        if self._data != data:
+        key = json.dumps([task.config["data"], task.data])
+        if self._data_key != key:
             self.close()
             signature = file_signature(task.config["data"])
-            self._banks = experiment.data()
-            check_banks(*self._banks, task.banks, signature)
-            self._data = data
+            self._data = experiment.data()
+            check_unchanged(*self._data, task.data, signature)
+            self._data_key = key
         return experiment
 
-    def _run(self, task: Task) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        experiment = self.open(task)
+    def close(self) -> None:
+        """Let go of the data and of all that cells reuse."""
+        self._reuse.close()
+        self._group = self._data_key = self._data = None
+
+    def _compute(self, task: Task) -> pd.DataFrame:
+        experiment = self.prepare(task)
         if self._group != task.group:
-            self._sharing.close()
-            self._sharing.enter_context(reuse_items())
+            self._reuse.close()
+            self._reuse.enter_context(reuse_items())
             self._group = task.group
-        assert self._banks is not None
-        train, test = self._banks
-        computed: dict[str, tuple[str | None, str | None]] = {}
-
-        def on_model(name: str, model: object, _: pd.DataFrame) -> None:
-            computed[name] = getattr(model, "precision_", None), getattr(model, "device_", None)
-
-        return _as_rows(run(train=train, test=test, **experiment.options, on_model=on_model), computed)
+        assert self._data is not None
+        train, test = self._data
+        return run(train=train, test=test, **experiment.options)
 
 
 def versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
-    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return {"rmspace": __version__, "results": str(RESULT_VERSION), "python": platform.python_version(), **found}
+    return {"results": str(RESULT_VERSION), **provenance.versions()}
 
 
+@cache
 def environment() -> str:
-    """Return versions and machine of this process, as JSON."""
-    global _environment
-    if _environment is None:
-        machine = {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-        _environment = json.dumps({"versions": versions(), "machine": machine})
-    return _environment
-
-
-_environment: str | None = None
+    """Return the versions and the machine of this process, as JSON."""
+    return json.dumps({"versions": versions(), "machine": provenance.machine()})
 
 
 def worker_name() -> str:
-    """Return host and process."""
+    """Return the host and the number of this process."""
     return f"{platform.node()}:{os.getpid()}"
 
 
-def _as_rows(
-    table: pd.DataFrame, computed: dict[str, tuple[str | None, str | None]]
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Return MEASURES and (model, FACTS) as rows of plain values."""
-    columns = {name: table[name].tolist() for name in ["model", *MEASURES[1:], *FACTS[:3]]}
-    columns["n"] = [None if size is pd.NA else int(size) for size in columns["n"]]
-    facts = dict(zip(columns["model"], zip(*(columns[name] for name in FACTS[:3]), strict=True), strict=True))
-    return (
-        list(zip(*(columns[name] for name in MEASURES), strict=True)),
-        [(model, *found, *computed[model]) for model, found in facts.items()],
-    )
+def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[Row]:
+    """Return columns of a table as rows of plain values, None where a value is missing."""
+    values = ([None if pd.isna(value) else value for value in table[name].tolist()] for name in columns)
+    return list(zip(*values, strict=True))
 
 
-def _one_line(error: BaseException) -> str:
+def _rows_per_model(table: pd.DataFrame) -> list[Row]:
+    """Return the name and the facts of each model, which are the same in all of its rows."""
+    rows = _rows(table, ["model", *names(FACTS)])
+    return list({row[0]: row for row in rows}.values())
+
+
+def _in_one_line(error: BaseException) -> str:
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return " ".join(f"{type(error).__name__}: {error}{notes}".split())

@@ -1,4 +1,4 @@
-"""Who runs what: groups of cells to workers, and the blame where a worker dies. No worker is touched here."""
+"""Which worker computes which cells, and which cells run again where a worker dies. No process is started here."""
 
 from __future__ import annotations
 
@@ -6,98 +6,119 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rmspace.study.engine.cell import Task
+from rmspace.study.engine.task import Task
 
-_TOGETHER = 0.1  # seconds of quick cells that are sent as one: each sending costs about as much as such a cell
-_MOST = 16
-_AT_ONCE = 2  # flights that a worker has: the one that runs, and the next
+_BATCH_SECONDS = 0.1  # quick cells are sent in batches of this length: to send one costs about as much as the cell
+_MOST_CELLS = 16  # of a batch
+_MOST_BATCHES = 2  # of a worker: the one that runs, and the next
 RETRIES = 3
 
-Flight = tuple[Task, ...]
+Batch = tuple[Task, ...]
 
 
 @dataclass
-class _Line:
-    """What one worker has: flights of cells, the first of them running, and the rest of its group."""
+class _Queue:
+    """What one worker has to do."""
 
-    flights: deque[Flight] = field(default_factory=deque)
-    group: deque[Task] = field(default_factory=deque)
-    alone: bool = False
+    batches: deque[Batch] = field(default_factory=deque)  # that were sent; the first of them runs
+    group: deque[Task] = field(default_factory=deque)  # cells that were not sent yet
+    retrying: bool = False  # it runs a cell alone, after a crash
 
 
 class Dispatcher:
-    """Hands out cells so that each group stays with one worker; a cell that is suspect runs on a worker alone."""
+    """Hands out cells to workers. Each group stays with one worker; a cell that may have crashed one runs alone."""
 
     def __init__(self, groups: Iterable[Sequence[Task]]) -> None:
+        self.crashes: Counter[str] = Counter()  # of each cell, by its key
         self._pending = deque(deque(group) for group in groups)
-        self._suspects: deque[Task] = deque()
-        self._lines: dict[str, _Line] = {}
-        self._together = 1  # cells in a flight
-        self.crashes: Counter[str] = Counter()
+        self._retries: deque[Task] = deque()
+        self._queues: dict[str, _Queue] = {}
+        self._batch_size = 1
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left, here or on a worker."""
-        lines = self._lines.values()
-        return not (self._pending or self._suspects or any(line.flights or line.group for line in lines))
+        """Whether nothing is left to do, here or on a worker."""
+        queues = self._queues.values()
+        return not (self._pending or self._retries or any(queue.batches or queue.group for queue in queues))
 
-    def running(self, worker: str) -> Flight:
-        """Return the cells that a worker is at: several where they are quick, none where it waits."""
-        line = self._lines.get(worker)
-        return line.flights[0] if line and line.flights else ()
+    def running(self, worker: str) -> Batch:
+        """Return the cells that a worker computes now: several where they are quick, none where it waits."""
+        queue = self._queues.get(worker)
+        return queue.batches[0] if queue and queue.batches else ()
 
-    def next_for(self, worker: str) -> Flight:
-        """Return cells to send to a worker; none where it has enough."""
-        line = self._lines.setdefault(worker, _Line())
-        if self._suspects:
-            if line.flights:
-                return ()
-            line.alone = True
-            line.flights.append((self._suspects.popleft(),))
-            return line.flights[0]
-        if line.alone or len(line.flights) >= _AT_ONCE:
+    def next_batch(self, worker: str) -> Batch:
+        """Return the cells to send to a worker; none where it has enough."""
+        queue = self._queues.setdefault(worker, _Queue())
+        if self._retries:
+            return self._retry(queue)
+        if queue.retrying or len(queue.batches) >= _MOST_BATCHES:
             return ()
-        if not line.group and not self._pending:
-            line.group = self._half_of_the_longest()
-        flight: list[Task] = []
-        while len(flight) < self._together and (line.group or self._pending):
-            line.group = line.group or self._pending.popleft()
-            flight.append(line.group.popleft())
-        if flight:
-            line.flights.append(tuple(flight))
-        return tuple(flight)
+        batch = self._take(queue)
+        if batch:
+            queue.batches.append(batch)
+        return batch
 
-    def ended(self, worker: str, flight: Flight, seconds: float = 1.0) -> None:
-        """Note that a worker is through with a flight, and how long it took: quick cells are then sent together."""
-        line = self._lines[worker]
-        line.flights.remove(flight)
-        line.alone = False
-        self._together = min(_MOST, max(1, round(_TOGETHER * len(flight) / max(seconds, 1e-3))))
+    def ended(self, worker: str, batch: Batch, seconds: float = 1.0) -> None:
+        """Note that a worker finished a batch, and in what time: the next batches are as large as that allows."""
+        queue = self._queues[worker]
+        queue.batches.remove(batch)
+        queue.retrying = False
+        self._batch_size = min(_MOST_CELLS, max(1, round(_BATCH_SECONDS * len(batch) / max(seconds, 1e-3))))
 
-    def lost(self, worker: str, *, blame: bool = True) -> Task | None:
-        """Note that a worker is gone. The cell that ran is to blame and will run alone, the others run again.
+    def died(self, worker: str) -> Task | None:
+        """Note that a worker died. The cell that it computed will run alone, the others run again.
 
-        Of several cells that were sent together none is blamed yet: each runs alone.
+        A cell that ran by itself has crashed once more. Of a batch of several cells it is not known which one crashed:
+        each runs alone, and none has crashed yet.
 
-        Returns the blamed cell where it has now crashed once, and then `RETRIES` times alone: it is given up. Without
-        `blame` a single running cell is dropped, as its end is known.
+        Returns the cell that has now crashed once, and then `RETRIES` times alone: it is not run again.
         """
-        line = self._lines.pop(worker, _Line())
-        running = line.flights.popleft() if line.flights else ()
-        rest = deque([*(task for flight in line.flights for task in flight), *line.group])
-        if rest:
-            self._pending.appendleft(rest)
-        if len(running) > 1:
-            self._suspects.extend(running)
-        elif running and blame:
+        running = self._take_back(worker)
+        if len(running) == 1:
             (task,) = running
             self.crashes[task.key] += 1
             if self.crashes[task.key] > RETRIES:
                 return task
-            self._suspects.append(task)
+        self._retries.extend(running)
         return None
+
+    def stopped(self, worker: str) -> None:
+        """Note that a worker was stopped since its batch took too long.
+
+        A single cell is not run again. Of several cells, each runs alone.
+        """
+        running = self._take_back(worker)
+        if len(running) > 1:
+            self._retries.extend(running)
+
+    def _retry(self, queue: _Queue) -> Batch:
+        """Send a cell to be run alone, where the worker has nothing else to do."""
+        if queue.batches:
+            return ()
+        queue.retrying = True
+        queue.batches.append((self._retries.popleft(),))
+        return queue.batches[0]
+
+    def _take(self, queue: _Queue) -> Batch:
+        """Take a batch of cells from the worker's group, then from the next groups, then from another worker's."""
+        if not queue.group and not self._pending:
+            queue.group = self._half_of_the_longest()
+        batch: list[Task] = []
+        while len(batch) < self._batch_size and (queue.group or self._pending):
+            queue.group = queue.group or self._pending.popleft()
+            batch.append(queue.group.popleft())
+        return tuple(batch)
+
+    def _take_back(self, worker: str) -> Batch:
+        """Take back all that a worker had; return the batch that ran."""
+        queue = self._queues.pop(worker, _Queue())
+        running = queue.batches.popleft() if queue.batches else ()
+        rest = deque([*(task for batch in queue.batches for task in batch), *queue.group])
+        if rest:
+            self._pending.appendleft(rest)
+        return running
 
     def _half_of_the_longest(self) -> deque[Task]:
         """Take the second half of the longest group that another worker has before it."""
-        longest = max((line.group for line in self._lines.values()), key=len, default=deque())
+        longest = max((queue.group for queue in self._queues.values()), key=len, default=deque())
         return deque(reversed([longest.pop() for _ in range((len(longest) + 1) // 2)]))
