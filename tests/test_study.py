@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 
@@ -282,6 +283,35 @@ def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path):
     assert "their function returns other data at each call" in study.cells().error.dropna().iloc[0]
 
 
+def test_preferences_and_ragged_banks_are_data_too(tmp_path):
+    (tmp_path / "judged.py").write_text(
+        "import numpy as np, rmspace as rm\n"
+        "def make():\n"
+        "    train, test = rm.make_synthetic_banks(40, 15, 6, 16)\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    judged = rm.Preferences.from_bank(train, rm.same_prompt(train, 80, rng), rm.oracle, rng=rng)\n"
+        "    return judged, rm.ResponseBank(test.items[:-1], test.item_rewards[:-1], offsets=[*range(0, 90, 6), 89])\n"
+    )
+    text = (
+        "base:\n  data: {use: judged.make}\n  models: {BT: {use: LinearReward}}\n"
+        "  metrics: {gain: {use: gain, n: 6}}\n"
+        "grid: {n_pairs: [20, 80], models.BT.alpha: [1, 10]}\n"
+    )
+    study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
+    assert study.counts() == {"done": 4}
+    assert set(study.results().n_prompts) == {14}  # the last prompt has five responses
+    judged, test = rm.load_config(write_cell(study, tmp_path)).data()
+    assert set(study.cells().train) == {judged.fingerprint()}
+    assert set(study.cells().test) == {test.fingerprint()}
+
+
+def write_cell(study, folder):
+    """Write the config of the first cell of a study."""
+    path = folder / "cell.yaml"
+    path.write_text(rm.config.dump_yaml(study.config(study.cells().key[0])))
+    return path
+
+
 class Known:
     """Data of which only the fingerprint matters."""
 
@@ -333,7 +363,9 @@ def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
     with pytest.raises(rm.config.ConfigError, match="--allow study_cases"):
         rm.run_study(path, tmp_path / "out")
-    assert rm.run_study(path, tmp_path / "out", allow=["study_cases"]).counts() == {"done": 1}
+    study = rm.run_study(path, tmp_path / "out", allow=["study_cases"])
+    assert study.counts() == {"done": 1}
+    assert study.allow == ["study_cases"]
 
 
 def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
@@ -433,12 +465,10 @@ def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process is alive")
 def test_the_lock_of_a_dead_process_is_taken_over(begun):
     path, out = begun
-    dead = os.fork()
-    if dead == 0:
-        os._exit(0)
-    os.waitpid(dead, 0)
-    set_driver(out, platform.node(), dead, process_start(os.getpid()))
-    with pytest.warns(UserWarning, match=f"from process {dead}, which is dead"):
+    dead = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
+    dead.wait()
+    set_driver(out, platform.node(), dead.pid, process_start(os.getpid()))
+    with pytest.warns(UserWarning, match=f"from process {dead.pid}, which is dead"):
         rm.run_study(path, out)
 
 

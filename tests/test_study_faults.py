@@ -61,9 +61,9 @@ def test_a_driver_killed_at_many_moments(tmp_path):
     known, kills = {}, 0
     while kills < KILLS:
         driver = start(path, "--out", out)
-        wait_for(driver_began(out, driver.pid))
+        wait_for(driver_began(out, driver.pid), driver)
         if kills % 2:  # every second kill comes after new cells, the others at any moment
-            wait_for(has_cells(out, len(known) + 1))
+            wait_for(has_cells(out, len(known) + 1), driver)
         time.sleep(rng.uniform(0, 0.5))
         driver.kill()
         _, _, said = finish(driver)
@@ -90,7 +90,7 @@ def test_workers_killed_at_random(tmp_path):
     rm.run_study(path, tmp_path / "whole")
     driver = start(path, "--out", tmp_path / "out", "--workers", 2)
     rng, kills = random.Random(1), 0
-    wait_for(has_cells(tmp_path / "out", 6))
+    wait_for(has_cells(tmp_path / "out", 6), driver)
     while kills < 5 and driver.poll() is None:
         workers = worker_processes(driver.pid)
         if workers:
@@ -167,7 +167,7 @@ def test_a_second_driver_is_refused_and_a_dead_ones_study_goes_on(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok"], [0, 1, 2], seconds=3.0))
     out = tmp_path / "out"
     first = start(path, "--out", out)
-    wait_for(driver_began(out, first.pid))
+    wait_for(driver_began(out, first.pid), first)
     code, _, said = finish(start(path, "--out", out))
     assert code == 2
     assert f"is being run by process {first.pid} on {platform.node()} since" in said
@@ -185,7 +185,7 @@ def test_ctrl_c(tmp_path, workers):
     path = write_grid(tmp_path, faulty_grid(["ok"], range(16), seconds=0.4))
     out = tmp_path / "out"
     driver = start(path, "--out", out, "--workers", workers)
-    wait_for(has_cells(out, 3))
+    wait_for(has_cells(out, 3), driver)
     processes = worker_processes(driver.pid)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: the driver and its workers hear it
     code, _, said = finish(driver)
@@ -231,7 +231,7 @@ def test_the_workers_of_a_scheduler(tmp_path, scheduler):
     rm.run_study(path, tmp_path / "whole")
     nannies = [worker("--nthreads", "1") for _ in range(2)]
     driver = start(path, "--out", tmp_path / "out", "--scheduler", address)
-    wait_for(has_cells(tmp_path / "out", 3))
+    wait_for(has_cells(tmp_path / "out", 3), driver)
     os.kill(worker_processes(nannies[0].pid)[0], signal.SIGKILL)
     code, out, said = finish(driver)
     assert (code, "40 done" in out) == (0, True), said

@@ -19,7 +19,6 @@ base:
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
   models: {first: {use: benchmarks.studies.FirstNumber}}
-  n_resamples: 100
 """
 _TRIVIAL = (
     _BASE + "  metrics: {first: {use: benchmarks.studies.first_score}}\ngrid: {annotator.beta: [1, 3], seed: [%s]}\n"
@@ -32,7 +31,6 @@ base:
   annotator: {use: logistic, beta: 1.0}
   models: {MLP: {use: MLPReward, max_epochs: %d, patience: 30, precision: float32}}
   metrics: {gain: {use: gain, n: [50]}}
-  n_resamples: 100
 grid: {annotator.beta: [1, 3, 10], seed: [%s]}
 """
 

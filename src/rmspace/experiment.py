@@ -126,7 +126,7 @@ def run(
         tables.append(table)
         if on_model is not None:
             on_model(name, fitted, table)
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True).infer_objects()
 
 
 class _Judged(NamedTuple):

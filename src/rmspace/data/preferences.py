@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from rmspace._checks import describe
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.data.annotate import annotate
 from rmspace.data.arrays import check_groups, check_items, check_pairs, check_selection, check_weights
-from rmspace.data.mapped import choose
+from rmspace.data.mapped import blocks, choose
 from rmspace.data.preference_files import read_preferences, write_preferences
 
 if TYPE_CHECKING:
@@ -166,6 +167,24 @@ class Preferences:
         from rmspace.data.preference_health import findings
 
         return findings(self)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything a result can depend on: items, comparisons, groups and columns.
+
+        >>> items, comparisons = np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]])
+        >>> data = Preferences(items, comparisons, groups=["a", "a", "a"])
+        >>> data.fingerprint() == Preferences(items, comparisons[::-1], groups=["a", "a", "a"]).fingerprint()
+        False
+        """
+        arrays = {"items": self.items, "comparisons": self.comparisons, "groups": self.groups}
+        digest = hashlib.sha256()
+        for name, array in {**arrays, **{f"column:{k}": v for k, v in sorted(self._columns.items())}}.items():
+            if array.dtype.kind == "U":  # text of its least width
+                array = np.array(array.tolist())
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            for _, block in blocks(array):
+                digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+        return digest.hexdigest()
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
         """Write the preferences as `.npy` files and one `preferences.json`; the folder appears whole or not at all.

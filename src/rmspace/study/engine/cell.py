@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,16 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from rmspace import __version__
 from rmspace.config.build import Experiment
 from rmspace.data.files import file_hash
 from rmspace.experiment import RESULT_VERSION, run
 from rmspace.models.core.reuse import reuse_items
+from rmspace.results import provenance
 from rmspace.results.schema import FACTS, MEASURES, names
 from rmspace.study.engine.task import DONE, FAILED, Outcome, Row, Task
 from rmspace.study.fingerprints import check_unchanged, file_signature
-
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "lightgbm")
 
 
 class CellRunner:
@@ -92,15 +89,13 @@ class CellRunner:
 
 def versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
-    found = {package: importlib.metadata.version(package) for package in _PACKAGES}
-    return {"rmspace": __version__, "results": str(RESULT_VERSION), "python": platform.python_version(), **found}
+    return {"results": str(RESULT_VERSION), **provenance.versions()}
 
 
 @cache
 def environment() -> str:
     """Return the versions and the machine of this process, as JSON."""
-    machine = {"platform": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()}
-    return json.dumps({"versions": versions(), "machine": machine})
+    return json.dumps({"versions": versions(), "machine": provenance.machine()})
 
 
 def worker_name() -> str:
