@@ -106,8 +106,8 @@ def test_shapes_must_agree(objective):
 @pytest.mark.parametrize(
     ("objective", "error", "message"),
     [
-        (lambda w, o: rm.bradley_terry(w, o).mean(), ValueError, "one loss a pair.*do not reduce"),
-        (lambda w, o: rm.bradley_terry(w, o)[:-1], ValueError, "one loss a pair"),
+        (lambda w, o: rm.bradley_terry(w, o).mean(), ValueError, "one loss per pair.*do not reduce"),
+        (lambda w, o: rm.bradley_terry(w, o)[:-1], ValueError, "one loss per pair"),
         (lambda w, o: 0.5, TypeError, "torch tensor; got float"),
         (lambda w, o: (w - o) * float("nan"), ValueError, "not finite"),
         (lambda w, o: torch.ones_like(w), ValueError, "do not depend on"),
@@ -120,7 +120,7 @@ def test_objectives_are_held_to_their_promise(objective, error, message):
 
 @pytest.mark.parametrize("objective", [rm.hinge, lambda w, o: (o - w).abs(), lambda w, o: o - w])
 def test_trees_need_curvature(objective):
-    with pytest.raises(ValueError, match="no curvature, which trees are fitted by"):
+    with pytest.raises(ValueError, match="no curvature, and trees are fitted by curvature"):
         check_curvature(objective)
 
 
@@ -135,3 +135,13 @@ def test_options_are_checked():
         rm.hinge(w, w, margin=-1.0)
     with pytest.raises(ValueError, match=r"smoothing must be in \[0.0, 0.5\]"):
         rm.label_smoothed(w, w, smoothing=0.7)
+    for objective in (rm.hinge, rm.margin_bradley_terry):
+        with pytest.raises(ValueError, match=r"margin must be one number per pair, \(1,\); got shape \(3,\)"):
+            objective(w, w, margin=torch.ones(3))
+
+
+@pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])
+def test_a_margin_per_pair_is_that_number_for_each(objective):
+    winner, loser, margins = torch.tensor([1.0, 0.2, -1.0]), torch.tensor([0.0, 0.1, 0.5]), torch.tensor([0.0, 0.5, 3.0])
+    each = [objective(winner[k], loser[k], margin=float(margins[k])) for k in range(3)]
+    torch.testing.assert_close(objective(winner, loser, margin=margins), torch.stack(each))

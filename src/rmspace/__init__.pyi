@@ -30,9 +30,15 @@ from .metrics.ranking import pairwise_accuracy as pairwise_accuracy
 from .metrics.ranking import spearman as spearman
 from .models.boosted import LightGBMReward as LightGBMReward
 from .models.classifier import ClassifierReward as ClassifierReward
+from .models.core.base import BaseReward as BaseReward
+from .models.core.fitting import fit_model as fit_model
 from .models.core.reuse import reuse_items as reuse_items
+from .models.core.selection import cross_validate as cross_validate
+from .models.core.selection import search as search
 from .models.ensemble import EnsembleReward as EnsembleReward
 from .models.io.format import load as load
+from .models.io.format import save as save
+from .models.io.registry import register as register
 from .models.linear import LinearReward as LinearReward
 from .models.mlp import MLPReward as MLPReward
 from .objectives import bradley_terry as bradley_terry
@@ -52,6 +58,8 @@ from .plots.over_seeds import study_bars as study_bars
 from .plots.over_seeds import study_contrast as study_contrast
 from .plots.over_seeds import study_curves as study_curves
 from .plots.over_seeds import study_scatter as study_scatter
+from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
+from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
 from .readers.folders import open_banks as open_banks
 from .readers.folders import open_paper_banks as open_paper_banks
 from .readers.folders import open_preferences as open_preferences

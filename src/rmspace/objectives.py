@@ -1,26 +1,35 @@
-"""Objectives: (winner scores, loser scores) -> one loss a pair.
+"""Objectives: (winner scores, loser scores) -> one loss per pair.
 
-An objective is any function of two equally long tensors that returns one loss a pair, of that pair's two scores alone;
-it never reduces and never calls a model. It must be differentiable once for `LinearReward` and `MLPReward`, twice for
-`LightGBMReward`.
-Objectives of the gap alone (all here but `classification`) fix a reward only up to a constant.
+An objective is any function of two equally long tensors that returns one loss per pair, from the two scores of that
+pair alone. It never reduces (no mean, no sum) and never calls a model. It must be differentiable once for
+`LinearReward` and `MLPReward`, twice for `LightGBMReward`. Objectives of the gap alone (all here except
+`classification`) fix a reward only up to a constant.
+
+Further parameters receive what is known of each comparison: a parameter named like a column (`margin`, `annotator`, any
+other) gets that column as a tensor (n_pairs,), aligned with the scores. Fractions come in the precision of the scores,
+integers as int64, bool as bool, and text as integer codes in the order of the alphabet. A parameter that is bound by
+`functools.partial` keeps its value; one with a default keeps the default where there is no such column. A comparison
+marked as a tie counts as half a win of each order, for every objective without a parameter `tie`.
+
+>>> def heavier_when_clear(winner, loser, margin):  # an objective of your own that needs the column `margin`
+...     return margin * bradley_terry(winner, loser)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
 from rmspace._checks import check_number
+from rmspace.kinds import Objective
 
 __all__ = ["bradley_terry", "classification", "hinge", "label_smoothed", "margin_bradley_terry", "thurstone"]
 
-# Past a gap of 9 the Thurstone loss is under 1e-18 and its exact derivatives overflow; under -30 they cancel, and
-# four terms of the tail's asymptotic series are exact to 1e-9.
+# Above a gap of 9 the Thurstone loss is under 1e-18 and its exact derivatives overflow. Below -30 they cancel, and four
+# terms of the tail's asymptotic series are exact to 1e-9.
 _CERTAIN, _HOPELESS = 9.0, -30.0
 
 
@@ -45,16 +54,16 @@ def bradley_terry(winner: Tensor, loser: Tensor) -> Tensor:
 
 
 def classification(winner: Tensor, loser: Tensor) -> Tensor:
-    """Cross-entropy of a classifier that sees responses alone: -log sigma(s_w) - log sigma(-s_l).
+    """Cross-entropy of a classifier that sees single items: -log sigma(s_w) - log sigma(-s_l).
 
-    The winner is a row of class 1, the loser one of class 0, and the logit is the reward; unlike the others, this
+    The winner is a row of class 1, the loser one of class 0, and the logit is the reward. Unlike the others, this
     objective fixes the constant.
 
     Args:
         winner, loser: scores (n_pairs,).
 
     Returns:
-        Losses (n_pairs,), in nats, the sum of the two rows'.
+        Losses (n_pairs,), in nats, the sum over the two rows.
 
     Raises:
         ValueError: shapes that differ.
@@ -91,48 +100,54 @@ def thurstone(winner: Tensor, loser: Tensor) -> Tensor:
     return torch.where(gap > _HOPELESS, -torch.special.log_ndtr(gap.clamp(_HOPELESS, _CERTAIN)), tail)
 
 
-def hinge(winner: Tensor, loser: Tensor, *, margin: float = 1.0) -> Tensor:
+def hinge(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Tensor:
     """Hinge loss of a ranking support-vector machine: max(0, margin - (s_w - s_l)).
 
     It has no curvature, so trees cannot be fitted by it.
 
     Args:
         winner, loser: scores (n_pairs,).
-        margin: gap that costs nothing, at least 0.
+        margin: gap that costs nothing, at least 0: a number, or one per pair, which is the column `margin` of the
+            comparisons where they have one.
 
     Returns:
         Losses (n_pairs,); scores are fixed only up to a constant.
 
     Raises:
-        ValueError: shapes that differ, a negative margin.
+        ValueError: shapes that differ, a negative number.
 
     Source: Herbrich, Graepel and Obermayer, "Large margin rank boundaries for ordinal regression" (2000).
 
     >>> hinge(torch.tensor([2.0, 0.5]), torch.tensor([0.0, 0.0])).tolist()
     [0.0, 0.5]
     """
-    return relu(check_number("margin", margin, low=0.0) - _gap(winner, loser))
+    gap = _gap(winner, loser)
+    return relu(_margin(margin, gap) - gap)
 
 
-def margin_bradley_terry(winner: Tensor, loser: Tensor, *, margin: float = 1.0) -> Tensor:
+def margin_bradley_terry(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Tensor:
     """Bradley-Terry loss that asks for a margin: -log sigma(s_w - s_l - margin).
 
     Args:
         winner, loser: scores (n_pairs,).
-        margin: how far apart the scores should be, at least 0.
+        margin: how far apart the scores should be, at least 0: a number, or one per pair, which is the column `margin`
+            of the comparisons where they have one.
 
     Returns:
         Losses (n_pairs,), in nats; scores are fixed only up to a constant.
 
     Raises:
-        ValueError: shapes that differ, a negative margin.
+        ValueError: shapes that differ, a negative number.
 
-    Source: Touvron et al., "Llama 2" (arXiv 2307.09288), section 3.2.2, with one margin for all pairs.
+    Source: Touvron et al., "Llama 2" (arXiv 2307.09288), section 3.2.2.
 
     >>> margin_bradley_terry(torch.tensor([1.0]), torch.tensor([0.0])).tolist()
     [0.6931471824645996]
+    >>> margin_bradley_terry(torch.tensor([1.0, 3.0]), torch.zeros(2), margin=torch.tensor([1.0, 3.0])).tolist()
+    [0.6931471824645996, 0.6931471824645996]
     """
-    return -logsigmoid(_gap(winner, loser) - check_number("margin", margin, low=0.0))
+    gap = _gap(winner, loser)
+    return -logsigmoid(gap - _margin(margin, gap))
 
 
 def label_smoothed(
@@ -140,14 +155,14 @@ def label_smoothed(
     loser: Tensor,
     *,
     smoothing: float = 0.1,
-    objective: Callable[[Tensor, Tensor], Tensor] = bradley_terry,
+    objective: Objective = bradley_terry,
 ) -> Tensor:
     """Loss expected when a share of the labels is flipped: (1 - a) L(s_w, s_l) + a L(s_l, s_w), a = smoothing.
 
     Args:
         winner, loser: scores (n_pairs,).
         smoothing: a, in [0, 0.5]; at 0.5 both orders cost the same and nothing can be learned.
-        objective: L, any objective.
+        objective: L, any objective; it is called with the scores alone, so bind its further parameters.
 
     Returns:
         Losses (n_pairs,).
@@ -170,3 +185,11 @@ def _gap(winner: Tensor, loser: Tensor) -> Tensor:
             f"winner and loser scores must have one shape; got {tuple(winner.shape)} and {tuple(loser.shape)}"
         )
     return winner - loser
+
+
+def _margin(margin: float | Tensor, gap: Tensor) -> float | Tensor:
+    if not isinstance(margin, Tensor):
+        return check_number("margin", margin, low=0.0)
+    if margin.shape != gap.shape:
+        raise ValueError(f"margin must be one number per pair, {tuple(gap.shape)}; got shape {tuple(margin.shape)}")
+    return margin

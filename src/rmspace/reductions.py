@@ -20,7 +20,7 @@ def mean(scores: Float64Array) -> Float64Array:
 
 
 def minimum(scores: Float64Array) -> Float64Array:
-    """Combine members by the most pessimistic one, (n_members, n_items) -> (n_items,).
+    """Combine members by the lowest score, (n_members, n_items) -> (n_items,).
 
     Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), worst-case.
 
@@ -37,7 +37,7 @@ def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
         ValueError: one member, or a negative k.
 
     Source: Coste et al., "Reward model ensembles help mitigate overoptimization" (arXiv 2310.02743), where the
-    uncertainty-weighted objective subtracts the variance; the standard deviation keeps the unit of the score.
+    uncertainty-weighted objective subtracts the variance. The standard deviation keeps the unit of the score.
 
     >>> lower_confidence(np.array([[1.0, 2.0], [3.0, 2.0]]), k=0.5).round(4).tolist()
     [1.2929, 2.0]

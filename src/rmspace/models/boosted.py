@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
+import torch
 from lightgbm.basic import LightGBMError
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.kinds import Objective
-from rmspace.models.core.base import BaseReward, Touched, draw_seed, is_plain, touch
+from rmspace.models.core.base import BaseReward, draw_seed, is_plain
 from rmspace.models.core.bins import aliases, binned_rows
+from rmspace.models.core.columns import bind, to_tensors
+from rmspace.models.core.data import FitData
 from rmspace.models.core.gradients import check_curvature, score_slope
 from rmspace.models.core.precision import find_threads
 from rmspace.models.io.booster_text import check_booster_text, trees_alone
@@ -25,7 +27,7 @@ from rmspace.objectives import bradley_terry, classification
 
 __all__ = ["LightGBMReward"]
 
-# LightGBM's main names of what the arguments set; each has several aliases, of which one would win unseen.
+# LightGBM's main names of what the arguments set. Each has aliases; given twice, one would silently win.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
 _QUANTIZED = {"use_quantized_grad": True, "num_grad_quant_bins": 16, "quant_train_renew_leaf": True}
@@ -35,19 +37,19 @@ class LightGBMReward(BaseReward):
     """Gradient-boosted trees reward model, by LightGBM.
 
     With `classification`, winner and loser rows are stacked, labelled 1 and 0, and given to LightGBM's own `binary`
-    objective: the logit is the reward. Every other objective is boosted on the items themselves: at each round
-    autograd gives the gradient and the curvature (the Hessian's diagonal) of the summed loss in each item's score, so
-    that Bradley-Terry on trees is fitted as a preference model, not as a classifier. Such objectives fix a reward only
-    up to a constant; boosting starts from 0.
+    objective: the logit is the reward. Every other objective is boosted on the items themselves. In each round,
+    autograd gives the gradient and the curvature (the Hessian's diagonal) of the summed loss in each item's score. So
+    Bradley-Terry on trees is fitted as a preference model, not as a classifier. Such objectives fix a reward only up to
+    a constant; boosting starts from 0.
 
     Args:
-        objective: (winner scores, loser scores) -> one loss a pair, twice differentiable.
+        objective: (winner scores, loser scores, columns by name) -> one loss per pair, twice differentiable.
         n_estimators, learning_rate, num_leaves, min_child_samples: LightGBM's own, with its defaults.
         parameters: any other LightGBM parameter by name.
         random_state: seed of whatever LightGBM draws (nothing, with its defaults).
-        quantized: round gradients to 16 levels, which is faster; see docs/benchmarks.md for what it costs. Trees then
-            differ with the number of threads.
-        n_jobs: threads; as many as torch uses when None, so that OMP_NUM_THREADS and `torch.set_num_threads` set both.
+        quantized: round gradients to 16 levels. This is faster; docs/benchmarks.md says what it costs. The trees then
+            depend on the number of threads.
+        n_jobs: threads. None takes as many as torch uses, so that OMP_NUM_THREADS and `torch.set_num_threads` set both.
 
     Attributes:
         booster_: the `lightgbm.Booster`.
@@ -86,34 +88,15 @@ class LightGBMReward(BaseReward):
         self.quantized = quantized
         self.n_jobs = n_jobs
 
-    def fit(
-        self,
-        items: npt.ArrayLike,
-        comparisons: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> Self:
-        """Learn from comparisons of items.
-
-        Args:
-            items: (n_items, dim).
-            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
-            sample_weight: (n_comparisons,), at least 0; ones when None.
-            groups: (n_items,) prompts; checked, and of no effect here.
-
-        Raises:
-            ValueError, TypeError: input, a parameter or an objective that breaks its rule, such as one without
-                curvature (hinge).
-        """
+    def _fit(self, data: FitData) -> None:
         check_int("n_estimators", self.n_estimators, low=1)
         settings = self._settings()
-        data = touch(items, comparisons, sample_weight, groups)
         boost = self._boost_rows if is_plain(self.objective, classification) else self._boost_items
         try:
             self.booster_ = boost(data, settings)
         except LightGBMError as error:
             raise ValueError(
-                f"LightGBM refused {len(data.ids)} items and these parameters ({error}); with few comparisons, "
+                f"LightGBM refused {len(data.used_rows)} items and these parameters ({error}); with few comparisons, "
                 "lower min_child_samples"
             ) from error
         if not self.booster_.feature_importance().any():
@@ -123,8 +106,6 @@ class LightGBMReward(BaseReward):
                 UserWarning,
                 stacklevel=2,
             )
-        self.n_features_in_ = data.items.shape[1]
-        return self
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(self.booster_.predict(rows, raw_score=True))
@@ -156,43 +137,46 @@ class LightGBMReward(BaseReward):
             **extra,
         }
 
-    def _boost_rows(self, data: Touched, settings: dict[str, Any]) -> lightgbm.Booster:
-        """Classify stacked winner and loser rows by LightGBM's own `binary`; their order tells nothing of who won."""
+    def _boost_rows(self, data: FitData, settings: dict[str, Any]) -> lightgbm.Booster:
+        """Classify stacked winner and loser rows by LightGBM's own `binary`; their order does not depend on who won."""
         first = data.pairs[:, 0] < data.pairs[:, 1]
-        stacked = data.ids[np.sort(data.pairs, axis=1).T.ravel()]
+        stacked = data.used_rows[np.sort(data.pairs, axis=1).T.ravel()]
         labels = np.concatenate([first, ~first]).astype(np.float64)
         rows = binned_rows("binned rows", data.items, stacked, settings, labels, np.tile(data.weights, 2))
         return self._train(rows, settings, "binary")
 
-    def _boost_items(self, data: Touched, settings: dict[str, Any]) -> lightgbm.Booster:
+    def _boost_items(self, data: FitData, settings: dict[str, Any]) -> lightgbm.Booster:
         """Boost item scores by the gradient and curvature of the objective."""
-        check_curvature(self.objective)
+        check_curvature(self.objective, data.columns)
+        objective = bind(self.objective, to_tensors(data.columns, torch.float64))
 
         def slope(scores: Float64Array, _: lightgbm.Dataset) -> tuple[Float64Array, Float64Array]:
-            at = score_slope(self.objective, scores, data.pairs, data.weights, curvature=True)
+            at = score_slope(objective, scores, data.pairs, data.weights, curvature=True)
             assert at.curvature is not None
             return at.gradient, np.maximum(at.curvature, _LEAST_CURVATURE)
 
-        n = len(data.ids)
-        rows = binned_rows("binned items", data.items, data.ids, settings, np.zeros(n), np.ones(n))
+        n = len(data.used_rows)
+        rows = binned_rows("binned items", data.items, data.used_rows, settings, np.zeros(n), np.ones(n))
         return self._train(rows, settings, slope)
 
     def _train(self, rows: lightgbm.Dataset, settings: dict[str, Any], objective: Any) -> lightgbm.Booster:
         given = {name: value for name, value in settings.items() if name not in aliases("forcedbins_filename")}
         return lightgbm.train({**given, "objective": objective}, rows, self.n_estimators)
 
-    def _write(self, folder: Path) -> dict[str, Any]:
+    def write_state(self, folder: Path) -> dict[str, Any]:
+        """Write the trees as LightGBM's text."""
         text = trees_alone(self.booster_.model_to_string(num_iteration=-1))
         check_booster_text(text)
         (folder / "trees.txt").write_text(text, encoding="utf-8")
-        return {"n_features_in": self.n_features_in_}
+        return {name: value for name, value in super().write_state(folder).items() if name != "booster_"}
 
-    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
+    def read_state(self, folder: Path, state: dict[str, Any]) -> None:
+        """Read the trees, after a check that LightGBM can read them."""
         text = (folder / "trees.txt").read_text(encoding="utf-8")
-        if check_booster_text(text) != state["n_features_in"]:
+        if check_booster_text(text) != state["n_features_in_"]:
             raise ValueError(f"{folder} is damaged: its trees have another number of features")
         try:
-            self.booster_ = lightgbm.Booster(model_str=text)
+            booster = lightgbm.Booster(model_str=text)
         except LightGBMError as error:
             raise ValueError(f"{folder} is damaged ({error})") from error
-        self.n_features_in_ = state["n_features_in"]
+        super().read_state(folder, {**state, "booster_": booster})

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from rmspace._typing import FloatArray
-from rmspace.models.core.base import BaseReward, draw_seed, gather
+from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model, seed_model
 
 __all__ = ["ClassifierReward"]
 
-_SURE = 1e-15  # the least probability that counts, as in scikit-learn's own log loss
+_SURE = 1e-15  # probabilities below count as this, as in scikit-learn's own log loss
 
 
 class ClassifierReward(BaseReward):
-    """Reward model from a classifier that sees responses alone: winners are class 1, losers class 0.
+    """Reward model from a classifier of single items: winners are class 1, losers class 0.
 
-    score(x) = log p(1 | x) - log p(0 | x), or the classifier's `decision_function` where it has one: for linear,
-    boosted and logistic models that is the same logit, without the rounding of p near 0 and 1.
+    score(x) = log p(1 | x) - log p(0 | x), or the classifier's `decision_function` where it has one. For linear,
+    boosted and logistic models that is the same logit, without the rounding of p near 0 and 1. Weights of comparisons
+    need an estimator that takes `sample_weight`.
 
     Args:
         estimator: a scikit-learn classifier, or a pipeline that ends in one; logistic regression when None.
@@ -50,25 +49,7 @@ class ClassifierReward(BaseReward):
         self.estimator = estimator
         self.random_state = random_state
 
-    def fit(
-        self,
-        items: npt.ArrayLike,
-        comparisons: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> Self:
-        """Learn from comparisons of items.
-
-        Args:
-            items: (n_items, dim).
-            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
-            sample_weight: (n_comparisons,), at least 0, for estimators that take it.
-            groups: (n_items,) prompts; checked, and of no effect here.
-
-        Raises:
-            ValueError, TypeError: input that breaks its rule; weights for an estimator that takes none; an estimator
-                that is no classifier.
-        """
+    def _fit(self, data: FitData) -> None:
         if self.estimator is not None and not hasattr(self.estimator, "get_params"):
             raise TypeError(f"estimator must be a scikit-learn classifier; got {self.estimator!r}")
         estimator = clone(LogisticRegression() if self.estimator is None else self.estimator)
@@ -76,33 +57,19 @@ class ClassifierReward(BaseReward):
             raise TypeError(f"estimator must have decision_function or predict_proba; {estimator!r} has neither")
         if self.random_state is not None:
             seed_model(estimator, draw_seed(self.random_state))
-        data = gather(items, comparisons, sample_weight, groups, np.float32)
-        stacked = data.rows[data.pairs.T.reshape(-1)]
+        rows = data.read()[data.pairs.T.reshape(-1)]
         labels = np.repeat([1, 0], len(data.pairs))
-        weights = None
-        if sample_weight is not None:
-            last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-            if not has_fit_parameter(last, "sample_weight"):
-                raise ValueError(f"{type(last).__name__} takes no sample_weight; fit without")
-            weights = np.tile(data.weights, 2)
-        self.estimator_ = fit_model(estimator, stacked, labels, weights)
-        self.n_features_in_ = stacked.shape[1]
-        return self
+        weights = None if (data.weights == 1).all() else np.tile(data.weights, 2)
+        last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+        if weights is not None and not has_fit_parameter(last, "sample_weight"):
+            raise ValueError(
+                f"{type(last).__name__} takes no sample_weight, which weighted comparisons and ties need; "
+                "leave out the weights and ties, or take another estimator"
+            )
+        self.estimator_ = fit_model(estimator, rows, labels, weights)
 
     def _score(self, rows: FloatArray) -> FloatArray:
         if hasattr(self.estimator_, "decision_function"):
             return np.asarray(self.estimator_.decision_function(rows))
         p = np.maximum(np.asarray(self.estimator_.predict_proba(rows), dtype=np.float64), _SURE)
         return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))
-
-    def _write(self, folder: Path) -> dict[str, Any]:
-        from rmspace.models.io.sklearn_file import write_estimators
-
-        write_estimators(folder / "estimator.skops", fitted=self.estimator_)
-        return {"n_features_in": self.n_features_in_}
-
-    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
-        from rmspace.models.io.sklearn_file import read_estimators
-
-        self.estimator_ = read_estimators(folder / "estimator.skops", trusted)["fitted"]
-        self.n_features_in_ = state["n_features_in"]

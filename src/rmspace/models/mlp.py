@@ -3,70 +3,74 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from functools import reduce
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.split import split_comparisons
 from rmspace.kinds import Objective
-from rmspace.models.core.base import BaseReward, Scorer, Touched, draw_seed, touch
-from rmspace.models.core.network import build_network
+from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.columns import to_tensors
+from rmspace.models.core.data import FitData
+from rmspace.models.core.network import RewardNetwork, build_network
 from rmspace.models.core.precision import find_device, find_precision, on_device
-from rmspace.models.core.reuse import shared
-from rmspace.models.core.training import Comparisons, History, Learner, Schedule, scores_of, train
-from rmspace.models.io.tensors import read_rows, read_tensors, write_tensors
+from rmspace.models.core.reuse import reused
+from rmspace.models.core.scoring import Block, Scorer
+from rmspace.models.core.training import Comparisons, Learner, Record, Schedule, scores_of, train
+from rmspace.models.io.tensors import read_rows
 from rmspace.objectives import bradley_terry
 
 __all__ = ["MLPReward"]
 
-# Below, starting a product costs as much as the product.
+# Up to these sizes, starting a product costs as much as the product itself.
 _TINY_STEP = 1 << 25  # multiplications to score a batch
-_TINY_NETWORK = 1 << 15  # weights, which each step stacks
+_TINY_NETWORK = 1 << 15  # weights; each step stacks those of all networks
 
 
 class MLPReward(BaseReward):
     """Multilayer perceptron reward model: dim -> hidden_sizes -> 1, ReLU between, trained by Adam.
 
-    Minimises the mean loss a comparison on score logits. Each epoch visits every comparison once; after each, the loss
-    on held-out prompts is measured, training stops when it has not improved for `patience` epochs, and the best
-    weights are kept. Objectives of the gap alone (Bradley-Terry among them) fix a reward only up to a constant, which
-    here is whatever training left: compare differences, or centre the scores.
+    Minimises the weighted mean loss per comparison on score logits. Each epoch visits every comparison once. After each
+    epoch, the loss on held-out prompts (or on `eval_set`) is measured. Training stops when it has not improved for
+    `patience` epochs, and the best weights are kept. Objectives of the gap alone (Bradley-Terry among them) fix a
+    reward only up to a constant, which here is whatever training left: compare differences, or centre the scores.
 
     Args:
-        objective: (winner scores, loser scores) -> one loss a pair.
+        objective: (winner scores, loser scores, columns by name) -> one loss per pair.
         hidden_sizes: widths of the hidden layers; () is a linear model.
         learning_rate: of Adam.
-        batch_size: comparisons a step.
+        batch_size: comparisons per step.
         max_epochs: at most so many passes over the comparisons.
         patience: epochs without a better validation loss before training stops.
         weight_decay: decoupled (AdamW), at least 0.
         dropout: share of hidden units dropped in training, in [0, 1).
-        validation_fraction: share of prompts held out, in [0, 1); comparisons between a held-out prompt and another
-            are not used, and prompts compared with one another are held out together to keep those few. 0 trains for
-            max_epochs and keeps the last weights.
+        validation_fraction: share of prompts held out, in [0, 1). Comparisons between a held-out prompt and another are
+            not used; prompts compared with one another are held out together, so that such comparisons are few. 0
+            trains for max_epochs and keeps the last weights. With an `eval_set`, no prompts are held out.
         random_state: seed of the initial weights, the held-out prompts and the order of batches.
-        precision: of the items and the hidden products, in fit and predict: "float32", "bfloat16", or "auto", which is
-            bfloat16 where this machine multiplies it at least 1.5 times faster (a measurement of milliseconds, made
-            once; name one where results must not depend on it). Weights, losses, the last layer and the scores are
-            float32 in any case.
-        device: "auto" is the GPU where there is one; else "cpu", "cuda:1" or whatever torch knows. A GPU whose memory
-            does not suffice is given up for the CPU, with a warning.
+        precision: of the items and the hidden products, in fit and predict: "float32", "bfloat16", or "auto". "auto"
+            is bfloat16 where this machine multiplies it at least 1.5 times faster. That is measured once, in
+            milliseconds; name a precision where results must not depend on it. Weights, losses, the last layer and the
+            scores are always float32.
+        device: "auto" is the GPU where there is one; else "cpu", "cuda:1" or any other name that torch knows. If the
+            memory of a GPU does not suffice, the CPU is used, with a warning.
+        verbose: show a progress bar; None shows it on a terminal only.
 
     Attributes:
         network_: the torch module, float32 on the CPU.
         precision_, device_: what the fit used.
-        history_: training and validation loss after each epoch, the best epoch, and the number of comparisons of each.
+        history_: one dict per epoch, for `pandas.DataFrame(model.history_)`: epoch, training_loss, validation_loss,
+            validation_accuracy (share of validation comparisons in the right order), seconds. Without validation, the
+            validation columns are NaN.
+        best_epoch_: the epoch, counted from 1, whose weights were kept.
+        n_training_, n_validation_: numbers of comparisons.
 
     Source: the architecture and learning rate are those of arXiv 2411.04991.
 
@@ -95,6 +99,7 @@ class MLPReward(BaseReward):
         random_state: int | np.random.RandomState | None = None,
         precision: Literal["auto", "float32", "bfloat16"] = "auto",
         device: str = "auto",
+        verbose: bool | None = None,
     ) -> None:
         self.objective = objective
         self.hidden_sizes = hidden_sizes
@@ -108,66 +113,66 @@ class MLPReward(BaseReward):
         self.random_state = random_state
         self.precision = precision
         self.device = device
+        self.verbose = verbose
 
-    def fit(
-        self,
-        items: npt.ArrayLike,
-        comparisons: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-    ) -> Self:
-        """Learn from comparisons of items.
+    def _fit(self, data: FitData) -> None:
+        self._schedule()
+        self._warn_without_groups(data)
+        seed = draw_seed(self.random_state)
+        on_device(self._device(), lambda device: train_models([self], [data], [seed], device))
 
-        Args:
-            items: (n_items, dim); only the rows that comparisons touch are read.
-            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
-            sample_weight: (n_comparisons,), at least 0; ones when None. A soft label p is two rows, p and 1 - p.
-            groups: (n_items,) prompts, `bank.groups`: whole prompts are held out for validation. Without them single
-                items are, and a warning says so.
+    def _warn_without_groups(self, data: FitData) -> None:
+        if data.groups is None and self._holds_out(data):
+            warnings.warn(
+                "without groups, validation holds out items and not prompts, so responses to one prompt are on both "
+                "sides; pass groups=bank.groups",
+                UserWarning,
+                stacklevel=4,
+            )
 
-        Raises:
-            ValueError, TypeError: input, a parameter or an objective that breaks its rule.
-            FloatingPointError: the loss or the weights are no longer finite; the message has epoch, batch and
-                learning rate.
-            RuntimeError: the items lie in a file that changed.
-        """
-        on_device(self._device(), prepare_fits([self], items, comparisons, [sample_weight], groups))
-        return self
+    def _holds_out(self, data: FitData) -> bool:
+        return self.validation_fraction > 0 and data.eval_set is None
 
-    def _learner(self, data: Touched, ids: IntArray, seed: int, device: torch.device) -> Learner:
-        """Put the comparisons in terms of the rows read, `ids`, and make a network to learn from them."""
-        pairs = np.searchsorted(ids, data.ids)[data.pairs]
-        weights = (data.weights / data.weights.mean()).astype(np.float32)
-        training = Comparisons(torch.from_numpy(pairs).to(device), torch.from_numpy(weights).to(device))
-        validation = None
-        if self.validation_fraction > 0:
-            names = data.ids if data.groups is None else data.groups[data.ids]
+    def _learner(self, data: FitData, comparisons: Comparisons, evaluation: Comparisons | None, seed: int) -> Learner:
+        """Make a network, and hold out comparisons for its validation."""
+        training, validation = comparisons, evaluation
+        if self._holds_out(data):
+            names = data.used_rows if data.groups is None else data.groups[data.used_rows]
             masks = split_comparisons(data.pairs, names, self.validation_fraction, np.random.default_rng(seed))
-            training, validation = training.part(masks[0]), training.part(masks[1])
+            training, validation = comparisons.part(masks[0]), comparisons.part(masks[1])
         generator = torch.Generator().manual_seed(seed)
-        network = build_network(data.items.shape[1], self.hidden_sizes, self.dropout, generator).to(device)
-        return Learner(network, training, validation, generator)
+        network = build_network(data.dim, self.hidden_sizes, self.dropout, generator)
+        return Learner(network.to(comparisons.rows.device), training, validation, generator, data.on_epoch)
 
-    def _keep(self, learner: Learner, rows: Tensor) -> None:
-        """Take over what was learned from some rows."""
-        self.network_ = learner.network.cpu().eval()
-        self.history_ = learner.history
+    def _take(self, learner: Learner) -> None:
+        """Take over what was learned."""
+        rows = learner.training.rows
+        self.network_: RewardNetwork = learner.network.cpu().eval()
+        self.history_: list[Record] = learner.history
+        self.best_epoch_ = learner.best_epoch
+        self.n_training_ = len(learner.training)
+        self.n_validation_ = 0 if learner.validation is None else len(learner.validation)
         self.precision_ = str(rows.dtype).removeprefix("torch.")
         self.device_ = str(rows.device)
         self.n_features_in_ = rows.shape[1]
 
+    def _has_epochs(self) -> bool:
+        return True
+
     def _device(self) -> torch.device:
         return find_device(self.device)
 
-    def _scorers(self, device: torch.device) -> list[Scorer]:
+    def _scorer(self, device: torch.device) -> Scorer:
         network = self.network_ if device.type == "cpu" else deepcopy(self.network_).to(device)
+        precision = find_precision(self.precision, device)
 
-        def score(rows: Tensor) -> FloatArray:
-            return np.asarray(scores_of(network, rows).cpu().numpy())
+        def score(block: Block) -> FloatArray:
+            return np.asarray(scores_of(network, block.tensor(precision, device)).cpu().numpy())
 
-        return [Scorer(find_precision(self.precision, device), score)]
+        return score
 
-    def _check_parameters(self) -> Schedule:
+    def _schedule(self) -> Schedule:
+        """Check the parameters of the training."""
         for size in self.hidden_sizes:
             check_int("hidden_sizes", size, low=1)
         check_number("dropout", self.dropout, low=0.0, high=0.999)
@@ -180,80 +185,63 @@ class MLPReward(BaseReward):
             patience=check_int("patience", self.patience, low=1),
         )
 
-    def _write(self, folder: Path) -> dict[str, Any]:
-        weights = {name: value.numpy() for name, value in self.network_.state_dict().items()}
-        write_tensors(folder / "weights.safetensors", weights)
-        return {
-            "n_features_in": self.n_features_in_,
-            "history": asdict(self.history_),
-            "precision": self.precision_,
-            "device": self.device_,
-        }
 
-    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:  # noqa: ARG002
-        network = build_network(state["n_features_in"], self.hidden_sizes, self.dropout, torch.Generator())
-        tensors = read_tensors(folder / "weights.safetensors")
-        network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
-        self.network_ = network.eval()
-        self.n_features_in_ = state["n_features_in"]
-        self.history_ = History(**state["history"])
-        self.precision_, self.device_ = state.get("precision", "float32"), state.get("device", "cpu")
-
-
-def together_pays(model: MLPReward, dim: int) -> bool:
+def batching_pays(model: MLPReward, dim: int) -> bool:
     """Say whether several such models train faster as one program: on a GPU, and on a CPU where they are tiny."""
-    model._check_parameters()
+    model._schedule()
     weights = sum(a * b for a, b in pairwise([dim, *model.hidden_sizes, 1]))
     tiny = weights <= _TINY_NETWORK and 2 * model.batch_size * weights <= _TINY_STEP
     return tiny or model._device().type != "cpu"
 
 
-def prepare_fits(
-    models: Sequence[MLPReward],
-    items: npt.ArrayLike,
-    comparisons: npt.ArrayLike,
-    sample_weights: Sequence[npt.ArrayLike | None],
-    groups: npt.ArrayLike | None,
-) -> Callable[[torch.device], None]:
-    """Check all input of some fits, draw the seeds, and return what is left: to fit on a device.
+def train_models(
+    models: Sequence[MLPReward], data: Sequence[FitData], seeds: Sequence[int], device: torch.device
+) -> None:
+    """Train models on one device, several of them as one program of batched products.
 
-    Several models, which differ in nothing but seed and weights, are fitted as one program of batched products; each is
-    what its own fit would make of it, but for what training makes of rounding. Of several, none may have dropout.
+    They differ only in their seeds and in the weights of their comparisons. Each becomes what its own fit would make of
+    it, up to rounding. Of several, none may have dropout.
 
     Raises:
-        ValueError, TypeError: as `MLPReward.fit`; what is returned raises its other errors, and
-            torch.OutOfMemoryError where the device cannot hold all models.
+        ValueError, TypeError, FloatingPointError: as `MLPReward.fit`.
+        torch.OutOfMemoryError: the device cannot hold all models.
     """
-    first = models[0]
-    schedule = first._check_parameters()
-    data = [touch(items, comparisons, weights, groups) for weights in sample_weights]
-    seeds = [draw_seed(model.random_state) for model in models]
-    if groups is None and first.validation_fraction > 0:
-        warnings.warn(
-            "without groups, validation holds out items and not prompts, so that responses of one prompt stand on both "
-            "sides; pass groups=bank.groups",
-            UserWarning,
-            stacklevel=3,
-        )
+    first, schedule = models[0], models[0]._schedule()
+    precision = find_precision(first.precision, device)
+    comparisons = _comparisons("rows", data, precision, device)
+    evaluations: Sequence[Comparisons | None] = [None] * len(data)
+    if data[0].eval_set is not None:
+        evaluations = _comparisons("rows of eval_set", [data[0].eval_set], precision, device) * len(data)
+    learners = [
+        model._learner(part, own, evaluation, seed)
+        for model, part, own, evaluation, seed in zip(models, data, comparisons, evaluations, seeds, strict=True)
+    ]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout uses torch's own generator
+        for learner in learners:
+            torch.manual_seed(int(torch.randint(2**62, (), generator=learner.generator)))
+        train(learners, first.objective, schedule, verbose=first.verbose)
+    for model, learner in zip(models, learners, strict=True):
+        model._take(learner)
 
-    def fit(device: torch.device) -> None:
-        dtype = find_precision(first.precision, device)
-        rows, ids = shared(
-            "rows",
-            (dtype, device),
-            data[0].items,
-            reduce(np.union1d, [part.ids for part in data]),
-            lambda ids: read_rows(data[0].items, ids, dtype, device),
-            within=reduce(np.union1d, [part.within for part in data]),
-        )
-        learners = [
-            model._learner(part, ids, seed, device) for model, part, seed in zip(models, data, seeds, strict=True)
-        ]
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout draws from torch's own
-            for learner in learners:
-                torch.manual_seed(int(torch.randint(2**62, (), generator=learner.generator)))
-            train(learners, rows, first.objective, schedule)
-        for model, learner in zip(models, learners, strict=True):
-            model._keep(learner, rows)
 
-    return fit
+def _comparisons(kind: str, data: Sequence[FitData], precision: torch.dtype, device: torch.device) -> list[Comparisons]:
+    """Read the rows that any of the fits uses, and put each fit's comparisons in their terms."""
+    items = data[0].items
+
+    def read(rows: IntArray) -> torch.Tensor:
+        return read_rows(items, rows, precision, device)
+
+    used = reduce(np.union1d, [part.used_rows for part in data])
+    tensor, rows = reused(kind, (precision, device), items, used, read, all_rows=data[0].all_rows)
+    found = []
+    for part in data:
+        weights = (part.weights / part.weights.mean()).astype(np.float32)
+        found.append(
+            Comparisons(
+                tensor,
+                torch.from_numpy(np.searchsorted(rows, part.used_rows)[part.pairs]).to(device),
+                torch.from_numpy(weights).to(device),
+                to_tensors(part.columns, torch.float32, device),
+            )
+        )
+    return found

@@ -1,102 +1,86 @@
-"""The published training and evaluation protocol, with its traps as keywords that can be switched off one by one.
+"""The published training and evaluation protocol; each of its flaws is a keyword that can be switched off alone.
 
-| trap | keyword | the mended way, when False |
+| flaw | keyword | the corrected way, when False |
 |---|---|---|
-| both orders of each pair are rows (Bradley-Terry) | `mirrored_rows` | each pair once |
-| rows are split 80/20, so a row's mirror image is on the other side | `row_split` | whole prompts are held out |
-| a batch is a new random subset: an epoch misses some rows | `redrawn_batches` | an epoch is each row once |
-| a batch is 10,240 rows: one or two steps an epoch | `batch_size` | any number |
-| stops when a loss exceeds each of the three before it | `window_stopping` | no better loss for `patience` epochs |
-| the last weights are kept | `last_weights` | those of the best validation loss |
-| sigmoid, then cross-entropy of its float32 | `sigmoid_bce` | the loss of the logit |
-| a cross-prompt pair's second side is drawn alone: a prompt may meet itself | `independent_sides` | two prompts |
-| Best-of-N by 100 permutations that all prompts share | `shared_permutations` | a permutation for each prompt |
-| the first of equal scores in the permutation wins | `first_wins` | equal scores share |
+| both orders of each pair are rows (Bradley-Terry) | `mirrored_rows` | each pair is one row |
+| rows are split 80/20, so the mirror image of a row can be on the other side | `row_split` | whole prompts are held out |
+| each batch is a new random subset, so an epoch misses some rows | `redrawn_batches` | an epoch visits each row once |
+| a batch has 10,240 rows: one or two steps per epoch | `batch_size` | any number |
+| training stops when a loss is above each of the three before it | `window_stopping` | it stops after `patience` epochs without a better loss |
+| the last weights are kept | `last_weights` | the weights with the best validation loss are kept |
+| sigmoid, then the cross-entropy of its float32 value | `sigmoid_bce` | the cross-entropy of the logit |
+| the second side of a cross-prompt pair is drawn on its own, so a prompt can meet itself | `independent_sides` | two different prompts |
+| Best-of-N uses 100 permutations that all prompts share | `shared_permutations` | each prompt has its own permutation |
+| among equal scores the first in the permutation wins | `first_wins` | equal scores share |
 
-Left out, since a study could not learn from them: the unseeded shuffle of the rows before their split, an item paired
-with itself, aggregates of ensembles of one, an "accuracy" that counts failures. What a bank may suffer from (ten
-distinct gold rewards, embeddings of padding) is found by `ResponseBank.health`. The exact expectation that mends
-Best-of-N altogether is `best_of_n`; what mends the training, with other defaults, `MLPReward`. Facts are those of the
-code release of arXiv 2411.04991, some of whose states never stop early (`patience=max_epochs, window_stopping=False`);
-this is written afresh. Epochs are counted as full passes would be: ceil(rows / batch_size) steps.
+Some flaws are left out, because a study could learn nothing from them: the shuffle of the rows has no seed; an item can
+be paired with itself; aggregates are of ensembles with one member; an "accuracy" counts failures. `ResponseBank.health`
+finds the flaws that a bank can have (ten distinct gold rewards per prompt, embeddings of padding). `best_of_n` is the
+exact expectation, which corrects Best-of-N completely; `MLPReward` is the corrected training with other defaults.
+
+The facts are those of the code release of arXiv 2411.04991; the code here is written afresh. Some states of that
+release never stop early (`patience=max_epochs, window_stopping=False`). An epoch has ceil(rows / batch_size) steps.
 
 >>> ProtocolMLPReward().mirrored_rows, ProtocolMLPReward(mirrored_rows=False).row_split
 (True, True)
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from rmspace._checks import check_int, check_number, check_rng
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.candidates import all_responses, check_candidates, of_prompts
 from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
-from rmspace.data.split import split_comparisons
 from rmspace.kinds import Candidates
 from rmspace.metrics.best_of_n import as_sizes, best_of_n
-from rmspace.models.core.base import BaseReward, draw_seed, gather
+from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.data import FitData
 from rmspace.models.core.network import build_network
 from rmspace.models.core.training import scores_of
 from rmspace.pairs import cross_prompt
-
-_WINDOW = 3  # losses that the newest must exceed
-
-
-@dataclass(frozen=True)
-class ProtocolHistory:
-    """Mean losses a row after each epoch, and the epoch (1-based) whose weights were kept."""
-
-    training: list[float]  # over the batches of the epoch
-    validation: list[float]
-    held_out: list[float]  # of the comparisons given as `held_out`, each pair once
-    kept_epoch: int
-    n_training: int  # rows
-    n_validation: int
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Training rows: a pair and whether its first won, or an item and whether it won; and the comparison of each."""
-
-    first: IntArray
-    second: IntArray | None  # None for single items
-    target: npt.NDArray[np.float32]
-    comparison: IntArray
-
-    def part(self, chosen: IntArray) -> _Rows:
-        second = None if self.second is None else self.second[chosen]
-        return _Rows(self.first[chosen], second, self.target[chosen], self.comparison[chosen])
+from rmspace.paper.protocol_training import (
+    Rows,
+    Schedule,
+    Watched,
+    make_rows,
+    split_rows,
+    split_rows_by_prompt,
+    train,
+)
 
 
 class ProtocolMLPReward(BaseReward):
-    """Multilayer perceptron trained as the published code does; its faults are keywords, each on by default.
+    """Multilayer perceptron trained as in the published code; each flaw is a keyword, and is on by default.
 
-    Bradley-Terry: sigma(f(x1) - f(x2)) against who won; classification: sigma(f(x)) against whether x won. Adam,
-    dim -> hidden_sizes -> 1, ReLU. The module's table says what each keyword mends when it is False.
+        Bradley-Terry: sigma(f(x1) - f(x2)) against who won;  classification: sigma(f(x)) against whether x won
+
+    The network is dim -> hidden_sizes -> 1 with ReLU, trained by Adam. The table of this module says what each keyword
+    corrects when it is False.
 
     Args:
-        objective: "bradley_terry" or "classification"; the protocol knows no other.
-        mirrored_rows, row_split, redrawn_batches, window_stopping, last_weights, sigmoid_bce: the traps.
-        batch_size: rows a step.
-        hidden_sizes, learning_rate, max_epochs: of the published settings.
-        patience: epochs without a better loss, when `window_stopping` is False.
-        validation_fraction: share of rows, or of prompts when `row_split` is False, held out, from 1e-6 to 0.999.
+        objective: "bradley_terry" or "classification"; the protocol has no other.
+        mirrored_rows, row_split, redrawn_batches, window_stopping, last_weights, sigmoid_bce: the flaws.
+        batch_size: rows per step.
+        hidden_sizes, learning_rate, max_epochs: the published settings.
+        patience: epochs without a better loss until training stops, when `window_stopping` is False.
+        validation_fraction: share of rows that is held out, or of prompts when `row_split` is False; 1e-6 to 0.999.
         random_state: seed of the initial weights, the split and the batches.
 
     Attributes:
         network_: the torch module.
-        history_: `ProtocolHistory`.
+        history_: one dict per epoch, for `pandas.DataFrame(model.history_)`, with mean losses per row: epoch,
+            training_loss (over the batches of the epoch), validation_loss, eval_loss (of the comparisons given as
+            `eval_set`, one row per comparison; it decides nothing).
+        kept_epoch_: the epoch, counted from 1, whose weights were kept.
+        n_training_, n_validation_: numbers of rows.
 
     Source: arXiv 2411.04991 and its code release.
 
@@ -105,7 +89,7 @@ class ProtocolMLPReward(BaseReward):
     >>> rng = np.random.default_rng(0)
     >>> comparisons = annotate(same_prompt(train, 500, rng), train.rewards, oracle, rng=rng)
     >>> model = ProtocolMLPReward(hidden_sizes=(32,), random_state=0).fit(train.items, comparisons)
-    >>> model.history_.n_training, model.predict(test.items).shape  # 80% of both orders
+    >>> model.n_training_, model.predict(test.items).shape  # 80% of both orders
     (800, (120,))
     """
 
@@ -142,165 +126,60 @@ class ProtocolMLPReward(BaseReward):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def fit(
-        self,
-        items: npt.ArrayLike,
-        comparisons: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-        *,
-        held_out: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-    ) -> Self:
-        """Learn from comparisons of items.
-
-        Args:
-            items: (n_items, dim).
-            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
-            sample_weight: must be None: the protocol has no weights.
-            groups: (n_items,) prompts; needed when `row_split` is False.
-            held_out: (items, comparisons) of prompts that are not trained on, whose loss is noted after each epoch.
-
-        Raises:
-            ValueError, TypeError: input or a parameter that breaks its rule.
-            FloatingPointError: scores that are no longer finite.
-        """
-        self._check_parameters()
-        if sample_weight is not None:
-            raise ValueError("the published protocol has no sample_weight; use MLPReward")
-        if not self.row_split and groups is None:
-            raise ValueError("row_split=False holds out prompts; pass groups=bank.groups")
-        data = gather(items, comparisons, None, groups, np.float32)
-        rows = self._rows(data.pairs)
+    def _fit(self, data: FitData) -> None:
+        schedule = self._schedule()
+        if not (data.weights == 1).all():
+            raise ValueError("the published protocol has no sample_weight and no ties; use MLPReward")
+        items = torch.from_numpy(data.read())
+        rows = make_rows(data.pairs, self.objective, mirrored=self.mirrored_rows)
         generator = torch.Generator().manual_seed(draw_seed(self.random_state))
-        training, validation = self._split(rows, np.asarray(comparisons), groups, generator)
-        network = build_network(data.rows.shape[1], self.hidden_sizes, 0.0, generator)
-        watched = None if held_out is None else gather(*held_out, None, None, np.float32)
-        if watched is not None and watched.rows.shape[1] != data.rows.shape[1]:
-            raise ValueError(
-                f"held_out must have items of the training dim {data.rows.shape[1]}; got {watched.rows.shape[1]}"
-            )
-        table = torch.from_numpy(np.asarray(data.rows))
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
-        losses: tuple[list[float], list[float], list[float]] = ([], [], [])
-        best, kept, weights = math.inf, 0, None
-        for epoch in range(1, self.max_epochs + 1):
-            losses[0].append(self._epoch(network, optimizer, table, training, generator))
-            losses[1].append(self._mean_loss(network, table, validation))
-            if watched is not None:
-                pairs = self._rows(watched.pairs, mirrored=False)
-                losses[2].append(self._mean_loss(network, torch.from_numpy(np.asarray(watched.rows)), pairs))
-            if losses[1][-1] < best:
-                best, kept = losses[1][-1], epoch
-                weights = {name: value.clone() for name, value in network.state_dict().items()}
-            if self._stops(losses[1], epoch - kept):
-                break
-        if self.last_weights:
-            kept = epoch
-        elif weights is not None:
-            network.load_state_dict(weights)
+        training, validation = self._split(rows, data.comparisons, data.groups, generator)
+        network = build_network(data.dim, self.hidden_sizes, 0.0, generator)
+        watched = None if data.eval_set is None else self._watched(data.eval_set)
+        losses = train(network, items, training, validation, schedule, generator, watched, data.on_epoch)
         self.network_ = network.eval()
-        self.n_features_in_ = table.shape[1]
-        self.history_ = ProtocolHistory(*losses, kept, len(training.target), len(validation.target))
-        return self
+        self.history_ = losses.records
+        self.kept_epoch_ = losses.kept_epoch
+        self.n_training_, self.n_validation_ = len(training), len(validation)
 
-    def _rows(self, pairs: IntArray, mirrored: bool | None = None) -> _Rows:
-        winner, loser = pairs.T
-        n = len(pairs)
-        ids, ones, zeros = np.arange(n), np.ones(n, np.float32), np.zeros(n, np.float32)
-        twice = np.concatenate([ids, ids])
-        if self.objective == "classification":
-            return _Rows(np.concatenate([winner, loser]), None, np.concatenate([ones, zeros]), twice)
-        if self.mirrored_rows if mirrored is None else mirrored:
-            first, second = np.concatenate([winner, loser]), np.concatenate([loser, winner])
-            return _Rows(first, second, np.concatenate([ones, zeros]), twice)
-        return _Rows(winner, loser, ones, ids)
+    def _has_epochs(self) -> bool:
+        return True
 
     def _split(
-        self, rows: _Rows, comparisons: IntArray, groups: npt.ArrayLike | None, generator: torch.Generator
-    ) -> tuple[_Rows, _Rows]:
+        self, rows: Rows, comparisons: IntArray, groups: npt.ArrayLike | None, generator: torch.Generator
+    ) -> tuple[Rows, Rows]:
         """Return the rows for training and those for validation."""
-        n = len(rows.target)
         if self.row_split:
-            size = round(self.validation_fraction * n)
-            if not 0 < size < n:
-                raise ValueError(f"validation needs rows on both sides; got {size} of {n}; give more comparisons")
-            order = torch.randperm(n, generator=generator).numpy()
-            return rows.part(order[size:]), rows.part(order[:size])
-        seed = int(torch.randint(2**31, (), generator=generator))
-        training, validation = split_comparisons(
-            comparisons, np.asarray(groups), self.validation_fraction, np.random.default_rng(seed)
-        )
-        of_rows = [np.flatnonzero(mask[rows.comparison]) for mask in (training, validation)]
-        return rows.part(of_rows[0]), rows.part(of_rows[1])
+            return split_rows(rows, self.validation_fraction, generator)
+        if groups is None:
+            raise ValueError("row_split=False holds out prompts; pass groups=bank.groups")
+        return split_rows_by_prompt(rows, comparisons, np.asarray(groups), self.validation_fraction, generator)
 
-    def _epoch(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        table: Tensor,
-        rows: _Rows,
-        generator: torch.Generator,
-    ) -> float:
-        network.train()
-        n = len(rows.target)
-        steps = math.ceil(n / self.batch_size)
-        order = torch.randperm(n, generator=generator)
-        total, seen = 0.0, 0
-        for step in range(steps):
-            if self.redrawn_batches:
-                chosen = torch.randperm(n, generator=generator)[: self.batch_size]
-            else:
-                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            loss = self._losses(network, table, rows.part(chosen.numpy())).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total, seen = total + float(loss.detach()) * len(chosen), seen + len(chosen)
-        return total / seen
-
-    def _losses(self, network: nn.Module, table: Tensor, rows: _Rows) -> Tensor:
-        sides = [rows.first] if rows.second is None else [rows.first, rows.second]
-        # An item is scored once a batch, however many of its rows are in it: the same loss in two thirds of the time.
-        items, places = np.unique(np.concatenate(sides), return_inverse=True)
-        scores = network(table[torch.from_numpy(items)]).squeeze(1)[torch.from_numpy(places)]
-        n = len(rows.target)
-        return self._cross_entropy(scores if rows.second is None else scores[:n] - scores[n:], rows.target)
-
-    def _mean_loss(self, network: nn.Module, table: Tensor, rows: _Rows) -> float:
-        scores = scores_of(network, table)
-        logits = scores[rows.first] if rows.second is None else scores[rows.first] - scores[rows.second]
-        return float(self._cross_entropy(logits, rows.target).mean())
-
-    def _cross_entropy(self, logits: Tensor, target: npt.NDArray[np.float32]) -> Tensor:
-        if not bool(torch.isfinite(logits).all()):
-            raise FloatingPointError(
-                f"the scores are no longer finite at learning_rate={self.learning_rate:g}; "
-                "lower learning_rate, or scale the items"
-            )
-        goal = torch.from_numpy(target)
-        if self.sigmoid_bce:
-            return binary_cross_entropy(torch.sigmoid(logits), goal, reduction="none")
-        return binary_cross_entropy_with_logits(logits, goal, reduction="none")
-
-    def _stops(self, losses: list[float], since_best: int) -> bool:
-        if self.window_stopping:
-            return len(losses) > _WINDOW and losses[-1] > max(losses[-_WINDOW - 1 : -1])
-        return since_best >= self.patience
+    def _watched(self, data: FitData) -> Watched:
+        return Watched(torch.from_numpy(data.read()), make_rows(data.pairs, self.objective, mirrored=False))
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(scores_of(self.network_, torch.from_numpy(np.asarray(rows))).numpy())
 
-    def _check_parameters(self) -> None:
+    def _schedule(self) -> Schedule:
+        """Check the parameters and return those of the training."""
         if self.objective not in ("bradley_terry", "classification"):
             raise ValueError(
                 f'objective must be "bradley_terry" or "classification"; got {self.objective!r}; MLPReward takes any'
             )
         for size in self.hidden_sizes:
             check_int("hidden_sizes", size, low=1)
-        for name in ("batch_size", "max_epochs", "patience"):
-            check_int(name, getattr(self, name), low=1)
-        check_number("learning_rate", self.learning_rate, low=0.0)
         check_number("validation_fraction", self.validation_fraction, low=1e-6, high=0.999)
+        return Schedule(
+            learning_rate=check_number("learning_rate", self.learning_rate, low=0.0),
+            batch_size=check_int("batch_size", self.batch_size, low=1),
+            max_epochs=check_int("max_epochs", self.max_epochs, low=1),
+            patience=check_int("patience", self.patience, low=1),
+            redrawn_batches=self.redrawn_batches,
+            window_stopping=self.window_stopping,
+            last_weights=self.last_weights,
+            sigmoid_bce=self.sigmoid_bce,
+        )
 
 
 def protocol_pairs(
@@ -311,14 +190,15 @@ def protocol_pairs(
     candidates: Candidates = all_responses,
     independent_sides: bool = True,
 ) -> IntArray:
-    """Draw cross-prompt pairs as published: each prompt in turn, and a random prompt, each with a random candidate.
+    """Draw cross-prompt pairs as published: each prompt in turn meets a random prompt, each with a random candidate.
 
-    A prompt can then meet itself. An item that meets itself is drawn anew, since nobody can judge it. The published
-    "random" responses are two of each prompt's ten, fixed beforehand: here that is a matter of `candidates`.
+    With `independent_sides` a prompt can meet itself. If an item meets itself, the pair is drawn again, because nobody
+    can judge it. The published "random" responses are two of the ten of each prompt, fixed beforehand; here that choice
+    belongs to `candidates`.
 
     Args:
         bank, n_pairs, rng, candidates: as in `cross_prompt`.
-        independent_sides: the trap; False is `cross_prompt`.
+        independent_sides: the flaw; False is `cross_prompt`.
 
     Returns:
         int64 (n_pairs, 2) item ids.
@@ -364,10 +244,10 @@ def protocol_best_of_n(
 
     Args:
         scores, rewards, n: as in `best_of_n`.
-        permutations: how many are drawn; 0 is the exact expectation, `best_of_n`.
-        shared_permutations: one permutation serves all prompts, so that their errors do not average out.
-        first_wins: of equal scores that of the first in the permutation wins, a random one: noise, but no bias; False
-            shares among the equal ones.
+        permutations: how many are drawn; 0 gives the exact expectation, `best_of_n`.
+        shared_permutations: a flaw: all prompts use one permutation, so their errors do not average out.
+        first_wins: a flaw: among equal scores the first of the permutation wins, which is a random one. This adds
+            noise but no bias. When False, equal scores share.
         seed: of the permutations.
 
     Returns:
@@ -393,18 +273,24 @@ def protocol_best_of_n(
     rng = np.random.default_rng(check_int("seed", seed, low=0))
     total = np.zeros((len(gold), len(sizes)))
     for _ in range(permutations):
-        order = (
-            np.broadcast_to(rng.permutation(width), gold.shape)
-            if shared_permutations
-            else np.argsort(rng.random(gold.shape), axis=1)
-        )
+        order = _permutations(gold.shape, rng, shared_permutations)
         for k, size in enumerate(sizes):
-            drawn = order[:, :size]
-            s, r = np.take_along_axis(score, drawn, axis=1), np.take_along_axis(gold, drawn, axis=1)
-            if first_wins:
-                total[:, k] += r[np.arange(len(r)), s.argmax(axis=1)]
-            else:
-                top = s == s.max(axis=1, keepdims=True)
-                total[:, k] += (r * top).sum(axis=1) / top.sum(axis=1)
+            s, r = (np.take_along_axis(table, order[:, :size], axis=1) for table in (score, gold))
+            total[:, k] += _rewards_of_best(s, r, first_wins)
     values = total / permutations
     return values[:, 0] if np.ndim(n) == 0 else values
+
+
+def _permutations(shape: tuple[int, ...], rng: np.random.Generator, shared: bool) -> IntArray:
+    """Return an order of the responses for each prompt, (n_prompts, n_responses): the same for all when `shared`."""
+    if shared:
+        return np.broadcast_to(rng.permutation(shape[1]), shape)
+    return np.argsort(rng.random(shape), axis=1)
+
+
+def _rewards_of_best(scores: Float64Array, rewards: Float64Array, first_wins: bool) -> Float64Array:
+    """Return each row's reward at its best score: of the first that has it, or the mean of all that have it."""
+    if first_wins:
+        return np.asarray(rewards[np.arange(len(rewards)), scores.argmax(axis=1)])
+    best = scores == scores.max(axis=1, keepdims=True)
+    return np.asarray((rewards * best).sum(axis=1) / best.sum(axis=1))

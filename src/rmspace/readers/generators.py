@@ -17,10 +17,12 @@ __all__ = ["open_generators", "read_generators"]
 
 
 def read_generators(folder: ExistingPath | str) -> ResponseBank:
-    """Read `embeddings.npy`, `rewards.npy`, `lengths.npy` and `meta.json` of a folder as one bank.
+    """Read a bank in which the same generators answered every prompt.
 
-    Response r of every prompt comes from `metadata["generators"][r]`; lengths in characters are `features["length"]`;
-    `metadata["prompts"]` and `metadata["split"]` are looked up by `bank.prompt_ids`.
+    The folder is a saved bank whose metadata lists generators, prompts and split, as `read_alpaca_eval` gives, or it
+    holds `embeddings.npy`, `rewards.npy`, `lengths.npy` and `meta.json`. Response r of every prompt comes from
+    `metadata["generators"][r]`. Lengths in characters are `features["length"]`. `bank.prompt_ids` are places in
+    `metadata["prompts"]` and `metadata["split"]`.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the others.
@@ -37,27 +39,37 @@ def read_generators(folder: ExistingPath | str) -> ResponseBank:
     (['a', 'b'], [[5, 9], [7, 1]])
     """
     path = Path(folder)
-    if not (path / "meta.json").is_file():
-        raise FileNotFoundError(f"{path} is no folder of generators' responses: it has no meta.json")
+    if (path / "bank.json").is_file():
+        source, bank = path / "bank.json", ResponseBank.open(path)
+    elif (path / "meta.json").is_file():
+        source, bank = path / "meta.json", _read_arrays(path)
+    else:
+        raise FileNotFoundError(f"{path} is no folder of generators' responses: it has no bank.json and no meta.json")
+    _check_lists(bank, source)
+    return bank
+
+
+def _read_arrays(path: Path) -> ResponseBank:
     try:
         meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
-        sizes = {key: len(meta[key]) for key in ("prompts", "split", "generators")}
-    except (ValueError, TypeError, KeyError) as error:
+        return ResponseBank(
+            load_array(path / "embeddings.npy"),
+            load_array(path / "rewards.npy"),
+            features={"length": load_array(path / "lengths.npy")},
+            metadata=meta,
+        )
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path / 'meta.json'} must list prompts, split and generators ({error!r})") from error
-    bank = ResponseBank(
-        load_array(path / "embeddings.npy"),
-        load_array(path / "rewards.npy"),
-        features={"length": load_array(path / "lengths.npy")},
-        metadata=meta,
-    )
-    for key, size in (
-        ("prompts", bank.n_prompts),
-        ("split", bank.n_prompts),
-        ("generators", bank.n_responses),
-    ):
-        if sizes[key] != size:
-            raise ValueError(f"{path / 'meta.json'} must list {size} {key}; got {sizes[key]}")
-    return bank
+
+
+def _check_lists(bank: ResponseBank, source: Path) -> None:
+    """See that the metadata lists as many prompts, sides and generators as the bank has."""
+    for key, size in (("prompts", bank.n_prompts), ("split", bank.n_prompts), ("generators", bank.n_responses)):
+        listed = bank.metadata.get(key)
+        if not isinstance(listed, list):
+            raise ValueError(f"{source} must list prompts, split and generators; got {type(listed).__name__} for {key}")
+        if len(listed) != size:
+            raise ValueError(f"{source} must list {size} {key}; got {len(listed)}")
 
 
 def open_generators(folder: ExistingPath | str, *, seed: int | None = None) -> tuple[ResponseBank, ResponseBank]:

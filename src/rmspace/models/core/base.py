@@ -1,11 +1,11 @@
-"""What every reward model shares: scikit-learn's manners, checked input, and a folder to be saved in."""
+"""The base of every reward model: checked input, scores in blocks, and a folder to be saved in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,50 +14,103 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
-from rmspace.data.arrays import check_finite, check_groups, check_items, check_pairs, check_weights, to_float32
-from rmspace.data.mapped import blocks
+from rmspace._typing import FloatArray, PathLike
+from rmspace.data.arrays import check_items
+from rmspace.data.mapped import choose
+from rmspace.data.preferences import Preferences
+from rmspace.models.core.data import FitData, OnEpoch, check_fit, tie_marks
 from rmspace.models.core.precision import on_device
-from rmspace.models.io.tensors import fill
-
-_BLOCK_NUMBERS = 1 << 22  # of a block to predict
-
-Combine = Callable[[Float64Array], Float64Array]  # (n_scorers, n_items) -> (..., n_items)
-
-
-class Scorer(NamedTuple):
-    """A function that scores a block of rows, and the form that it wants them in."""
-
-    form: torch.dtype | None  # of a tensor on the device of the scoring; None stands for a float32 array
-    score: Callable[[Any], FloatArray]  # rows (n_items, dim) -> scores (n_items,)
-
-
-class Touched(NamedTuple):
-    """Which rows comparisons touch, each once, and the comparisons in their terms; weights of 0 are left out."""
-
-    items: FloatArray  # (n_items, dim), unread
-    ids: IntArray  # (n_touched,) rows of `items`, ascending
-    within: IntArray  # the same with the comparisons of weight 0
-    pairs: IntArray  # (n_comparisons, 2) of positions in `ids`; column 0 won
-    weights: Float64Array  # (n_comparisons,), above 0
-    groups: npt.NDArray[Any] | None  # (n_items,)
-
-
-class Gathered(NamedTuple):
-    """The rows that comparisons touch, and the comparisons in their terms."""
-
-    rows: FloatArray  # (n_touched, dim)
-    pairs: IntArray  # (n_comparisons, 2) of positions in `rows`; column 0 won
-    weights: Float64Array  # (n_comparisons,), above 0
+from rmspace.models.core.scoring import Block, Scorer, score_blocks, share_in_order
+from rmspace.models.io.registry import register
+from rmspace.models.io.state import fitted_state, set_fitted_state
 
 
 class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base of the reward models; a subclass gives `fit`, `_score`, `_write` and `_read`."""
+    """Base class of reward models. A subclass needs two methods, and then fits, predicts, scores, saves and loads.
+
+    `_fit(data)` learns from a `FitData`: `data.read()` gives the used rows as float32 (n_used, dim), `data.pairs`
+    (n, 2) the comparisons as positions in them (column 0 won), `data.weights` (n,) their weights, `data.columns` what
+    an `objective` of the model asks for. It stores what it learns in attributes whose names end in `_`.
+    `_score(rows)` gives one score per row of a float32 block (n_rows, dim).
+
+    As in scikit-learn, `__init__` stores its arguments under their own names and does nothing else. Arrays, numbers,
+    texts, lists, dicts, scikit-learn estimators and other reward models in attributes ending in `_` are saved without
+    more code. For anything else, override `write_state` and `read_state`. A class is registered by its name when it is
+    defined, so that `rmspace.load` finds it; two classes of one name are an error.
+
+    >>> class MeanGap(BaseReward):
+    ...     '''Score along the mean of winner minus loser.'''
+    ...
+    ...     def __init__(self, shrink=0.0):
+    ...         self.shrink = shrink
+    ...
+    ...     def _fit(self, data):
+    ...         rows = data.read()
+    ...         gaps = rows[data.pairs[:, 0]] - rows[data.pairs[:, 1]]
+    ...         self.coef_ = np.average(gaps, axis=0, weights=data.weights) / (1 + self.shrink)
+    ...
+    ...     def _score(self, rows):
+    ...         return rows @ self.coef_
+    >>> items, comparisons = np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]])
+    >>> model = MeanGap().fit(items, comparisons)
+    >>> model.score(items, comparisons)
+    1.0
+    >>> import tempfile, rmspace
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder + "/model")
+    ...     rmspace.load(folder + "/model").predict(items).tolist() == model.predict(items).tolist()
+    True
+    """
 
     n_features_in_: int
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register(cls)
+
+    def fit(
+        self,
+        items: npt.ArrayLike | Preferences,
+        comparisons: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        *,
+        columns: Mapping[str, npt.ArrayLike] | None = None,
+        eval_set: Preferences | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> Self:
+        """Learn from comparisons of items, or from Preferences.
+
+        Args:
+            items: (n_items, dim), or Preferences; then give no comparisons, weights, groups and columns.
+            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won. Only the rows in them are read.
+            sample_weight: (n_comparisons,), at least 0; 1 each when None. A soft label p is two comparisons, one of
+                each order, with the weights p and 1 - p.
+            groups: (n_items,) prompts, as `bank.groups`; models that hold out data hold out whole prompts.
+            columns: what else is known of each comparison, name -> (n_comparisons,). An objective with a parameter of
+                that name receives it. Where there is a column `tie`, a comparison marked in it counts as half a win of
+                each order, unless the objective has a parameter `tie`.
+            eval_set: preferences for early stopping and for the validation loss, in place of held-out prompts. Only
+                for models that train in epochs.
+            on_epoch: called after each epoch with its record, a dict with epoch, training_loss, validation_loss,
+                validation_accuracy and seconds. Only for models that train in epochs.
+
+        Raises:
+            ValueError, TypeError: input, a parameter or an objective that breaks its rule.
+            FloatingPointError: losses, weights or scores that are no longer finite.
+            RuntimeError: the items lie in a file that changed.
+        """
+        if (eval_set is not None or on_epoch is not None) and not self._has_epochs():
+            raise ValueError(
+                f"{type(self).__name__} does not train in epochs, so eval_set and on_epoch have no use; leave them out"
+            )
+        data = check_fit(items, comparisons, sample_weight, groups, columns, eval_set, on_epoch)
+        self._fit(self._select(data))
+        self.n_features_in_ = data.dim
+        return self
+
     def predict(self, items: npt.ArrayLike) -> FloatArray:
-        """Score items, in blocks, so that a memory-mapped bank is never held whole.
+        """Score items. They are read in blocks, so that a memory-mapped bank is never held whole.
 
         Args:
             items: (n_items, dim), finite.
@@ -75,25 +128,25 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         array = check_items(items)
         if array.shape[1] != self.n_features_in_:
             raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        return on_device(
-            self._device(), lambda device: score_blocks(array, self._scorers(device), device, self._combine)
-        )
+        return on_device(self._device(), lambda device: score_blocks(array, self._scorer(device)))
 
-    def _device(self) -> torch.device:
-        """Return where the model computes."""
-        return torch.device("cpu")
+    def score(
+        self,
+        items: npt.ArrayLike | Preferences,
+        comparisons: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Return the share of comparisons whose winner has the higher score; equal scores count half.
 
-    def _scorers(self, device: torch.device) -> list[Scorer]:  # noqa: ARG002
-        """Return what scores checked items on a device; more than one are put together by `_combine`."""
-        return [Scorer(None, self._score)]
+        Args:
+            items: (n_items, dim), or Preferences. Their weights count, and what they mark as a tie counts half.
+            comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
+            sample_weight: (n_comparisons,), at least 0.
 
-    def _combine(self, table: Float64Array) -> Float64Array:
-        """Make one score an item of the scorers', (n_scorers, n_items) -> (n_items,)."""
-        return np.asarray(table[0])
-
-    def _score(self, rows: FloatArray) -> FloatArray:
-        """Score a block of float32 rows."""
-        raise NotImplementedError
+        Raises:
+            ValueError, TypeError: as `fit` and `predict`.
+        """
+        return score_comparisons(self, check_fit(items, comparisons, sample_weight))
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
         """Write the fitted model as a folder without pickle, for `rmspace.load`; it appears whole or not at all.
@@ -101,91 +154,58 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Raises:
             FileExistsError: the folder exists and is not to be, or is no model to be, replaced.
             sklearn.exceptions.NotFittedError: before `fit`.
-            TypeError: a parameter that the folder cannot hold, such as a random generator.
+            TypeError: a parameter or an attribute that the folder cannot hold, such as a random generator.
         """
         from rmspace.models.io.format import save
 
-        check_is_fitted(self)
         save(self, folder, overwrite=overwrite)
 
-    def _write(self, folder: Path) -> dict[str, Any]:
-        """Write what was learned as files in `folder`; return the small rest for the JSON."""
-        raise NotImplementedError
+    def write_state(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
+        """Return what was learned as a dict of arrays, numbers, texts, lists, dicts, estimators and models.
 
-    def _read(self, folder: Path, state: dict[str, Any], trusted: Sequence[str]) -> None:
-        """Read back what `_write` wrote."""
-        raise NotImplementedError
+        Override it, with `read_state`, for what is none of these: turn that into arrays or text, or write it as a file
+        in `folder`. By default these are the attributes whose names end in `_`.
+        """
+        return fitted_state(self)
 
+    def read_state(self, folder: Path, state: dict[str, Any]) -> None:  # noqa: ARG002
+        """Take over the dict that `write_state` returned; its files are in `folder`."""
+        set_fitted_state(self, state)
 
-def touch(
-    items: npt.ArrayLike,
-    comparisons: npt.ArrayLike,
-    sample_weight: npt.ArrayLike | None,
-    groups: npt.ArrayLike | None,
-) -> Touched:
-    """Check the input of a fit, but for the values of items, and find the rows that it touches."""
-    array = check_items(items)
-    pairs = check_pairs("comparisons", comparisons, len(array))
-    weights = check_weights(sample_weight, len(pairs))
-    names = None if groups is None else check_groups(groups, len(array))
-    ids, local = np.unique(pairs[weights > 0], return_inverse=True)
-    within = ids if weights.all() else np.unique(pairs)
-    return Touched(array, ids, within, local.reshape(-1, 2), weights[weights > 0], names)
+    def _fit(self, data: FitData) -> None:
+        """Learn from checked data, and store what was learned in attributes that end in `_`."""
+        raise NotImplementedError(f"{type(self).__name__} must define _fit(data)")
 
+    def _score(self, rows: FloatArray) -> FloatArray:
+        """Score a block of float32 rows, (n_rows, dim) -> (n_rows,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define _score(rows)")
 
-def gather(
-    items: npt.ArrayLike,
-    comparisons: npt.ArrayLike,
-    sample_weight: npt.ArrayLike | None,
-    groups: npt.ArrayLike | None,
-    dtype: npt.DTypeLike,
-) -> Gathered:
-    """Check the input of a fit and read the rows that it touches, each once, block by block."""
-    data = touch(items, comparisons, sample_weight, groups)
-    rows: FloatArray = np.empty((len(data.ids), data.items.shape[1]), dtype)
-    for part, block in blocks(data.items, data.ids):
-        if rows.dtype == np.float64:
-            check_finite("items", block, data.ids[part])
-            rows[part] = block
-        else:
-            rows[part] = to_float32("items", block, data.ids[part])
-    return Gathered(rows, data.pairs, data.weights)
+    def _select(self, data: FitData) -> FitData:
+        """Return what `_fit` is to see of the data."""
+        return data.for_objective(getattr(self, "objective", None))
+
+    def _has_epochs(self) -> bool:
+        """Say whether the model trains in epochs."""
+        return False
+
+    def _device(self) -> torch.device:
+        """Return where the model computes its scores."""
+        return torch.device("cpu")
+
+    def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
+        """Return what scores a block of items on a device."""
+
+        def score(block: Block) -> FloatArray:
+            return self._score(block.array())
+
+        return score
 
 
-def score_blocks(array: FloatArray, scorers: Sequence[Scorer], device: torch.device, combine: Combine) -> Float64Array:
-    """Score items block by block, each read once in each form; memory does not grow but for what is returned.
-
-    Args:
-        array: (n_items, dim).
-        scorers: of blocks, on `device`.
-        device: where tensors are to lie.
-        combine: makes of a block's scores, (n_scorers, n_items), what is returned of it, (..., n_items).
-
-    Raises:
-        ValueError: items that are not finite.
-        FloatingPointError: scores that are not.
-    """
-    size = max(1, _BLOCK_NUMBERS // array.shape[1])
-    found, buffers = [], {}
-    for form in {scorer.form for scorer in scorers} - {None}:
-        buffers[form] = torch.empty((min(size, len(array)), array.shape[1]), dtype=form, device=device)
-    for part, block in blocks(array, size=size):
-        ids = np.arange(part.start, part.stop)
-        rows: dict[torch.dtype | None, Any] = {}
-        for form in dict.fromkeys(scorer.form for scorer in scorers):
-            if form is None:
-                rows[form] = to_float32("items", block, ids)
-            else:
-                rows[form] = buffers[form][: len(block)]
-                fill(rows[form], block, ids)
-        found.append(_finite(combine(np.stack([_finite(scorer.score(rows[scorer.form])) for scorer in scorers]))))
-    return np.concatenate(found, axis=-1) if found else np.empty(0)
-
-
-def _finite(scores: FloatArray) -> Float64Array:
-    if not np.isfinite(scores).all():
-        raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
-    return np.asarray(scores, dtype=np.float64)
+def score_comparisons(model: Any, data: FitData) -> float:
+    """Return the share of comparisons that a model, or a pipeline, orders as they were judged."""
+    scores = np.asarray(model.predict(choose(data.items, data.used_rows)))
+    tie = tie_marks(data.columns) if "tie" in data.columns else None
+    return share_in_order(scores[data.pairs[:, 0]], scores[data.pairs[:, 1]], data.weights, tie)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
@@ -194,7 +214,7 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
 
 
 def is_plain(objective: Any, function: Any) -> bool:
-    """Say whether `objective` is `function`, bare or in a partial that binds nothing."""
+    """Say whether `objective` is `function`, alone or in a partial that binds nothing."""
     while isinstance(objective, partial) and not objective.args and not objective.keywords:
         objective = objective.func
     return objective is function

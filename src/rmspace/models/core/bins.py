@@ -1,4 +1,4 @@
-"""LightGBM's binned features of some rows: made in little memory, and once for many fits."""
+"""LightGBM's binned features of some rows, made in little memory, and once for many fits."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import numpy as np
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import to_float32
 from rmspace.data.mapped import blocks
-from rmspace.models.core.reuse import shared
+from rmspace.models.core.reuse import reused
 
-_COLUMNS = 256  # binned together: enough to keep LightGBM busy, little enough for the doubles that it makes of them
-_SAMPLED = 200_000  # rows up to which LightGBM bins by all of them, by default
+# Columns binned at once: enough to keep LightGBM busy, few enough that its float64 copy of them stays small.
+_COLUMNS = 256
+_SAMPLED = 200_000  # up to so many rows, LightGBM's default looks at all of them to choose the bins
 _NOT_OF_BINS = (
     *("learning_rate", "num_leaves", "num_iterations", "num_threads", "verbosity"),
     *("use_quantized_grad", "num_grad_quant_bins", "quant_train_renew_leaf"),
 )
-# With these the bins of columns do not depend on what is binned beside them. Any other parameter may, so that columns
-# are then binned at once.
+# With these parameters, the bins of a column do not depend on the other columns. With any other parameter they may, so
+# all columns are then binned at once.
 _BY_COLUMNS = (
     *_NOT_OF_BINS,
     *("seed", "deterministic", "force_col_wise", "min_data_in_leaf", "max_bin", "min_data_in_bin"),
@@ -46,24 +47,24 @@ def binned_rows(
 ) -> lightgbm.Dataset:
     """Return the binned features of rows `ids` of `items`, in that order, with labels and weights.
 
-    The bins are those that LightGBM makes of all columns at once. Inside `reuse_items`, rows and settings that were
-    binned before are not binned again.
+    The bins are those that LightGBM makes of all columns at once. Inside `reuse_items`, the same rows with the same
+    settings are binned only once.
     """
     relevant = {name: value for name, value in settings.items() if name not in aliases(*_NOT_OF_BINS)}
     if len(ids) <= _SAMPLED and not aliases("bin_construct_sample_cnt") & set(settings):
         relevant = {name: value for name, value in relevant.items() if name not in aliases("seed")}
-    if aliases("forcedbins_filename") & set(settings):  # a file that may change
+    if aliases("forcedbins_filename") & set(settings):  # a file, which may change
         data = _bin(items, ids, settings)
     else:
         options = repr(sorted((name, np.asarray(value).tolist()) for name, value in relevant.items()))
-        data, _ = shared(kind, options, items, ids, lambda ids: _bin(items, ids, settings))
+        data, _ = reused(kind, options, items, ids, lambda ids: _bin(items, ids, settings))
     data.set_label(labels)
-    data.set_field("weight", weights)  # set_weight keeps the old ones where all the new ones are 1
+    data.set_field("weight", weights)  # set_weight would keep the old weights when all new ones are 1
     return data
 
 
 def _bin(items: FloatArray, ids: IntArray, settings: Mapping[str, Any]) -> lightgbm.Dataset:
-    """Bin a block of columns at a time, since LightGBM makes doubles of all that it is given at once."""
+    """Bin some columns at a time, since LightGBM copies all that it is given at once to float64."""
     unique, places = np.unique(ids, return_inverse=True)
     rows = np.empty((len(unique), items.shape[1]), items.dtype)
     for part, block in blocks(items, unique):
@@ -81,6 +82,6 @@ def _bin(items: FloatArray, ids: IntArray, settings: Mapping[str, Any]) -> light
     for start in range(width, dim, width):
         more = binned(start)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of raw data that is gone, which nobody asks for
+            warnings.simplefilter("ignore")  # it warns that the raw data is gone, which nobody needs
             whole.add_features_from(more)
     return whole

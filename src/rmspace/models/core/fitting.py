@@ -1,27 +1,100 @@
-"""Fit a reward model or a pipeline that ends in one, and seed whatever of it is random."""
+"""Fit a reward model, or a pipeline that ends in one, and seed whatever of it is random."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from rmspace.data.preferences import Preferences
+from rmspace.models.core.data import OnEpoch
 
 
 def fit_model(
     model: Any,
-    items: npt.ArrayLike,
-    comparisons: npt.ArrayLike,
+    items: npt.ArrayLike | Preferences,
+    comparisons: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
     groups: npt.ArrayLike | None = None,
+    *,
+    columns: Mapping[str, npt.ArrayLike] | None = None,
+    eval_set: Preferences | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Any:
-    """Call `model.fit` with weights and groups; in a pipeline they go to its last step."""
-    options = {"sample_weight": sample_weight, "groups": groups}
+    """Fit a reward model, or a pipeline that ends in one, from Preferences or from arrays.
+
+    A pipeline's own `fit` cannot take Preferences, since its first steps transform arrays. Here the steps transform
+    the items, and the last one receives the comparisons with their weights, groups and columns.
+
+    Args:
+        model: with `fit` and `predict`; it is fitted in place.
+        items, comparisons, sample_weight, groups, columns, eval_set, on_epoch: as in `BaseReward.fit`. What is None is
+            not passed on, and no columns are passed to a `fit` that does not take them, so that an estimator of your
+            own needs no such arguments.
+
+    Returns:
+        The fitted model.
+
+    Raises:
+        ValueError, TypeError: as the model's `fit`.
+
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import Normalizer
+    >>> from rmspace import LinearReward, Preferences
+    >>> preferences = Preferences(np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]]), groups=[0, 0, 0])
+    >>> model = fit_model(make_pipeline(Normalizer(), LinearReward()), preferences)
+    >>> model.predict(preferences.items).argmax()
+    np.int64(0)
+    """
+    if isinstance(items, Preferences):
+        if any(value is not None for value in (comparisons, sample_weight, groups, columns)):
+            raise TypeError(
+                "Preferences have their own comparisons, weights, groups and columns; give them alone, or give arrays"
+            )
+        comparisons, sample_weight, groups = items.comparisons, items.weight, items.groups
+        columns, items = items.columns, items.items
+    options = {
+        "sample_weight": sample_weight,
+        "groups": groups,
+        "columns": _columns_for(model, columns or {}),
+        "eval_set": eval_set,
+        "on_epoch": on_epoch,
+    }
     given = {name: value for name, value in options.items() if value is not None}
-    if isinstance(model, Pipeline):
-        last = model.steps[-1][0]
-        given = {f"{last}__{name}": value for name, value in given.items()}
-    return model.fit(items, comparisons, **given)
+    if not isinstance(model, Pipeline):
+        return model.fit(items, comparisons, **given)
+    if eval_set is not None:
+        return _fit_with_eval_set(model, items, comparisons, eval_set, given)
+    last = model.steps[-1][0]
+    return model.fit(items, comparisons, **{f"{last}__{name}": value for name, value in given.items()})
+
+
+def _columns_for(model: Any, columns: Mapping[str, npt.ArrayLike]) -> Mapping[str, npt.ArrayLike] | None:
+    """Return the columns to hand to a model: None where there are none, or where an estimator takes none."""
+    given = {name: value for name, value in columns.items() if name != "weight"}
+    last = model[-1] if isinstance(model, Pipeline) else model
+    if not given or has_fit_parameter(last, "columns"):
+        return columns if given else None
+    if "tie" in given and np.any(given["tie"]):
+        raise ValueError(f"{type(last).__name__}.fit takes no columns, so it cannot know ties; leave the ties out")
+    return None
+
+
+def _fit_with_eval_set(
+    pipeline: Pipeline, items: Any, comparisons: Any, eval_set: Preferences, given: dict[str, Any]
+) -> Pipeline:
+    """Fit a pipeline whose last step needs the evaluation items transformed too."""
+    if len(pipeline) > 1:
+        first = pipeline[:-1]  # the same steps, not copies
+        items = first.fit_transform(items, comparisons)
+        transformed = first.transform(eval_set.items)
+        eval_set = Preferences(transformed, eval_set.comparisons, eval_set.groups, columns=eval_set.columns)
+    pipeline[-1].fit(items, comparisons, **{**given, "eval_set": eval_set})
+    return pipeline
 
 
 def seed_model(model: Any, seed: int) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rmspace._typing import Float64Array, IntArray
 from rmspace.kinds import Objective
+from rmspace.models.core.columns import Columns, bind, objective_name, to_tensors
 
 
 class Slope(NamedTuple):
@@ -21,8 +22,8 @@ class Slope(NamedTuple):
 
 
 def pair_losses(objective: Objective, winner: Tensor, loser: Tensor) -> Tensor:
-    """Call an objective and hold it to its promise: one loss a pair, unreduced, from the scores."""
-    name = _name(objective)
+    """Call an objective, and check that it returns one unreduced loss per pair that depends on the scores."""
+    name = objective_name(objective)
     if not callable(objective):
         raise TypeError(f"objective must be a function of winner and loser scores; got {objective!r}")
     losses = objective(winner, loser)
@@ -30,7 +31,7 @@ def pair_losses(objective: Objective, winner: Tensor, loser: Tensor) -> Tensor:
         raise TypeError(f"objective {name} must return a torch tensor; got {type(losses).__name__}")
     if losses.shape != winner.shape:
         raise ValueError(
-            f"objective {name} must return one loss a pair, shape {tuple(winner.shape)}; "
+            f"objective {name} must return one loss per pair, shape {tuple(winner.shape)}; "
             f"got shape {tuple(losses.shape)}; do not reduce (no .mean() or .sum())"
         )
     if winner.requires_grad and not losses.requires_grad:
@@ -48,9 +49,9 @@ def score_slope(
 ) -> Slope:
     """Sum w_k L(s[i_k], s[j_k]) over comparisons and differentiate it in the score of each item.
 
-    Each comparison has its own copy of its two scores, so that one backward pass gives all first derivatives, and two
-    more all second ones; items then collect what their comparisons say. The curvature is the Hessian's diagonal: what
-    couples the two items of a comparison is left out, as second-order boosting does.
+    Each comparison gets its own copy of its two scores, so that one backward pass gives all first derivatives, and two
+    more give all second ones. Each item then adds up those of its comparisons. The curvature is the diagonal of the
+    Hessian; as in second-order boosting, the terms that couple the two items of a comparison are left out.
 
     Args:
         objective: (winner scores, loser scores) -> losses.
@@ -70,7 +71,7 @@ def score_slope(
     second = _second(sides, first) if curvature else None
     for name, values in (("losses", [loss]), ("gradients", first), ("curvatures", second or [])):
         if not all(bool(torch.isfinite(v).all()) for v in values):
-            raise ValueError(f"objective {_name(objective)} gave {name} that are not finite, for finite scores")
+            raise ValueError(f"objective {objective_name(objective)} gave {name} that are not finite for finite scores")
     return Slope(
         float(loss.detach()),
         _collect(first, pairs, len(scores)),
@@ -78,16 +79,22 @@ def score_slope(
     )
 
 
-def check_curvature(objective: Objective) -> None:
-    """Raise ValueError for an objective without curvature, judged at gaps from -3 to 3 around several levels."""
+def check_curvature(objective: Objective, columns: Columns | None = None) -> None:
+    """Raise ValueError for an objective without curvature, tried at gaps from -3 to 3 around several levels.
+
+    Args:
+        objective: (winner scores, loser scores) -> losses.
+        columns: what it asks for, by name; some of the values are used.
+    """
     levels, gaps = np.meshgrid(np.linspace(-2, 2, 5), np.linspace(-3, 3, 25))
     scores = np.concatenate([(levels + gaps / 2).ravel(), (levels - gaps / 2).ravel()])
     n = levels.size
     pairs = np.stack([np.arange(n), np.arange(n, 2 * n)], axis=1)
-    curvature = score_slope(objective, scores, pairs, np.ones(n), curvature=True).curvature
+    some = to_tensors({name: np.resize(column, n) for name, column in (columns or {}).items()}, torch.float64)
+    curvature = score_slope(bind(objective, some), scores, pairs, np.ones(n), curvature=True).curvature
     if curvature is None or not (curvature > 0).any():
         raise ValueError(
-            f"objective {_name(objective)} has no curvature, which trees are fitted by; "
+            f"objective {objective_name(objective)} has no curvature, and trees are fitted by curvature; "
             "use a smooth objective (bradley_terry, say), or LinearReward or MLPReward"
         )
 
@@ -107,7 +114,3 @@ def _collect(sides: list[Tensor], pairs: IntArray, n_items: int) -> Float64Array
     return np.asarray(
         sum(np.bincount(pairs[:, k], weights=side.numpy(force=True), minlength=n_items) for k, side in enumerate(sides))
     )
-
-
-def _name(objective: Objective) -> str:
-    return getattr(objective, "__name__", repr(objective))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -14,10 +16,10 @@ from rmspace.models.core.precision import bfloat16_gain
 
 
 class HiddenLayer(nn.Linear):
-    """Linear layer whose products have the precision of what comes in; its weights stay float32.
+    """Linear layer that multiplies in the precision of its input; its weights stay float32.
 
     Where bfloat16 products are slower than float32 ones, the rounded numbers are multiplied in float32 and the result
-    is rounded: the same up to the order of sums, since bfloat16 hardware also adds in float32.
+    is rounded. The values are the same up to the order of sums, since bfloat16 hardware also adds in float32.
     """
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -38,7 +40,43 @@ class ScoreLayer(nn.Linear):
         return super().forward(rows.float())
 
 
-def build_network(dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator) -> nn.Sequential:
+class RewardNetwork(nn.Sequential):
+    """Hidden layers with ReLU and dropout between them, then a score: (n, dim) -> (n, 1)."""
+
+    @property
+    def dim(self) -> int:
+        """Length of one input."""
+        return self._layers()[0].in_features
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Widths of the hidden layers."""
+        return tuple(layer.out_features for layer in self._layers()[:-1])
+
+    @property
+    def dropout(self) -> float:
+        """Share of hidden units dropped in training."""
+        return next((layer.p for layer in self if isinstance(layer, nn.Dropout)), 0.0)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the weights by name."""
+        return {name: value.numpy(force=True) for name, value in self.state_dict().items()}
+
+    @classmethod
+    def from_arrays(
+        cls, dim: int, hidden_sizes: Sequence[int], dropout: float, weights: Mapping[str, Tensor]
+    ) -> RewardNetwork:
+        """Build a network with these weights, ready to score."""
+        network = build_network(dim, hidden_sizes, dropout, torch.Generator())
+        network.load_state_dict(weights)
+        network.eval()
+        return network
+
+    def _layers(self) -> list[nn.Linear]:
+        return [layer for layer in self if isinstance(layer, nn.Linear)]
+
+
+def build_network(dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator) -> RewardNetwork:
     """Build dim -> hidden_sizes -> 1 with torch's own initial distribution, drawn from `generator`."""
     sizes = [dim, *hidden_sizes, 1]
     layers: list[nn.Module] = []
@@ -48,4 +86,4 @@ def build_network(dim: int, hidden_sizes: Sequence[int], dropout: float, generat
         for parameter in (layer.weight, layer.bias):
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
         layers += [layer, nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers[:-2])
+    return RewardNetwork(*layers[:-2])

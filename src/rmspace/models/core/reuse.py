@@ -17,30 +17,30 @@ T = TypeVar("T")
 
 
 class _Entry(NamedTuple):
-    items: Any  # kept, so that its address is not given to another array
+    items: Any  # kept, so that no other array gets its address
     place: Hashable
     content: str
-    ids: IntArray
+    rows: IntArray
     value: Any
 
 
-class _Here(threading.local):
-    """What the current thread shares; another thread that fitted to the same labels would change them under us."""
+class _Kept(threading.local):
+    """What the current thread keeps. A fit in another thread must not get it: LightGBM's bins hold labels, too."""
 
     entries: dict[str, _Entry] | None = None
 
 
-_here = _Here()
+_kept = _Kept()
 
 
 @contextmanager
 def reuse_items() -> Iterator[None]:
     """Let the fits inside the block read, convert and bin items that they have in common once.
 
-    An `MLPReward` keeps the rows of its comparisons and a `LightGBMReward` its binned features for the next fit on the
-    same items: other labels, weights, seeds or objectives then cost no reading and no binning. What is kept is of the
-    latest items alone, in the thread of the block, and is let go at its end. Results do not change. `EnsembleReward`
-    and `run` do this by themselves.
+    An `MLPReward` keeps the rows of its comparisons, and a `LightGBMReward` its binned features, for the next fit on
+    the same items. Other labels, weights, seeds or objectives then need no reading and no binning. Only what belongs to
+    the latest items is kept, only in the thread of the block, and only until the block ends. Results do not change.
+    `EnsembleReward`, `search`, `cross_validate` and `run` do this by themselves.
 
     >>> from rmspace import MLPReward, make_synthetic_banks, same_prompt, annotate, oracle
     >>> train, _ = make_synthetic_banks(50, 10, 4, 16, seed=0)
@@ -50,56 +50,61 @@ def reuse_items() -> Iterator[None]:
     ...     models = [MLPReward(hidden_sizes=(8,), random_state=seed) for seed in range(3)]
     ...     models = [model.fit(train.items, comparisons, groups=train.groups) for model in models]
     """
-    if _here.entries is not None:  # an inner block shares with the outer one
+    if _kept.entries is not None:  # an inner block uses what the outer one keeps
         yield
         return
     entries: dict[str, _Entry] = {}
-    _here.entries = entries
+    _kept.entries = entries
     try:
         yield
     finally:
         entries.clear()
-        _here.entries = None
+        _kept.entries = None
 
 
-def shared(
+def reused(
     kind: str,
     options: Hashable,
     items: FloatArray,
-    ids: IntArray,
+    rows: IntArray,
     make: Callable[[IntArray], T],
     *,
-    within: IntArray | None = None,
+    all_rows: IntArray | None = None,
 ) -> tuple[T, IntArray]:
-    """Return what `make` makes of rows `ids` of `items`, and the ids it was made of; inside `reuse_items`, once.
+    """Return `make(rows)` and the rows that it was made of; inside `reuse_items`, what an earlier fit made will do.
 
     Args:
-        kind: one value of each kind is kept, the latest.
+        kind: what is made; the latest value of each kind is kept.
         options: whatever else the value depends on.
         items: (n_items, dim).
-        ids: rows of `items`; ascending, where `within` is given.
-        make: makes the value of some rows.
-        within: more rows, ascending, that include `ids`. The value is made of them where it is kept, and any kept
-            value that includes `ids` will do.
+        rows: of `items`. They are ascending where `all_rows` is given.
+        make: makes the value from some rows.
+        all_rows: more rows, ascending, which include `rows`. The value is then made of all of them, so that it serves
+            later fits as well, and any kept value whose rows include `rows` is taken.
     """
-    entries = _here.entries
+    entries = _kept.entries
     if entries is None:
-        return make(ids), ids
+        return make(rows), rows
     known = entries.get(kind)
     if known is not None:
-        fits = np.array_equal(ids, known.ids) if within is None else np.isin(ids, known.ids, assume_unique=True).all()
-        if fits and known.place == (_place(items), options) and known.content == _content(items, known.ids):
-            return known.value, known.ids
-        del entries[kind], known  # before the next is made, so that both are never held
-    chosen = ids if within is None else within
+        if _serves(known, (_place(items), options), items, rows, exactly=all_rows is None):
+            return known.value, known.rows
+        del entries[kind], known  # first, so that the old and the new are never held together
+    chosen = rows if all_rows is None else all_rows
     try:
         value = make(chosen)
-    except ValueError:  # of rows that no comparison needs, perhaps
-        if chosen is ids:
+    except ValueError:  # perhaps in a row that no comparison of this fit needs
+        if chosen is rows:
             raise
-        return make(ids), ids
+        return make(rows), rows
     entries[kind] = _Entry(items, (_place(items), options), _content(items, chosen), chosen, value)
     return value, chosen
+
+
+def _serves(known: _Entry, place: Hashable, items: FloatArray, rows: IntArray, *, exactly: bool) -> bool:
+    """Say whether a kept value was made of these rows (or of more), and whether they still hold the same numbers."""
+    has_rows = np.array_equal(rows, known.rows) if exactly else np.isin(rows, known.rows, assume_unique=True).all()
+    return bool(has_rows) and known.place == place and known.content == _content(items, known.rows)
 
 
 def _place(items: FloatArray) -> Hashable:
@@ -108,11 +113,11 @@ def _place(items: FloatArray) -> Hashable:
     return table.ctypes.data, table.shape, table.strides, table.dtype.str, hashlib.sha256(ids).hexdigest()
 
 
-def _content(items: FloatArray, ids: IntArray) -> str:
-    """Name what rows hold, since they may be written to between two fits; a file that we mapped tells by itself."""
+def _content(items: FloatArray, rows: IntArray) -> str:
+    """Name what rows hold, since they may change between two fits; a file that we mapped reports its own changes."""
     if check_unchanged(items):
         return "file"
     digest = hashlib.sha256()
-    for _, block in blocks(items, ids):
+    for _, block in blocks(items, rows):
         digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

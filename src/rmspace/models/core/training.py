@@ -1,13 +1,15 @@
-"""The one minibatch loop: Adam on any objective, real epochs, early stopping, best weights kept.
+"""The minibatch loop: AdamW on any objective, full epochs, early stopping, best weights kept.
 
-Several networks of one shape learn in the same loop, each from its own comparisons in its own order; their steps are
-then one program of batched products.
+Several networks of one shape can be trained in the same loop, each on its own comparisons in its own order. Each step
+of all of them is then one batched product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,22 +19,32 @@ from tqdm import tqdm
 
 from rmspace._typing import Float64Array
 from rmspace.kinds import Objective
+from rmspace.models.core.columns import bind
 from rmspace.models.core.gradients import pair_losses
+from rmspace.models.core.network import RewardNetwork
 
 _SCORE_ROWS = 1 << 12
+
+Record = dict[str, Any]  # epoch, training_loss, validation_loss, validation_accuracy, seconds
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Comparisons as tensors on the device of the training: pairs of positions in its rows, and weights."""
+    """Comparisons as tensors on the device of the training."""
 
-    pairs: Tensor  # (n, 2); column 0 won
+    rows: Tensor  # (n_rows, dim), in the precision of the training
+    pairs: Tensor  # (n, 2) positions in `rows`; column 0 won
     weights: Tensor  # (n,), float32
+    columns: Mapping[str, Tensor] = field(default_factory=dict)  # (n,) each, what the objective asks for
+
+    def __len__(self) -> int:
+        return len(self.pairs)
 
     def part(self, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Comparisons:
         """Return some of the comparisons."""
         chosen = torch.from_numpy(np.flatnonzero(mask)).to(self.pairs.device)
-        return Comparisons(self.pairs[chosen], self.weights[chosen])
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return Comparisons(self.rows, self.pairs[chosen], self.weights[chosen], columns)
 
 
 @dataclass(frozen=True)
@@ -46,55 +58,39 @@ class Schedule:
     patience: int
 
 
-@dataclass(frozen=True)
-class History:
-    """Mean losses a comparison after each epoch, and the epoch (1-based) whose weights were kept."""
-
-    training: list[float]
-    validation: list[float]
-    best_epoch: int
-    n_training: int  # comparisons trained on
-    n_validation: int  # comparisons the validation loss is measured on
-
-
 @dataclass
 class Learner:
-    """A network, what it learns from, and how far it has come."""
+    """A network, what it learns from, and how its training went."""
 
-    network: nn.Module
+    network: RewardNetwork
     training: Comparisons
     validation: Comparisons | None
     generator: torch.Generator  # draws the order of its comparisons
-    training_losses: list[float] = field(default_factory=list)
-    validation_losses: list[float] = field(default_factory=list)
+    on_epoch: Callable[[Record], object] | None = None
+    history: list[Record] = field(default_factory=list)
     best_epoch: int = 0
+    best_loss: float = np.inf
     best_weights: dict[str, Tensor] | None = None
 
-    @property
-    def history(self) -> History:
-        """What training has left to tell."""
-        n_validation = 0 if self.validation is None else len(self.validation.pairs)
-        return History(
-            self.training_losses, self.validation_losses, self.best_epoch, len(self.training.pairs), n_validation
-        )
 
-
-def train(learners: Sequence[Learner], rows: Tensor, objective: Objective, schedule: Schedule) -> None:
-    """Train networks in place and leave in each the weights of its best validation loss.
+def train(
+    learners: Sequence[Learner], objective: Objective, schedule: Schedule, *, verbose: bool | None = None
+) -> None:
+    """Train networks in place, and leave in each the weights of its best validation loss.
 
     Every epoch visits every comparison once, in a new order. A learner stops after `patience` epochs without a better
-    validation loss; without validation it runs `max_epochs` and keeps the last weights. Learners do not touch each
-    other: together or alone, each ends with the same weights, up to the rounding of its products.
+    validation loss; without validation it runs for `max_epochs` and keeps the last weights. Learners do not influence
+    each other: trained as one program or one by one, each ends with the same weights, up to rounding.
 
     Args:
-        learners: with networks of one shape, on the device of the rows.
-        rows: (n_rows, dim), in the precision of the training.
-        objective: (winner scores, loser scores) -> one loss a pair.
+        learners: with networks of one shape; their comparisons share their rows.
+        objective: (winner scores, loser scores, columns by name) -> one loss per pair.
         schedule: for all of them.
+        verbose: show a progress bar; None shows it on a terminal only.
 
     Raises:
         FloatingPointError: a loss or weights that are not finite, with the epoch, batch and learning rate.
-        ValueError: an objective that breaks its promise.
+        ValueError: an objective that breaks its rule.
     """
     optimizer = torch.optim.AdamW(
         [parameter for learner in learners for parameter in learner.network.parameters()],
@@ -102,15 +98,22 @@ def train(learners: Sequence[Learner], rows: Tensor, objective: Objective, sched
         weight_decay=schedule.weight_decay,
         fused=True,
     )
-    running = list(learners)
-    for epoch in tqdm(range(1, schedule.max_epochs + 1), desc="epochs", leave=False, disable=None):
-        _epoch(running, rows, objective, schedule, optimizer, epoch)
-        running = [learner for learner in running if _goes_on(learner, rows, objective, schedule, epoch)]
+    running = sorted(learners, key=lambda learner: -len(learner.training))  # who runs out of batches first is last
+    for epoch in _progress(range(1, schedule.max_epochs + 1), verbose):
+        start = time.perf_counter()
+        losses = _run_epoch(running, objective, schedule, optimizer, epoch)
+        for learner, loss in zip(running, losses, strict=True):
+            _finish_epoch(learner, loss, objective, schedule, epoch, start)
+        running = [learner for learner in running if _goes_on(learner, schedule, epoch)]
         if not running:
             break
     for learner in learners:
         if learner.best_weights is not None:
             learner.network.load_state_dict(learner.best_weights)
+
+
+def _progress(epochs: range, verbose: bool | None) -> Iterable[int]:
+    return tqdm(epochs, desc="epochs", leave=False, disable=None if verbose is None else not verbose)
 
 
 def scores_of(network: nn.Module, rows: Tensor, ids: Tensor | None = None) -> Tensor:
@@ -122,90 +125,120 @@ def scores_of(network: nn.Module, rows: Tensor, ids: Tensor | None = None) -> Te
         return torch.cat([network(rows[block]).squeeze(1) for block in ids.split(_SCORE_ROWS)])
 
 
-def mean_loss(network: nn.Module, data: Comparisons, rows: Tensor, objective: Objective) -> float:
-    """Weighted mean loss a comparison, each row scored once."""
-    touched, local = torch.unique(data.pairs, return_inverse=True)
-    scores = scores_of(network, rows, touched)
-    losses = pair_losses(objective, scores[local[:, 0]], scores[local[:, 1]])
-    return float((losses * data.weights).sum() / data.weights.sum())
+def validate(network: nn.Module, data: Comparisons, objective: Objective) -> tuple[float, float]:
+    """Return the weighted mean loss per comparison, and the share of comparisons in the right order (equal: half)."""
+    used, positions = torch.unique(data.pairs, return_inverse=True)
+    scores = scores_of(network, data.rows, used)
+    winner, loser = scores[positions[:, 0]], scores[positions[:, 1]]
+    losses = pair_losses(bind(objective, data.columns), winner, loser)
+    total = data.weights.sum()
+    right = (winner > loser).float() + (winner == loser).float() / 2
+    return float((losses * data.weights).sum() / total), float((right * data.weights).sum() / total)
 
 
-def _goes_on(learner: Learner, rows: Tensor, objective: Objective, schedule: Schedule, epoch: int) -> bool:
-    """Measure the validation loss after an epoch, keep the weights if it is the best, and say whether to go on."""
+def _finish_epoch(
+    learner: Learner, training_loss: float, objective: Objective, schedule: Schedule, epoch: int, start: float
+) -> None:
+    """Measure the validation loss after an epoch, keep the weights if it is the best, and write the epoch's record."""
+    loss, accuracy = float("nan"), float("nan")
     if learner.validation is None:
         learner.best_epoch = epoch
-        return True
-    loss = mean_loss(learner.network, learner.validation, rows, objective)
-    if not np.isfinite(loss):
-        raise FloatingPointError(
-            f"the validation loss became {loss} in epoch {epoch} at learning_rate={schedule.learning_rate:g}; "
-            "lower learning_rate, scale the items, or check the objective"
-        )
-    if loss < min(learner.validation_losses, default=np.inf):
-        learner.best_epoch = epoch
-        learner.best_weights = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    learner.validation_losses.append(loss)
-    return epoch - learner.best_epoch < schedule.patience
+    else:
+        loss, accuracy = validate(learner.network, learner.validation, objective)
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the validation loss became {loss} in epoch {epoch} at learning_rate={schedule.learning_rate:g}; "
+                "lower learning_rate, scale the items, or check the objective"
+            )
+        if loss < learner.best_loss:
+            learner.best_epoch, learner.best_loss = epoch, loss
+            learner.best_weights = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    record = {
+        "epoch": epoch,
+        "training_loss": training_loss,
+        "validation_loss": loss,
+        "validation_accuracy": accuracy,
+        "seconds": time.perf_counter() - start,
+    }
+    learner.history.append(record)
+    if learner.on_epoch is not None:
+        learner.on_epoch(dict(record))
 
 
-def _epoch(
-    learners: Sequence[Learner],
-    rows: Tensor,
-    objective: Objective,
-    schedule: Schedule,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-) -> None:
-    """Visit every comparison of each learner once, and note the mean losses seen on the way."""
-    learners = sorted(learners, key=lambda learner: -len(learner.training.pairs))  # who runs out stands last
-    sizes = torch.tensor([len(learner.training.pairs) for learner in learners])
+def _goes_on(learner: Learner, schedule: Schedule, epoch: int) -> bool:
+    return learner.validation is None or epoch - learner.best_epoch < schedule.patience
+
+
+def _run_epoch(
+    learners: Sequence[Learner], objective: Objective, schedule: Schedule, optimizer: torch.optim.Optimizer, epoch: int
+) -> list[float]:
+    """Visit every comparison of each learner once; return the mean losses seen. Learners are sorted, longest first."""
+    sizes = torch.tensor([len(learner.training) for learner in learners])
     starts = torch.arange(0, int(sizes[0]), schedule.batch_size)
     counts = (sizes - starts[:, None]).clamp(0, schedule.batch_size)  # (n_steps, n_learners)
-    divisors = counts.to(rows.device)
-    pairs, weights = _shuffle(learners)
+    divisors = counts.to(learners[0].training.rows.device)
+    data = _shuffle(learners)
     found = []
     for learner in learners:
         learner.network.train()
     try:
         for step, n_active in enumerate((counts > 0).sum(dim=1).tolist()):
-            batch = slice(step * schedule.batch_size, (step + 1) * schedule.batch_size)
-            losses = _losses(
-                [learner.network for learner in learners[:n_active]], rows, pairs[:n_active, batch], objective
-            )
-            means = (losses * weights[:n_active, batch]).sum(dim=1) / divisors[step, :n_active]
+            batch = data.batch(n_active, step * schedule.batch_size, schedule.batch_size)
+            losses = _losses([learner.network for learner in learners[:n_active]], batch, objective)
+            means = (losses * batch.weights).sum(dim=1) / divisors[step, :n_active]
             found.append(means.detach())
             optimizer.zero_grad()
             means.sum().backward()
-            optimizer.step()  # leaves alone who has no gradient
-    finally:  # what an objective makes of scores that are no longer finite is not the fault to tell
-        table = _table(found, counts, schedule, epoch)
+            optimizer.step()  # does nothing to learners that have no gradient any more
+    finally:  # an objective may fail on scores that are no longer finite: the error must tell of those scores
+        table = _loss_table(found, counts, schedule, epoch)
     _check_weights(learners, len(counts) - 1, schedule, epoch)
     totals = (table * counts.numpy()).sum(axis=0) / counts.sum(dim=0).numpy()
-    for learner, loss in zip(learners, totals.tolist(), strict=True):
-        learner.training_losses.append(loss)
+    return [float(total) for total in totals]
 
 
-def _shuffle(learners: Sequence[Learner]) -> tuple[Tensor, Tensor]:
-    """Put each learner's comparisons in a new order: pairs (n_learners, n, 2) and weights (n_learners, n).
+@dataclass(frozen=True)
+class _Shuffled:
+    """The comparisons of all learners, each in its own new order, side by side."""
 
-    Shorter ones are filled up with their own first comparison at weight 0.
-    """
-    longest = max(len(learner.training.pairs) for learner in learners)
-    pairs, weights = [], []
+    rows: Tensor
+    pairs: Tensor  # (n_learners, n, 2)
+    weights: Tensor  # (n_learners, n)
+    columns: Mapping[str, Tensor]  # (n_learners, n) each
+
+    def batch(self, n_learners: int, start: int, size: int) -> _Shuffled:
+        here = slice(n_learners), slice(start, start + size)
+        columns = {name: column[here] for name, column in self.columns.items()}
+        return _Shuffled(self.rows, self.pairs[here], self.weights[here], columns)
+
+
+def _shuffle(learners: Sequence[Learner]) -> _Shuffled:
+    """Put each learner's comparisons in a new order; fill up the shorter ones with their first one at weight 0."""
+    longest = max(len(learner.training) for learner in learners)
+    orders = []
     for learner in learners:
-        n = len(learner.training.pairs)
+        n = len(learner.training)
         order = torch.randperm(n, generator=learner.generator)
-        order = torch.cat([order, order[:1].expand(longest - n)]).to(learner.training.pairs.device)
-        pairs.append(learner.training.pairs[order])
-        weights.append(learner.training.weights[order])
-        weights[-1][n:] = 0
-    return torch.stack(pairs), torch.stack(weights)
+        orders.append(torch.cat([order, order[:1].expand(longest - n)]).to(learner.training.pairs.device))
+    data = [learner.training for learner in learners]
+    weights = [part.weights[order] for part, order in zip(data, orders, strict=True)]
+    for part, weight in zip(data, weights, strict=True):
+        weight[len(part) :] = 0
+    return _Shuffled(
+        data[0].rows,
+        torch.stack([part.pairs[order] for part, order in zip(data, orders, strict=True)]),
+        torch.stack(weights),
+        {
+            name: torch.stack([part.columns[name][order] for part, order in zip(data, orders, strict=True)])
+            for name in data[0].columns
+        },
+    )
 
 
-def _losses(networks: Sequence[nn.Module], rows: Tensor, pairs: Tensor, objective: Objective) -> Tensor:
-    """Return each network's losses on its own comparisons: pairs (n_networks, n, 2) -> (n_networks, n)."""
-    n = pairs.shape[1]
-    items = rows[pairs.transpose(1, 2).flatten(1)]  # (n_networks, 2 n, dim): winners, then losers
+def _losses(networks: Sequence[nn.Module], batch: _Shuffled, objective: Objective) -> Tensor:
+    """Return each network's losses on its own comparisons, (n_networks, n)."""
+    n = batch.pairs.shape[1]
+    items = batch.rows[batch.pairs.transpose(1, 2).flatten(1)]  # (n_networks, 2 n, dim): winners, then losers
     if len(networks) == 1:
         scores = networks[0](items[0]).T
     else:
@@ -217,15 +250,16 @@ def _losses(networks: Sequence[nn.Module], rows: Tensor, pairs: Tensor, objectiv
             return functional_call(networks[0], parameters, (block,)).squeeze(1)
 
         scores = torch.vmap(score)(stacked, items)
-    return pair_losses(objective, scores[:, :n].flatten(), scores[:, n:].flatten()).view(-1, n)
+    bound = bind(objective, {name: column.flatten() for name, column in batch.columns.items()})
+    return pair_losses(bound, scores[:, :n].flatten(), scores[:, n:].flatten()).view(-1, n)
 
 
-def _table(means: Sequence[Tensor], counts: Tensor, schedule: Schedule, epoch: int) -> Float64Array:
-    """Put the mean losses of steps in a table, (n_steps, n_learners), after a check that they are finite."""
+def _loss_table(means: Sequence[Tensor], counts: Tensor, schedule: Schedule, epoch: int) -> Float64Array:
+    """Return the mean losses of all steps, (n_steps, n_learners), and check that they are finite."""
     table, done = np.zeros(counts.shape), (counts > 0).numpy()
     done[len(means) :] = False
     if means:
-        table[done] = torch.cat(list(means)).cpu().numpy()  # one wait for the device
+        table[done] = torch.cat(list(means)).cpu().numpy()  # waits for the device once
     if not np.isfinite(table).all():
         batch, who = np.argwhere(~np.isfinite(table))[0]
         raise FloatingPointError(

@@ -3,11 +3,12 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 import rmspace as rm
 from claims.page import Block, as_markdown
-from rmspace.paper.protocol import ProtocolHistory, ProtocolMLPReward
+from rmspace.paper.protocol import ProtocolMLPReward
 from rmspace.plots.one_run import COLOURS, plain_style
 
 COLUMNS = {
@@ -15,7 +16,7 @@ COLUMNS = {
     "BT prompts held out": {"row_split": False},
     "CLF published": {"objective": "classification"},
 }
-LOSSES = ("training", "validation", "held_out")
+LOSSES = {"training": "training_loss", "validation": "validation_loss", "held-out prompts": "eval_loss"}
 
 
 def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
@@ -28,19 +29,19 @@ def leak(folder: str, *, n_pairs: int, seeds: int) -> dict[str, Block]:
         lines.append(
             {
                 "protocol": name,
-                "epochs": " ".join(str(len(history.training)) for history in found),
+                "epochs": " ".join(str(len(history)) for history in found),
                 **{
-                    f"{loss.replace('_', ' ')}, least and last": f"{np.mean([min(v) for v in values]):.3f} "
-                    f"{np.mean([v[-1] for v in values]):.3f}"
-                    for loss in LOSSES
-                    for values in [[getattr(history, loss) for history in found]]
+                    f"{loss.removesuffix(' prompts').replace('-', ' ')}, least and last": f"{np.mean([min(v) for v in values]):.3f} "
+                    f"{np.mean([v.iloc[-1] for v in values]):.3f}"
+                    for loss, column in LOSSES.items()
+                    for values in [[history[column] for history in found]]
                 },
             }
         )
     return {"leak-table": as_markdown(lines), "leak-figure": _draw(histories)}
 
 
-def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> ProtocolHistory:
+def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> pd.DataFrame:
     train, test = rm.open_generators(folder, seed=seed)
     rng = np.random.default_rng(seed)
     annotator = partial(rm.logistic, beta=1.0)
@@ -49,21 +50,19 @@ def _fit(folder: str, n_pairs: int, seed: int, options: dict[str, object]) -> Pr
         for bank in (train, test)
     )
     model = ProtocolMLPReward(**options, random_state=seed)  # type: ignore[arg-type]
-    model.fit(train.items, comparisons, groups=train.groups, held_out=(test.items, watched))
-    return model.history_
+    model.fit(train.items, comparisons, groups=train.groups, eval_set=rm.Preferences(test.items, watched, test.groups))
+    return pd.DataFrame(model.history_)
 
 
 @plain_style
-def _draw(histories: dict[str, list[ProtocolHistory]]) -> Figure:
+def _draw(histories: dict[str, list[pd.DataFrame]]) -> Figure:
     figure = Figure(figsize=(6.5, 2.6), layout="constrained")
     panels = figure.subplots(1, len(histories), sharey=True)
     for axes, (name, found) in zip(panels, histories.items(), strict=True):
-        for k, loss in enumerate(LOSSES):
+        for k, (loss, column) in enumerate(LOSSES.items()):
             for history in found:
-                values = getattr(history, loss)
-                label = loss.replace("_", " ").replace("held out", "held-out prompts")
-                epochs = range(1, len(values) + 1)
-                axes.plot(epochs, values, color=COLOURS[k], linewidth=1, label=label if history is found[0] else None)
+                label = loss if history is found[0] else None
+                axes.plot(history.epoch, history[column], color=COLOURS[k], linewidth=1, label=label)
         axes.axhline(np.log(2), color="0.5", linewidth=0.8, linestyle=":")
         axes.set_title(name, fontsize=8)
         axes.set_xlabel("epoch", fontsize=8)

@@ -76,8 +76,7 @@ def fits(folder: Path, quick: bool, objective: Any, paired: bool, target: float)
             lambda: done.append(published_fit(bank.items, comparisons, paired=paired, epochs=epochs)), 1
         )
     rates.append(ceiling(quick))
-    history = model.history_
-    flops = fit_flops(dim, 2 * history.n_training * epochs, 2 * history.n_validation * epochs)
+    flops = fit_flops(dim, 2 * model.n_training_ * epochs, 2 * model.n_validation_ * epochs)
     parameters = products(dim) + sum(HIDDEN) + 1
     bound = (len(np.unique(comparisons)) * dim * dtype.itemsize + parameters * 4 * 3) / 2**20
     roof = theirs / (flops / max(rates) / 1e9)
@@ -318,7 +317,7 @@ def ensembles(dim: int, hidden: tuple[int, ...], batch: int, n: int, *, repeats:
         def fit(together: bool = together, **options: Any) -> None:
             options = {"batch_size": batch, "max_epochs": 2, **options}
             member = rm.MLPReward(hidden_sizes=hidden, **options)
-            model = rm.EnsembleReward(member, 10, together=together, random_state=0)
+            model = rm.EnsembleReward(member, 10, batched=together, random_state=0)
             model.fit(train.items, comparisons, groups=train.groups)
 
         fit()

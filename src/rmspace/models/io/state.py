@@ -1,0 +1,22 @@
+"""What an estimator has learned: by scikit-learn's convention, its attributes whose names end in `_`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_fitted_name(name: object) -> bool:
+    """Say whether an attribute's name is that of something learned, such as `coef_`."""
+    return isinstance(name, str) and name.isidentifier() and name.endswith("_") and not name.startswith("_")
+
+
+def fitted_state(model: Any) -> dict[str, Any]:
+    """Return the fitted attributes of a model by name."""
+    return {name: value for name, value in vars(model).items() if is_fitted_name(name)}
+
+
+def set_fitted_state(model: Any, state: dict[str, Any]) -> None:
+    """Set fitted attributes; ValueError for a name that is none."""
+    if wrong := [name for name in state if not is_fitted_name(name)]:
+        raise ValueError(f"{wrong[0]!r} is not the name of a fitted attribute, which ends in _")
+    vars(model).update(state)
