@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 import rmspace as rm
 from claims.page import Block, as_markdown
 from rmspace.paper.protocol import ProtocolMLPReward
-from rmspace.plots.one_run import COLOURS, plain_style
+from rmspace.plots.style import COLOURS, plain_style
 
 COLUMNS = {
     "BT published": {},

@@ -15,7 +15,9 @@ from rmspace.data.files import FolderKind, write_whole
 from rmspace.experiment import Data
 from rmspace.metrics.best_of_n import best_of_n, normalized_gain
 from rmspace.models.io.format import save
-from rmspace.plots.one_run import best_of_n_curve, gain_bars, save_figure
+from rmspace.plots.best_of_n import best_of_n_curve
+from rmspace.plots.gain import gain_bars
+from rmspace.plots.style import save_figure
 from rmspace.results.provenance import describe_data, machine, versions
 
 TABLE, MANIFEST, MODELS = "results.csv", "manifest.json", "models"

@@ -1,59 +1,299 @@
-"""What the forms of the figures share: panels, bars, axes, legends and what stands below."""
+"""Small multiples: panels that share axes, labels at the outer edges, a legend above, a caption below."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmspace.plots.one_run import COLOURS, MARKERS, plain_text, spaced
-from rmspace.results.summarize import one_measure
+from rmspace.plots.style import (
+    NORMAL,
+    SMALL,
+    NotebookFigure,
+    axis_name,
+    figure_of,
+    letters,
+    named_value,
+    plain_text,
+    spaced_ticks,
+    wrapped,
+)
+from rmspace.results.tables import equal
 
-_WIDTH = 5.5  # inches, the width of the text of a paper with one column
-_LETTERS = 88  # of the legend's size that fit it
-_NAMES = {
-    "gain": "golden reward improvement",
-    "best_of_n": "gold reward of the choice",
-    "normalized_gain": "normalised gain",
-    "n_pairs": "annotations",
-    "error_rate": "annotation error rate",
-    "pairs.candidates": "responses",
-}
+WIDTH, TALLEST = 5.5, 9.0  # inches: the text of a page with one column
+_LINE = 0.155  # inches, of text of the normal size
+_LEGEND_WIDTH = 74  # letters of the normal size that fit the width
 
-
-def values_of(rows: pd.DataFrame, column: str | None) -> list[Any]:
-    """Return the values of a column in order of appearance, or one group for all."""
-    return [""] if column is None else list(rows[column].unique())
-
-
-def equal(column: pd.Series[Any], value: Any) -> pd.Series[bool]:
-    """Return where a column has a value, where a missing one is a value, too."""
-    return column.isna() if pd.isna(value) else column == value
+Facets = str | Sequence[str] | None
+"""The axes that have a panel for each value: none, one, or several."""
 
 
-def aligned(rows: pd.DataFrame, x: str | None, groups: list[Any]) -> pd.DataFrame:
-    """Return one row a group, missing where there is none."""
+class Layout(NamedTuple):
+    """How the panels of a form are laid out; heights are in inches."""
+
+    columns: int  # most panels side by side
+    height: float  # of a panel
+    alone: float = 2.0  # height of the only panel
+    foot: float = 0.0  # what turned tick labels need below the panels
+
+
+class Arrangement(NamedTuple):
+    """The settings of the panels in reading order, how many stand side by side, and whether they are a full grid."""
+
+    settings: list[tuple[Any, ...]]
+    across: int
+    is_grid: bool
+
+    @property
+    def down(self) -> int:
+        """Number of rows of panels."""
+        return math.ceil(len(self.settings) / self.across)
+
+
+class Panel(NamedTuple):
+    """One panel, its rows of the table, and whether it stands at the left edge and at the lower edge."""
+
+    axes: Axes
+    rows: pd.DataFrame
+    left: bool
+    bottom: bool
+
+
+class Panels(NamedTuple):
+    """The panels of a figure; `given` says that the caller gave the axes, and `width` is that of a panel in inches."""
+
+    figure: Figure
+    parts: list[Panel]
+    given: bool
+    width: float
+
+
+def facet_names(panel: Facets) -> list[str]:
+    """Return the axes that have panels, as a list."""
+    return [] if panel is None else [panel] if isinstance(panel, str) else list(panel)
+
+
+def ordered_values(column: pd.Series[Any]) -> list[Any]:
+    """Return the different values: numbers by size, others in order of appearance."""
+    values = list(column.unique())
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    return sorted(values, key=lambda value: (pd.isna(value), value)) if is_number else values
+
+
+def arrange(rows: pd.DataFrame, facets: Sequence[str], layout: Layout) -> Arrangement:
+    """Place the panels: two axes make rows and columns where each two of their values occur; others are wrapped.
+
+    >>> table = pd.DataFrame([(b, k) for b in "xyz" for k in (10, 5)], columns=["bank", "n_pairs"])
+    >>> arrange(table, ["bank", "n_pairs"], Layout(columns=4, height=1.5))
+    Arrangement(settings=[('x', 5), ('x', 10), ('y', 5), ('y', 10), ('z', 5), ('z', 10)], across=2, is_grid=True)
+    """
+    if not facets:
+        return Arrangement([()], 1, False)
+    values = [ordered_values(rows[name]) for name in facets]
+    present = set(_keys(rows, facets))
+    settings = [setting for setting in product(*values) if _key(setting) in present]
+    if len(facets) == 2 and len(settings) == len(values[0]) * len(values[1]) and len(values[1]) <= layout.columns:
+        return Arrangement(settings, len(values[1]), True)
+    return Arrangement(settings, min(layout.columns, len(settings)), False)
+
+
+def is_setting(rows: pd.DataFrame, facets: Sequence[str], setting: Sequence[Any]) -> pd.Series[bool]:
+    """Return which rows have the values of a setting."""
+    chosen = pd.Series(True, index=rows.index)
+    for name, value in zip(facets, setting, strict=True):
+        chosen &= equal(rows[name], value)
+    return chosen
+
+
+def rows_that_fit(layout: Layout, labels: Sequence[str]) -> int:
+    """Return how many rows of panels fit a page, below a legend of these labels."""
+    return max(1, int((TALLEST - _rest(layout, labels)) / layout.height))
+
+
+def make_panels(
+    rows: pd.DataFrame,
+    panel: Facets,
+    layout: Layout,
+    *,
+    labels: Sequence[str],
+    ax: Axes | None = None,
+    share_y: bool = True,
+) -> Panels:
+    """Return a figure with a panel for each setting of the axes of `panel`, or the one panel that `ax` is.
+
+    Args:
+        rows: what is drawn.
+        panel: one axis: its panels are wrapped; two: rows and columns.
+        layout: of the form.
+        labels: of the legend, which needs room.
+        ax: axes that the caller gave.
+        share_y: whether the panels have the same y axis. They always have the same x axis.
+
+    Raises:
+        ValueError: `ax` and several panels; more panels than fit a page.
+    """
+    facets = facet_names(panel)
+    placed = arrange(rows, facets, layout)
+    if ax is not None:
+        if len(placed.settings) > 1:
+            raise ValueError(
+                f"ax is one pair of axes, and {', '.join(facets)} would need {len(placed.settings)} panels; "
+                f"leave out ax or panel"
+            )
+        _dress(ax)
+        figure = figure_of(ax)
+        width = ax.get_position().width * figure.get_figwidth()
+        return Panels(figure, [Panel(ax, rows, True, True)], True, width)
+    if placed.down > (most := rows_that_fit(layout, labels)):
+        raise ValueError(
+            f"{len(placed.settings)} panels of {', '.join(facets)} do not fit a page, which holds "
+            f"{most * placed.across}; choose some of the values, or let rmspace.plots.choose.pictures_of make pages"
+        )
+    return _draw_panels(rows, facets, placed, layout, labels, share_y)
+
+
+def _draw_panels(
+    rows: pd.DataFrame, facets: list[str], placed: Arrangement, layout: Layout, labels: Sequence[str], share_y: bool
+) -> Panels:
+    each = layout.height if len(placed.settings) > 1 else layout.alone
+    height = min(TALLEST, each * placed.down + _rest(layout, labels))
+    figure = NotebookFigure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(placed.down, placed.across, sharex=True, sharey=share_y, squeeze=False)
+    width = (WIDTH - 0.8) / placed.across
+    count = len(placed.settings)
+    parts = []
+    for k, (axes, setting) in enumerate(zip(grid.flat, placed.settings, strict=False)):
+        _dress(axes)
+        left, bottom = k % placed.across == 0, k + placed.across >= count
+        axes.tick_params(labelbottom=bottom, labelleft=left)
+        parts.append(Panel(axes, rows[is_setting(rows, facets, setting)], left, bottom))
+        names = [named_value(name, value) for name, value in zip(facets, setting, strict=True)]
+        if placed.is_grid:
+            if k < placed.across:
+                axes.set_title(wrapped(names[1], 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+            if (k + 1) % placed.across == 0:
+                _title_at_the_right(axes, wrapped(names[0], 72 * layout.height / letters("m", NORMAL)))
+        elif names:
+            axes.set_title(wrapped(", ".join(names), 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    return Panels(figure, parts, False, width)
+
+
+def _title_at_the_right(axes: Axes, text: str) -> None:
+    place: dict[str, Any] = {"rotation": 270, "ha": "left", "va": "center", "transform": axes.transAxes}
+    axes.text(1.03, 0.5, text, fontsize=NORMAL, **place)
+
+
+def _dress(axes: Axes) -> None:
+    axes.grid(visible=True, color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=SMALL)
+
+
+def _rest(layout: Layout, labels: Sequence[str]) -> float:
+    """Return the inches of a page that are not panels: the legend, the labels of the x axis, the caption."""
+    lines, columns = _legend_shape(labels)
+    return 0.75 + layout.foot + _LINE * lines * math.ceil(len(labels) / columns)
+
+
+def _legend_shape(labels: Sequence[str]) -> tuple[int, int]:
+    """Return the lines of the longest label of a legend, and how many labels stand side by side."""
+    lines = max((len(textwrap.wrap(label, _LEGEND_WIDTH)) for label in labels), default=1)
+    longest = max((min(len(label), _LEGEND_WIDTH) for label in labels), default=1)
+    return max(1, lines), max(1, min(5, len(labels), _LEGEND_WIDTH // (longest + 7)))
+
+
+def set_groups(panels: Panels, groups: Sequence[Any], x: str | None) -> None:
+    """Name the groups of bars at the lower edge; turn the names where they would run into one another."""
+    labels = short_labels(groups)
+    turn = turned(labels, panels.width)
+    style: dict[str, Any] = {"rotation": turn, "ha": "right", "rotation_mode": "anchor"} if turn else {}
+    if turn == 90:
+        style["va"] = "center"
+    for axes, _, _, bottom in panels.parts:
+        axes.set_xticks(range(len(groups)), labels, **(style if bottom else {}))
+        axes.set_xlim(-0.6, len(groups) - 0.4)
+        axes.grid(axis="x", visible=False)
+        axes.axhline(0, color="0.2", linewidth=0.8)
+        if x is not None and bottom:
+            set_x_label(panels, axes, axis_name(x))
+
+
+def turned(labels: Sequence[str], width: float) -> int:
+    """Return by how many degrees labels must be turned so that they do not meet in so many inches."""
+    room = 72 * width / max(1, len(labels))  # points for each label
+    longest = max((letters(label) for label in labels), default=0)
+    if longest + 4 <= room:
+        return 0
+    fits_at_the_left = longest * math.cos(math.radians(30)) <= room / 2 + 40
+    return 30 if room >= 2.5 * SMALL and fits_at_the_left else 90
+
+
+def foot_of(groups: Sequence[object], width: float) -> float:
+    """Return the inches that turned labels need below the panels."""
+    labels = short_labels(groups)
+    longest = max((letters(label) for label in labels), default=0.0)
+    return longest * math.sin(math.radians(turned(labels, width))) / 72
+
+
+def short_labels(values: Sequence[object]) -> list[str]:
+    """Return values as text; the middle of long ones is left out where they can still be told apart.
+
+    >>> short_labels(["Gemma2b", "a model with a rather long name"])
+    ['Gemma2b', 'a model wit…r long name']
+    """
+    texts = [plain_text(value) for value in values]
+    short = [text if len(text) <= 24 else f"{text[:11]}…{text[-11:]}" for text in texts]
+    return short if len(set(short)) == len(set(texts)) else texts
+
+
+def set_numbers(panels: Panels, places: pd.Series[Any], x: str, *, percent: bool) -> None:
+    """Show the places of a curve: as shares, or on a logarithmic axis where they spread."""
+    ticks = sorted(places.unique())
+    logarithmic = len(ticks) <= 8 and min(ticks) > 0 and max(ticks) / min(ticks) >= 4
+    labels = [f"{tick:g}" if tick < 1000 else f"{tick / 1000:g}k" for tick in ticks]
+    for axes, _, _, bottom in panels.parts:
+        if percent:
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
+            axes.locator_params(axis="x", nbins=max(2, min(5, int(panels.width / 0.45))))
+        elif logarithmic:
+            kept = spaced_ticks(ticks, labels, panels.width)
+            axes.set_xscale("log")
+            axes.set_xticks([ticks[k] for k in kept], [labels[k] for k in kept])
+            axes.minorticks_off()
+        else:
+            axes.locator_params(axis="x", nbins=max(2, min(6, int(panels.width / 0.45))))
+        if bottom:
+            set_x_label(panels, axes, axis_name(x))
+
+
+def set_x_label(panels: Panels, axes: Axes, text: str) -> None:
+    """Name the x axis, in as many lines as the width of a panel needs."""
+    lines = "\n".join(wrapped(line, 72 * panels.width / letters("m", NORMAL)) for line in text.split("\n"))
+    axes.set_xlabel(lines, fontsize=NORMAL)
+
+
+def set_values(panels: Panels, name: str) -> None:
+    """Name the axis of values: once for the figure where it has several panels."""
+    if len(panels.parts) > 1:
+        panels.figure.supylabel(name, fontsize=NORMAL)
+    else:
+        axes = panels.parts[0].axes
+        axes.set_ylabel("\n".join(wrapped(line, 24) for line in name.split("\n")), fontsize=NORMAL)
+
+
+def one_per_group(rows: pd.DataFrame, x: str | None, groups: list[Any]) -> pd.DataFrame:
+    """Return one row for each group of bars, missing where the group has none."""
     return rows.set_index(pd.Index([""] * len(rows)) if x is None else x).reindex(groups)
-
-
-def colour(k: int) -> str:
-    """Return the colour of the k-th model."""
-    return COLOURS[k % len(COLOURS)]
-
-
-def bar_style(k: int) -> dict[str, Any]:
-    """Return how the bars of the k-th model look: the second eight are dotted."""
-    return {"facecolor": colour(k), **({"hatch": "....", "edgecolor": "0.15"} if k >= len(COLOURS) else {})}
-
-
-def line_style(k: int) -> dict[str, Any]:
-    """Return how the line of the k-th model looks: the second eight are dashed."""
-    return {"color": colour(k), "marker": MARKERS[k % len(MARKERS)], "linestyle": "--" if k >= len(COLOURS) else "-"}
 
 
 def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, **style: Any) -> None:
@@ -66,95 +306,36 @@ def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, 
     )
 
 
-def make_panels(
-    rows: pd.DataFrame, panel: str | None, *, columns: int, height: float
-) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """Return a figure with a panel for each value of an axis, and the rows of each."""
-    values = values_of(rows, panel)
-    across = min(columns, len(values))
-    down = math.ceil(len(values) / across)
-    figure = Figure(figsize=(_WIDTH, height * down + 0.75), layout="constrained")
-    drawn = []
-    for k, value in enumerate(values):
-        axes = figure.add_subplot(down, across, k + 1)
-        axes.grid(visible=True, color="0.9", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
-        axes.xaxis.label.set_fontsize(8)
-        axes.yaxis.label.set_fontsize(8)
-        if panel is not None:
-            axes.set_title("\n".join(textwrap.wrap(shown(value), 90 // across)), fontsize=8)
-        drawn.append((axes, rows if panel is None else rows[equal(rows[panel], value)]))
-    return figure, drawn
+def bars_layout(groups: Sequence[object], bars: int) -> Layout:
+    """Return the layout of panels with so many bars in each group: as many side by side as leave a bar 4 points."""
+    columns = max(1, min(4, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
+    return Layout(columns, 1.6 if columns == 1 else 1.25, foot=foot_of(groups, (WIDTH - 0.8) / columns))
 
 
-def set_groups(axes: Axes, groups: list[Any], x: str | None) -> None:
-    """Name the groups of bars; turn the names where they would run into one another."""
-    labels = [shown(group) for group in groups]
-    crowded = sum(map(len, labels)) + 2 * len(labels) > _LETTERS
-    turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    axes.set_xticks(range(len(groups)), labels, **turned)
-    axes.grid(axis="x", visible=False)
-    axes.axhline(0, color="0.2", linewidth=0.8)
-    if x is not None:
-        axes.set_xlabel(axis_name(x))
+def add_legend(panels: Panels, handles: Sequence[Any]) -> None:
+    """Put a legend above the panels, in as many columns as fit, or into the axes that the caller gave."""
+    if panels.given:
+        panels.parts[0].axes.legend(handles=handles, frameon=False, fontsize=SMALL)
+        return
+    _, columns = _legend_shape([str(handle.get_label()) for handle in handles])
+    for handle in handles:
+        handle.set_label("\n".join(textwrap.wrap(str(handle.get_label()), _LEGEND_WIDTH)))
+    panels.figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=NORMAL)
 
 
-def set_numbers(axes: Axes, places: pd.Series[float], *, percent: bool) -> None:
-    """Show the places of a curve: as shares, or on a logarithmic axis where they spread."""
-    ticks = sorted(places.unique())
-    if percent:
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-        axes.locator_params(axis="x", nbins=4)
-    elif len(ticks) <= 8 and min(ticks) > 0 and max(ticks) / min(ticks) >= 4:
-        axes.set_xscale("log")
-        ticks = spaced(ticks)
-        axes.set_xticks(ticks, [f"{tick:g}" if tick < 1000 else f"{tick / 1000:g}k" for tick in ticks])
-        axes.minorticks_off()
+def add_caption(panels: Panels, text: str) -> None:
+    """Say below the figure, or below the label of the axes that the caller gave, what is drawn."""
+    if panels.given:
+        axes = panels.parts[0].axes
+        lines = wrapped(text, 72 * panels.width / letters("m"))
+        axes.set_xlabel("\n".join(filter(None, [axes.get_xlabel(), lines])), fontsize=SMALL)
+    else:
+        panels.figure.supxlabel("\n".join(textwrap.wrap(text, 104)), fontsize=SMALL, color="0.3")
 
 
-def set_values(axes: Axes, metric: str) -> None:
-    """Name the axis of values, at the left of a row of panels alone."""
-    place = axes.get_subplotspec()
-    if place is None or place.is_first_col():
-        axes.set_ylabel("\n".join(_wrapped(axis_name(metric))))
+def _key(setting: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(value) else value for value in setting)
 
 
-def _wrapped(text: str) -> list[str]:
-    first, _, rest = text.rpartition(" ")
-    return [first, rest] if len(text) > 18 and first else [text]
-
-
-def add_legend(figure: Figure, handles: list[Any]) -> None:
-    """Put a legend above the panels, in as many columns as fit."""
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(5, len(handles), _LETTERS // (longest + 8)))
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
-
-
-def explain(
-    figure: Figure, means: pd.DataFrame, metric: str, n: int | None, table: pd.DataFrame, confidence: float | None
-) -> Figure:
-    """Say below the figure what a point is."""
-    sizes = one_measure(table, metric, n).n.dropna().unique()
-    at = f" at N = {int(sizes[0])}" if len(sizes) else ""
-    units = " (units of gold reward)" if metric in ("gain", "best_of_n", "regret") else ""
-    seeds = sorted(means.seeds[means.seeds > 0].unique()) or [0]
-    count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    words = [f"{axis_name(metric)}{at}{units}", f"mean of {count} seeds" if seeds[-1] > 1 else "one seed"]
-    if confidence is not None and (over := set(means.over[means.low.notna()])):
-        kinds = {"seeds": f"{confidence:.0%} interval over seeds", "prompts": "the run's own interval over prompts"}
-        words.append(" or, with one seed, ".join(kinds[kind] for kind in ("seeds", "prompts") if kind in over))
-    figure.supxlabel("\n".join(textwrap.wrap("; ".join(words), 100)), fontsize=7, color="0.3")
-    return figure
-
-
-def shown(value: Any) -> str:
-    """Return a value as text that matplotlib leaves as it is."""
-    return "null" if pd.isna(value) else plain_text(value)
-
-
-def axis_name(column: str) -> str:
-    """Return what an axis or a metric is called in a figure."""
-    return plain_text(_NAMES.get(column, column.rpartition(".")[2].replace("_", " ")))
+def _keys(rows: pd.DataFrame, facets: Sequence[str]) -> list[tuple[Any, ...]]:
+    return [_key(setting) for setting in rows[list(facets)].drop_duplicates().itertuples(index=False, name=None)]

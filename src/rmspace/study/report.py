@@ -1,4 +1,4 @@
-"""A study on one page: what was run, on what, what came out, and how to do it again."""
+"""A study on one page: what was run, on which data, the results, and how to run it again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
 from rmspace._typing import PathLike
 from rmspace.data.files import write_whole
-from rmspace.plots.choose import drawn, figures_of, main_metric
-from rmspace.plots.one_run import write_svg
+from rmspace.plots.choose import drawn, main_metric, pictures_of
+from rmspace.plots.style import write_svg
 from rmspace.results.compare import compare_models
 from rmspace.results.summarize import data_seeds, one_measure, seed_means
 from rmspace.study.results import Study
 
 _MOST_FIGURES = 40
-_MOST_CELLS = 20  # named of those that failed alike
+_MOST_CELLS = 20  # named of those that failed with the same error
 _BAD = ("failed", "crashed", "timeout")
 
 
@@ -29,7 +30,7 @@ def write_report(study: Study, path: PathLike) -> None:
     """Write a study as one HTML page that needs no network: tables that sort, figures, failed cells, the grid.
 
     Raises:
-        ValueError: no cell was run yet.
+        ValueError: no cell has run yet.
     """
     results, cells = study.results(), study.cells()
     if cells.status.isna().all():
@@ -56,34 +57,60 @@ def write_report(study: Study, path: PathLike) -> None:
 
 def _findings(results: pd.DataFrame) -> dict[str, Any]:
     """Return the tables and figures of the results, empty where no cell is done."""
-    nothing: dict[str, Any] = {"metric": "", "means": _table([], []), "differences": _table([], []), "figures": []}
     if results.empty:
-        return {**nothing, "left_out": 0, "n": None, "seeds": "", "over": [], "data_seeds": ""}
+        nothing = {"metric": "", "means": _table([], []), "differences": _table([], []), "pictures": [], "left_out": []}
+        return {**nothing, "n": None, "n_prompts": "", "seeds": "", "over": [], "data_seeds": ""}
     metric = main_metric(results)
     rows = one_measure(results, metric, None)
     means = seed_means(rows)
     differences = compare_models(results, metric=metric)
-    drawings = figures_of(results)
-    figures = []
-    for name, draw in drawings[:_MOST_FIGURES]:
-        figure = drawn(name, draw)
-        if figure is not None:
-            text = io.StringIO()
-            write_svg(figure, text)
-            data = base64.b64encode(text.getvalue().encode()).decode()
-            figures.append((name.replace("__", ", ").replace("_", " "), data))
-    seeds = sorted(means.seeds.unique())
+    pictures, left_out = _pictures(results, differences)
     return {
         "metric": metric,
         "n": int(rows.n.iloc[0]) if rows.n.notna().any() else None,
+        "n_prompts": _range(rows.n_prompts.dropna()) if "n_prompts" in rows else "",
         "means": _as_table(means.drop(columns=["metric", "n"])),
         "differences": _as_table(differences),
-        "figures": figures,
-        "left_out": max(0, len(drawings) - _MOST_FIGURES),
-        "seeds": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
+        "pictures": pictures,
+        "left_out": left_out,
+        "seeds": _range(means.seeds),
         "over": sorted(means.over.unique()),
         "data_seeds": ", ".join(data_seeds(results)),
     }
+
+
+def _pictures(results: pd.DataFrame, differences: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the pictures by question, their pages as SVG, and sentences for what is left out.
+
+    The figure of differences draws the table of comparisons as it is, so that both mark the same rows.
+    """
+    found = pictures_of(results, differences)
+    pictures, left_out, room = [], list(found.left_out), _MOST_FIGURES
+    for picture in found.drawn:
+        figures = [(name, drawn(name, draw)) for name, draw in list(picture.pages.items())[:room]]
+        pages = [(name, _as_data(figure)) for name, figure in figures if figure is not None]
+        if len(figures) < len(picture.pages):
+            missing = len(picture.pages) - len(figures)
+            left_out.append(f"{picture.question} {missing} more pages are drawn by `rmspace figures`.")
+        room -= len(figures)
+        if pages:
+            pictures.append({"question": picture.question, "says": picture.says, "pages": pages})
+    return pictures, left_out
+
+
+def _as_data(figure: Figure) -> str:
+    """Return a figure as SVG in base 64."""
+    text = io.StringIO()
+    write_svg(figure, text)
+    return base64.b64encode(text.getvalue().encode()).decode()
+
+
+def _range(numbers: pd.Series[Any]) -> str:
+    """Return the least and the greatest number, as '3 to 5', or the one number."""
+    if numbers.empty:
+        return ""
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _as_table(frame: pd.DataFrame) -> dict[str, Any]:
@@ -91,7 +118,7 @@ def _as_table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Return what the template shows as a table: each cell as (text, what to sort by)."""
+    """Return what the template shows as a table: each cell is its text and the value to sort by."""
     return {"columns": list(columns), "rows": [[_shown(value) for value in row] for row in rows]}
 
 
@@ -112,20 +139,20 @@ def _environment(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _banks(cells: pd.DataFrame, columns: list[str]) -> dict[str, Any]:
-    """Return each pair of banks, with the axes of the data that name it."""
+    """Return each pair of banks, training and test, with the axes of the data that name it."""
     names = [name for name in columns if name.startswith("data")]
     known = cells[[*names, "train", "test"]].dropna(subset=["train", "test"]).drop_duplicates()
     return _as_table(known)
 
 
 def _bad_cells(cells: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
-    """Return failures that are alike as one, with the first cells of each."""
+    """Return one entry for all failures with the same error, with the first cells of each."""
     bad = cells[cells.status.isin(_BAD)]
-    alike: dict[tuple[str, str], list[int]] = {}
+    same: dict[tuple[str, str], list[int]] = {}
     for place, (status, error) in enumerate(zip(bad.status, bad.error, strict=True)):
-        alike.setdefault((status, error), []).append(place)
+        same.setdefault((status, error), []).append(place)
     found = []
-    for (status, error), places in alike.items():
+    for (status, error), places in same.items():
         first = bad.iloc[places[0]]
         named = [", ".join(f"{c}={bad.iloc[k][c]}" for c in columns) for k in places[:_MOST_CELLS]]
         found.append(

@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw the figures that the axes of the study allow, and print where they are."""
-    from rmspace.plots.choose import draw_study
+    from rmspace.plots.choose import save_figures
     from rmspace.study.results import Study
 
     out = Path(options.out or Path(options.study) / "figures")
-    for path in draw_study(Study.open(options.study), out):
+    for path in save_figures(Study.open(options.study).results(), out):
         print(path)
     return 0
