@@ -1,8 +1,7 @@
 import json
+import runpy
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,8 @@ models:
   trees: {use: LightGBMReward, n_estimators: 5}
   dense: {use: MLPReward, hidden_sizes: [4], max_epochs: 1, precision: float32}
 """
+ONE = "models={linear: {use: LinearReward}}"
+RHO = "metrics={rho: {use: spearman}}"  # no figures, which take most of the time
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def test_run_fills_the_folder(config, tmp_path, capsys):
     assert table.n_pairs.unique().tolist() == [200]
     manifest = json.loads((out / "manifest.json").read_text())
     train, _ = rm.make_synthetic_banks(60, 30, 6, 32)
-    assert manifest["banks"]["train"]["sha256"] == train.fingerprint()
+    assert manifest["data"]["train"]["sha256"] == train.fingerprint()
     assert manifest["versions"]["rmspace"] == rm.__version__
-    assert manifest["computed"]["dense"]["precision"] == "float32"
+    assert table[table.model == "dense"].precision.unique().tolist() == ["float32"]
     assert "linear" in capsys.readouterr().out
     # The resolved config alone makes the same table again, and the same figures to the byte.
     assert main(["run", str(out / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
@@ -57,10 +58,10 @@ def test_run_fills_the_folder(config, tmp_path, capsys):
 
 def test_an_existing_folder_needs_asking(config, tmp_path, capsys):
     out = str(tmp_path / "out")
-    assert main(["run", config, "--out", out]) == 0
+    assert main(["run", config, RHO, ONE, "--out", out]) == 0
     assert main(["run", config, "--out", out]) == 2
     assert "exists already" in capsys.readouterr().err
-    assert main(["run", config, "--out", out, "--overwrite"]) == 0
+    assert main(["run", config, RHO, ONE, "--out", out, "--overwrite"]) == 0
     assert main(["run", config, "--out", str(tmp_path), "--overwrite"]) == 2
     assert "no manifest.json of rmspace's" in capsys.readouterr().err
     assert Path(config).exists()
@@ -86,31 +87,135 @@ def test_finished_models_survive_a_failure(config, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_keeps_what_was_finished(config, tmp_path, stop):
-    (tmp_path / "slow_for_tests.py").write_text(
-        "import time, pathlib\n"
-        "def slow(winner, loser):\n"
-        "    pathlib.Path(__file__).with_name('started').touch()\n"
-        "    time.sleep(60)\n"
+def test_interruption_keeps_what_was_finished(config, tmp_path, capsys, restore_sigterm, stop):
+    (tmp_path / "stopped_for_tests.py").write_text(
+        f"import os\ndef stopped(winner, loser):\n    os.kill(os.getpid(), {int(stop)})\n    return winner\n"
     )
-    command = [sys.executable, "-m", "rmspace", "run", config, "--out", str(tmp_path / "out")]
-    command.append("models.slow={use: LinearReward, objective: {use: slow_for_tests.slow}}")
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs inherit it ignored
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "started").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(stop)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    slow = "models.slow={use: LinearReward, objective: {use: stopped_for_tests.stopped}}"
+    assert main(["run", config, slow, "--out", str(tmp_path / "out")]) == 130
+    forget(tmp_path)
+    error = capsys.readouterr().err
+    assert "interrupted" in error
     assert "Traceback" not in error
     (kept,) = tmp_path.glob("out.unfinished*")
     assert str(kept) in error
     assert set(pd.read_csv(kept / "results.csv").model) >= {"linear", "trees"}
+
+
+def forget(folder):
+    """Forget the modules of a folder, so that another test may have one of the same name."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if path != str(folder)]
+
+
+@pytest.fixture
+def restore_sigterm():
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_models_are_saved_as_soon_as_they_are_fitted(config, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    pipe = "models.a/b={use: sklearn.pipeline.Pipeline, steps: [[n, {use: sklearn.preprocessing.Normalizer}], " \
+        "[l, {use: LinearReward}]]}"  # fmt: skip
+    assert main(["run", config, pipe, RHO, "--save-models", "--out", out]) == 0
+    assert "models saved: linear, trees, dense, a/b" in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["models"]["a/b"] == "models/a_b"
+    _, test = rm.make_synthetic_banks(60, 30, 6, 32)
+    table = pd.read_csv(tmp_path / "out" / "results.csv").set_index("model").value
+    for name, place in manifest["models"].items():
+        scores = rm.load(tmp_path / "out" / place).predict(test.items)
+        rho = rm.spearman(scores, test.rewards).mean()
+        assert rho == pytest.approx(table[name], abs=1e-6), name
+
+
+def test_a_model_is_kept_where_its_measurement_fails(config, tmp_path, capsys):
+    (tmp_path / "late_for_tests.py").write_text(
+        "def late(scores, rewards):\n    if (scores != scores[0, 0]).any() and (scores != rewards).any():\n"
+        "        raise RuntimeError('too late')\n    return scores[:, 0]\n"
+    )
+    late = "metrics={late: {use: late_for_tests.late}}"
+    assert main(["run", config, late, "--save-models", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "too late (in 'linear') (models kept: linear)" in error
+    (kept,) = tmp_path.glob("out.unfinished*")
+    assert (kept / "models" / "linear").is_dir()
+
+
+def test_models_that_were_saved_stay_when_the_run_fails(config, tmp_path, capsys):
+    broken = "models.broken={use: LightGBMReward, objective: {use: hinge}}"
+    assert main(["run", config, broken, RHO, "--save-models", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "(models kept: linear, trees, dense)" in error
+    (kept,) = tmp_path.glob("out.unfinished*")
+    assert str(kept) in error
+    assert sorted(path.name for path in (kept / "models").iterdir()) == ["dense", "linear", "trees"]
+    assert rm.load(kept / "models" / "linear").predict(np.zeros((1, 32), np.float32)).shape == (1,)
+
+
+def test_a_model_that_cannot_be_saved_does_not_cost_the_run(config, tmp_path, capsys):
+    (tmp_path / "unsaved_for_tests.py").write_text(
+        "import numpy as np\nfrom sklearn.base import BaseEstimator\n"
+        "class Mean(BaseEstimator):\n"
+        "    def fit(self, items, comparisons, sample_weight=None, groups=None):\n        return self\n"
+        "    def predict(self, items):\n        return np.asarray(items).mean(axis=1)\n"
+    )
+    models = "models={mine: {use: unsaved_for_tests.Mean}, linear: {use: LinearReward}}"
+    assert main(["run", config, models, RHO, "--save-models", "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "models saved: linear\n" in out
+    assert "not saved: mine (" in out
+
+
+def test_preferences_from_a_config_to_a_table(tmp_path, capsys):
+    train, test = rm.make_synthetic_banks(40, 20, 6, 16)
+    rng = np.random.default_rng(0)
+    for name, bank in (("a", train), ("b", test)):
+        pairs = rm.same_prompt(bank, 60, rng)
+        rm.Preferences.from_bank(bank, pairs, rm.oracle, rng=rng).save(tmp_path / name)
+    path = tmp_path / "p.yaml"
+    path.write_text("data: {use: open_preferences, train: a, test: b}\nmodels: {BT: {use: LinearReward}}\n")
+    assert main(["run", str(path), "n_pairs=50", "--out", str(tmp_path / "out")]) == 0
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table.model.unique().tolist() == ["BT"]
+    assert table.n_pairs.unique().tolist() == [50]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["data"]["test"]["n_comparisons"] == 60
+    assert "accuracy" in capsys.readouterr().out
+    assert main(["health", str(tmp_path / "a")]) == 0
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert capsys.readouterr().out == f"rmspace {rm.__version__}\n"
+
+
+def test_the_demo_needs_nothing_but_the_package(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["data.n_prompts=60", "data.n_test_prompts=20", "data.dim=32", "n_pairs=100",
+             "models={BT: {use: LinearReward}}"]  # fmt: skip
+    assert main(["demo", *small]) == 0
+    assert main(["demo", *small]) == 0  # again, in the same folder
+    assert "BT" in capsys.readouterr().out
+    assert {"results.csv", "best_of_n.png", "normalized_gain.svg"} <= {p.name for p in Path("rmspace-demo").iterdir()}
+
+
+def test_the_demo_runs_the_quickstart():
+    inside = Path(rm.__file__).parent / "cli" / "quickstart.yaml"
+    assert inside.read_text() == (Path(__file__).parents[1] / "configs" / "quickstart.yaml").read_text()
+
+
+def test_every_command_says_what_it_does(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for command in ("demo", "figures", "health", "report", "results", "run", "study"):
+        assert f"\n    {command}  " in shown
 
 
 def test_config_errors_are_one_line(config, tmp_path, capsys):
@@ -126,7 +231,7 @@ def test_user_modules_go_into_the_folder(config, tmp_path):
         "def mine(winner, loser):\n    return (1 - winner + loser).square()\n"
     )
     mine = "models.mine={use: LinearReward, objective: {use: losses_for_tests.mine}}"
-    assert main(["run", config, mine, "--out", str(tmp_path / "out")]) == 0
+    assert main(["run", config, ONE, mine, RHO, "--out", str(tmp_path / "out")]) == 0
     del sys.modules["losses_for_tests"]
     sys.path.remove(str(tmp_path))
     (tmp_path / "losses_for_tests.py").unlink()
@@ -135,7 +240,7 @@ def test_user_modules_go_into_the_folder(config, tmp_path):
 
 def test_own_metrics_and_no_figures(config, tmp_path):
     metrics = "metrics={bon: {use: best_of_n, n: [1, 3]}, rho: {use: spearman}}"
-    assert main(["run", config, metrics, "--out", str(tmp_path / "out")]) == 0
+    assert main(["run", config, ONE, metrics, "--out", str(tmp_path / "out")]) == 0
     assert set(pd.read_csv(tmp_path / "out" / "results.csv").metric) == {"bon", "rho"}
     assert (tmp_path / "out" / "best_of_n.png").exists()
     assert not (tmp_path / "out" / "normalized_gain.png").exists()
@@ -154,10 +259,13 @@ def test_health(tmp_path, capsys):
     assert "not a saved bank" in capsys.readouterr().err
 
 
-def test_the_script_is_the_command():
+def test_the_script_is_the_command(capsys, monkeypatch):
     script = Path(__file__).parents[1] / "scripts" / "run.py"
-    done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True, check=True)
-    assert "CONFIG" in done.stdout
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(str(script), run_name="__main__")
+    assert done.value.code == 0
+    assert "CONFIG" in capsys.readouterr().out
 
 
 def test_the_shipped_configs_are_valid():

@@ -1,14 +1,16 @@
 # ruff: noqa: E501
 import sys
 import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rmspace as rm
 from rmspace.config import ConfigError, dump_yaml, load_config
-from rmspace.config.node import read_config
+from rmspace.config.node import as_node, read_config
 
 BASE = """\
 data: {use: make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32}
@@ -102,10 +104,10 @@ def test_alias_bombs_and_circles_are_refused(load):
     )
     with pytest.raises(ConfigError, match="at most 20000 values, each use of an alias counted"):
         load(bomb)
-    with pytest.raises(ConfigError, match="a config must have .* no alias that contains itself"):
+    with pytest.raises(ConfigError, match="no alias that contains itself"):
         load("a: &a [*a]")
     with pytest.raises(ConfigError, match="nested too deeply"):
-        load("a: " + "[" * 5000 + "]" * 5000)
+        load("a: " + "[" * 1000 + "]" * 1000)
 
 
 def test_missing_file(tmp_path):
@@ -221,8 +223,221 @@ plain = st.recursive(
 
 
 @given(st.dictionaries(st.text("abyn", min_size=1), plain))
-@settings(max_examples=200, deadline=None)
-def test_what_is_written_is_read_back(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("yaml") / "a.yaml"
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read_back(tmp_path, data):
+    path = tmp_path / "a.yaml"
     path.write_text(dump_yaml(data), encoding="utf-8")
     assert read_config(path).plain() == data
+
+
+keys = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
+scalars = st.integers() | st.text(max_size=2)
+
+
+@given(st.lists(st.tuples(keys, scalars), max_size=8), keys, scalars)
+@settings(max_examples=100, deadline=None)
+def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(settings_before, key, value):
+    tree, expected = as_node({}, place="file:1", folder=Path()), {}
+    for at, what in settings_before:
+        if put_in(expected, at, what):
+            tree = tree.put(at, as_node(what, place="file:2", folder=Path()))
+    before = tree.plain()
+    assert before == expected
+    node = as_node(value, place="command line", folder=Path("elsewhere"))
+    if put_in(expected, key, value):
+        changed_tree = tree.put(key, node)
+        assert changed_tree.plain() == expected
+        found = changed_tree
+        for name in key:
+            found = found[name]
+        assert (found.key, found.place, found.folder) == (key, "command line", Path("elsewhere"))
+        assert all(each.key[:-1] == changed_tree.key or len(each.key) > 1 for each in list(changed_tree.walk())[1:])
+    else:
+        with pytest.raises(ConfigError, match="is a value, not a block"):
+            tree.put(key, node)
+    assert tree.plain() == before
+
+
+def put_in(data, key, value):
+    """Put a value into nested dicts; return False, with nothing changed, where a value stands in the way."""
+    block = data
+    for name in key[:-1]:
+        block = block.get(name, {})
+        if not isinstance(block, dict):
+            return False
+    block = data
+    for name in key[:-1]:
+        block = block.setdefault(name, {})
+    block[key[-1]] = value
+    return True
+
+
+WRONG_KINDS = [
+    ("annotator={use: minimum}", "annotator.use: minimum is a reduction, not an annotator; annotators are lapse, logistic, oracle, probit"),
+    ("pairs={use: compare}", "pairs.use: compare is something else in rmspace, not a pair strategy; pair strategies are cross_prompt, same_prompt"),
+    ("metrics={x: {use: random_response}}", "metrics.x.use: random_response is a baseline, not a metric; metrics are "),
+    ("models={x: {use: bradley_terry}}", "models.x.use: bradley_terry is an objective, not a reward model; reward models are "),
+    ("models.BT.objective={use: spearman}", "models.BT.objective.use: spearman is a metric, not an objective; objectives are "),
+    ("pairs.candidates={use: oracle}", "pairs.candidates.use: oracle is an annotator, not a choice of candidates; "),
+    ("models.x={use: EnsembleReward, reduce: {use: gain}}", "models.x.reduce.use: gain is a metric, not a reduction; "),
+    ("models.x={use: EnsembleReward, member: {use: mean}}", "models.x.member.use: mean is a reduction, not a reward model; "),
+    ("models.x={use: EnsembleReward, member: 3}", "models.x.member: must be a reward model"),
+    ("data={use: LinearReward}", "data.use: LinearReward is a reward model, not a reader; readers are "),
+    ("data={use: read_generators}", "read_generators"),
+    ("annotator={use: rmspace.reductions.minimum}", "rmspace.reductions.minimum is a reduction, not an annotator"),
+    ("annotator={use: rmspace.study.run.run_study}", "rmspace.study.run.run_study is not for configs; they can use readers, "),
+    ("data={use: rmspace.cli.main.main, arguments: [study, x, --allow, os]}", "rmspace.cli.main.main is not for configs"),
+    ("data={use: rmspace.data.files.TemporaryDirectory}", "has no 'TemporaryDirectory'"),
+    ("metrics={x: {use: rmspace.data.files.contextmanager}}", "is not a part of rmspace; it only passes through there"),
+    ("models.x={use: sklearn.linear_model.LogisticRegression}", "LogisticRegression is an estimator of scikit-learn; a classifier becomes"),
+    ("annotator={use: sklearn.linear_model.LogisticRegression}", "is an estimator, not an annotator"),
+    ("models.x={use: sklearn.metrics.accuracy_score}", "is not an estimator of scikit-learn"),
+    ("models.x={use: sklearn.pipeline.Pipeline, steps: [[a, {use: sklearn.preprocessing.Normalizer}]]}", "must be a reward model, with fit and predict"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "message"), WRONG_KINDS, ids=[case[0] for case in WRONG_KINDS])
+def test_a_name_of_the_wrong_kind_is_an_error_when_the_config_is_read(load, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load(BASE, override)
+    assert str(caught.value).startswith(f"command line: {override}: ")
+    assert message in str(caught.value)
+
+
+def test_a_dotted_name_of_the_right_kind_is_accepted(load):
+    experiment = load(
+        BASE,
+        "annotator={use: rmspace.annotators.oracle}",
+        "models={own: {use: rmspace.paper.protocol.ProtocolMLPReward}}",
+    )
+    assert experiment.options["annotator"] is rm.oracle
+
+
+def test_other_code_runs_only_where_it_is_allowed(load, tmp_path):
+    path = tmp_path / "a.yaml"
+    touch = tmp_path / "ran"
+    load()
+    for data in (f"{{use: os.system, command: touch {touch}}}", f"{{use: subprocess.getoutput, cmd: touch {touch}}}"):
+        with pytest.raises(ConfigError, match=r"is not rmspace, scikit-learn or a module beside the config.*--allow"):
+            load_config(path, [f"data={data}"])
+    assert not touch.exists()
+    override = "metrics={x: {use: fractions.gcd_of_two}}"
+    with pytest.raises(ConfigError, match="add --allow fractions"):
+        load_config(path, [override])
+    with pytest.raises(ConfigError, match="fractions has no 'gcd_of_two'"):  # so it was imported
+        load_config(path, [override], allow=["fractions"])
+    allowed = load_config(path, ["models={x: {use: ClassifierReward, estimator: {use: lightgbm.LGBMClassifier}}}"],
+                          allow=["lightgbm"])  # fmt: skip
+    assert type(allowed.options["models"]["x"].estimator).__name__ == "LGBMClassifier"
+    with pytest.raises(ConfigError, match="xml is not rmspace"):
+        load_config(path, ["metrics={x: {use: xml.dom.f}}"], allow=["xml.sax"])  # another part of the package
+
+
+PREFERENCES = """\
+data: {use: open_preferences, train: a, test: b}
+models:
+  BT: {use: LinearReward}
+"""
+
+
+@pytest.fixture
+def preferences(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        items = rng.normal(size=(40, 4)).astype(np.float32)
+        order = items.reshape(20, 2, 4)[:, :, 0].argsort(axis=1)[:, ::-1]  # the first number decides
+        comparisons = np.arange(0, 40, 2)[:, None] + order
+        groups = [f"{name}{k // 2}" for k in range(40)]
+        rm.Preferences(items, comparisons, groups, margin=rng.random(20)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_preferences_take_no_pairs_and_no_annotator(load, preferences):
+    experiment = load(PREFERENCES)
+    assert list(experiment.options) == ["models"]
+    train, test = experiment.data()
+    table = rm.run(train=train, test=test, **experiment.options)
+    accuracy = table[table.metric == "accuracy"].value.iloc[0]
+    assert accuracy > 0.8
+    assert load(dump_yaml(experiment.resolved)).resolved == experiment.resolved
+    assert load(PREFERENCES, "n_pairs=5").options["n_pairs"] == 5
+    for override, message in (
+        ("annotator={use: oracle}", "the key pairs is missing"),
+        ("data={use: make_synthetic_banks}", "make_synthetic_banks gives banks"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load(PREFERENCES, override)
+    with pytest.raises(ConfigError, match="open_preferences gives preferences, which are judged already"):
+        load(BASE, "data={use: open_preferences, train: a, test: b}", f"data.train={preferences}/a",
+             f"data.test={preferences}/b")  # fmt: skip
+
+
+def test_an_objective_takes_columns_of_preferences_by_name(load, preferences, tmp_path):
+    (tmp_path / "column_for_tests.py").write_text(
+        "seen = []\n"
+        "def wide(winner, loser, margin):\n    seen.append(margin)\n    return (margin - winner + loser).square()\n"
+    )
+    text = PREFERENCES.replace("{use: LinearReward}", "{use: LinearReward, objective: {use: column_for_tests.wide}}")
+    experiment = load(text)
+    train, test = experiment.data()
+    rm.run(train=train, test=test, **experiment.options)
+    seen = sys.modules["column_for_tests"].seen
+    np.testing.assert_allclose(np.sort(seen[0].numpy()), np.sort(train.columns["margin"]), rtol=1e-6)
+    with pytest.raises(ConfigError, match="wide needs the key margin"):  # a bank has no columns
+        load(changed("{use: hinge, margin: 2}", "{use: column_for_tests.wide}"))
+
+
+OWN = """\
+import numpy as np
+import rmspace as rm
+from rmspace.models.linear import LinearReward
+
+def banks(size: int, seed: int = 0):
+    return rm.make_synthetic_banks(size, 20, 4, 16, seed=seed)
+
+def neighbours(bank, n_pairs, rng):
+    first = rng.choice(bank.n_prompts, n_pairs) * bank.n_responses
+    return np.stack([first, first + 1], axis=1)
+
+def coin(gap, *, bias: float = 0.5):
+    return np.where(gap > 0, bias, 1 - bias)
+
+def square(winner, loser, *, margin: float = 1.0):
+    return (margin - winner + loser).square()
+
+def top(scores, rewards):
+    return np.take_along_axis(rewards, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
+
+def first_response(train, test):
+    return -np.tile(np.arange(4.0), (test.n_prompts, 1))
+
+class Own(LinearReward):
+    pass
+"""
+
+
+def test_each_kind_may_come_from_a_module_beside_the_config(load, tmp_path):
+    (tmp_path / "kinds_for_tests.py").write_text(OWN)
+    experiment = load(
+        """
+        data: {use: kinds_for_tests.banks, size: 50}
+        pairs: {use: kinds_for_tests.neighbours}
+        n_pairs: 40
+        annotator: {use: kinds_for_tests.coin, bias: 0.9}
+        models:
+          own: {use: kinds_for_tests.Own, objective: {use: kinds_for_tests.square, margin: 2}}
+        metrics: {top: {use: kinds_for_tests.top}}
+        baselines: {first: {use: kinds_for_tests.first_response}}
+        """
+    )
+    train, test = experiment.data()
+    models = {}
+    table = rm.run(train=train, test=test, **experiment.options, on_fit=models.__setitem__)
+    values = table.set_index("model").value
+    assert values["first"] == pytest.approx(test.rewards[:, 0].mean())
+    scores = models["own"].predict(test.items).reshape(test.rewards.shape)
+    assert values["own"] == pytest.approx(test.rewards[np.arange(20), scores.argmax(axis=1)].mean())
+    rm.save(models["own"], tmp_path / "model")
+    again = rm.load(tmp_path / "model")
+    assert type(again) is sys.modules["kinds_for_tests"].Own
+    np.testing.assert_array_equal(again.predict(test.items), models["own"].predict(test.items))

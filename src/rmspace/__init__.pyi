@@ -66,10 +66,10 @@ from .plots.best_of_n import best_of_n_curve as best_of_n_curve
 from .plots.contrast import study_contrast as study_contrast
 from .plots.curves import study_curves as study_curves
 from .plots.differences import study_differences as study_differences
-from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
-from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
 from .plots.gain import gain_bars as gain_bars
 from .plots.scatter import study_scatter as study_scatter
+from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
+from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
 from .readers.folders import open_banks as open_banks
 from .readers.folders import open_paper_banks as open_paper_banks
 from .readers.folders import open_preferences as open_preferences

@@ -177,7 +177,6 @@ def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
 def _fit(model: Any, judged: _Judged, seed: int) -> tuple[Any, dict[str, Any]]:
     """Return a fitted clone of a model, and the facts of its fit."""
     estimator = seed_model(clone(model), seed)
-    columns = {"columns": judged.columns} if judged.columns else {}
     start = time.perf_counter()
     fit_model(
         estimator,
@@ -185,7 +184,7 @@ def _fit(model: Any, judged: _Judged, seed: int) -> tuple[Any, dict[str, Any]]:
         judged.comparisons,
         sample_weight=judged.columns.get("weight"),
         groups=judged.groups,
-        **columns,
+        columns=judged.columns or None,
     )
     seconds = time.perf_counter() - start
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,13 @@ class FolderKind:
 
 
 @contextmanager
-def new_folder(path: PathLike, kind: FolderKind, *, overwrite: bool = False, keep: str | None = None) -> Iterator[Path]:
+def new_folder(
+    path: PathLike, kind: FolderKind, *, overwrite: bool = False, keep: Sequence[str] = ()
+) -> Iterator[Path]:
     """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
     Until then `path` stays as it was. It also stays so when the block raises, for example at a full disk. Where the
-    block raises after it wrote a file named `keep`, what it wrote stays beside `path`, and the error says where.
+    block raises after it wrote something that `keep` names, what it wrote stays beside `path`, and the error says where.
 
     Raises:
         FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a
@@ -50,7 +52,7 @@ def new_folder(path: PathLike, kind: FolderKind, *, overwrite: bool = False, kee
         _replace(staged, target)
         _sync(target.parent)
     except BaseException as error:
-        if keep is not None and (staged / keep).exists():
+        if any((staged / name).exists() for name in keep):
             kept = staged.rename(target.with_name(f"{target.name}.unfinished{staged.name[len(target.name) + 1 :]}"))
             error.add_note(f"what was finished is kept in {kept}")
         shutil.rmtree(staged, ignore_errors=True)

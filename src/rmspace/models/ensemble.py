@@ -17,7 +17,7 @@ from rmspace._checks import check_int, describe
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
-from rmspace.kinds import Reduction
+from rmspace.kinds import Reduction, RewardModel
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData, OnEpoch
 from rmspace.models.core.fitting import fit_model
@@ -65,7 +65,7 @@ class EnsembleReward(BaseReward):
 
     def __init__(
         self,
-        member: Any = None,
+        member: RewardModel | None = None,
         n_members: int = 10,
         *,
         reduce: Reduction = mean,

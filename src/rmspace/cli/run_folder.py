@@ -1,0 +1,112 @@
+"""The folder of a run: table, resolved config, manifest, figures, models."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rmspace.data.files import FolderKind, write_whole
+from rmspace.experiment import Data
+from rmspace.metrics.best_of_n import best_of_n, normalized_gain
+from rmspace.models.io.format import save
+from rmspace.plots.best_of_n import best_of_n_curve
+from rmspace.plots.gain import gain_bars
+from rmspace.plots.style import save_figure
+from rmspace.results.provenance import describe_data, machine, versions
+
+TABLE, MANIFEST, MODELS = "results.csv", "manifest.json", "models"
+KEPT = (TABLE, MODELS)
+"""What stays of a run that fails."""
+
+RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|models|\w+\.(?:png|svg|py)")
+
+
+class TableWriter:
+    """Writes the table anew with each model that ends, as CSV with numbers in full precision."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tables: list[pd.DataFrame] = []
+
+    def __call__(self, _name: str, _model: Any, rows: pd.DataFrame) -> None:
+        """Add the rows of a model."""
+        self._tables.append(rows)
+        write_whole(self.folder / TABLE, pd.concat(self._tables, ignore_index=True).to_csv(index=False))
+
+
+class ModelSaver:
+    """Saves each model as soon as it is fitted; `saved` maps names to folders, `refused` names to reasons."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.saved: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
+
+    def __call__(self, name: str, model: Any) -> None:
+        """Save a model, or note why it cannot be saved."""
+        place = f"{MODELS}/{self._free_name(name)}"
+        (self.folder / MODELS).mkdir(exist_ok=True)
+        try:
+            save(model, self.folder / place)
+        except (TypeError, ValueError) as error:  # a class that cannot be saved must not cost the run
+            self.refused[name] = str(error)
+        else:
+            self.saved[name] = place
+
+    def describe(self) -> str:
+        """Say which models were saved, and why others were not."""
+        lines = [f"models saved: {', '.join(self.saved) or 'none'}"]
+        return "\n".join([*lines, *(f"not saved: {name} ({reason})" for name, reason in self.refused.items())])
+
+    def _free_name(self, name: str) -> str:
+        """Return a name for the folder of a model: its own where that may be a file's, and no other model has it."""
+        plain = re.sub(r"[^\w.-]+", "_", name).strip(".") or "model"
+        taken = {Path(place).name.casefold() for place in self.saved.values()}
+        candidates = (plain if k == 1 else f"{plain}_{k}" for k in range(1, len(taken) + 2))
+        return next(candidate for candidate in candidates if candidate.casefold() not in taken)
+
+
+def write_manifest(folder: Path, data: Mapping[str, Data], facts: Mapping[str, Any]) -> None:
+    """Write what the result rests on: versions, machine, hash and size of the data, and other facts."""
+    manifest = {
+        "format": RUN.format,
+        **facts,
+        "data": describe_data(data),
+        "versions": versions(),
+        "machine": machine(),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, confidence: float) -> None:
+    """Draw the Best-of-N curve and the bars of normalised gain where they were measured."""
+    forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
+    for file, function, draw in forms:
+        metric = _name_of(function, file, metrics)
+        rows = table[table.metric == metric]
+        if metric is None or rows.empty or (draw is best_of_n_curve and rows.n.isna().all()):
+            continue
+        save_figure(draw(table, metric=metric, confidence=confidence), folder / file)
+
+
+def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:
+    """Copy the user's modules beside the resolved config, which looks for them there."""
+    for name, path in modules.items():
+        if "/" not in name:  # a package stays where it is
+            (folder / path.name).write_bytes(path.read_bytes())
+
+
+def _name_of(function: Any, default: str, metrics: Mapping[str, Any] | None) -> str | None:
+    """Return the name under which a metric was measured."""
+    if metrics is None:
+        return default
+    for name, metric in metrics.items():
+        if (metric.func if isinstance(metric, partial) else metric) is function:
+            return name
+    return None
