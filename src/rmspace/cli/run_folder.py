@@ -13,7 +13,7 @@ import pandas as pd
 
 from rmspace.data.files import FolderKind, write_whole
 from rmspace.experiment import Data
-from rmspace.metrics.best_of_n import best_of_n, normalized_gain
+from rmspace.metrics.selection import best_of_n, normalized_gain
 from rmspace.models.io.format import save
 from rmspace.plots.best_of_n import best_of_n_curve
 from rmspace.plots.gain import gain_bars

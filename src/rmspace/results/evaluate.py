@@ -15,8 +15,8 @@ from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Metric
 from rmspace.metrics._by_count import as_sizes
-from rmspace.metrics.selection import best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.metrics.ranking import kendall, pairwise_accuracy, spearman
+from rmspace.metrics.selection import best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.results.intervals import mean_interval, sign_flip_test
 from rmspace.results.schema import MEASURES, PAIRED, table_of
 
