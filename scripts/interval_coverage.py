@@ -1,6 +1,6 @@
 """How often the intervals of `rmspace.mean_interval` hold the true mean: the tables of docs/intervals.md.
 
-python scripts/interval_coverage.py > tables.md     # 5,000 data sets per entry, about five minutes
+python scripts/interval_coverage.py > tables.md     # 2,000 data sets per entry, about five minutes
 python scripts/interval_coverage.py --datasets 300  # a quick look
 """
 
@@ -189,12 +189,12 @@ def candidates(n: int, datasets: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", type=int, default=5000, help="data sets per entry of the tables (5000)")
+    parser.add_argument("--datasets", type=int, default=2000, help="data sets per entry of the tables (2000)")
     datasets = parser.parse_args().datasets
     warnings.simplefilter("ignore")  # of scipy, about bootstraps of few different values
     print("Independent prompts:\n\n" + table(INDEPENDENT, datasets), flush=True)
     print("\nPrompts with several rows, and weights:\n\n" + table(DEPENDENT, datasets), flush=True)
-    print(f"\nCandidates at n = 20, {min(datasets, 2000):,} data sets:\n\n" + candidates(20, min(datasets, 2000)))
+    print(f"\nCandidates at n = 20, {datasets:,} data sets:\n\n" + candidates(20, datasets))
 
 
 if __name__ == "__main__":

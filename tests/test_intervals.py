@@ -176,6 +176,10 @@ def test_few_and_equal_values():
     assert rm.mean_interval(np.zeros(20)) == pytest.approx((0.0, *exact(0, 20)))
     assert rm.mean_interval(np.zeros(20), binary=False) == (0.0, 0.0, 0.0)
     assert rm.mean_interval(np.repeat([0.0, 1.0], [19, 1]), binary=False)[1] < 0
+    alike = [0.0, 2.0, 1.0, 1.0], ["a", "a", "b", "b"]  # the prompts have equal means
+    assert rm.mean_interval(alike[0], groups=alike[1]) == (1.0, 1.0, 1.0)
+    found = rm.mean_interval([0.0, 1.0] * 4, groups=np.repeat(np.arange(4), 2))
+    assert 0 < found[1] < 0.5 < found[2] < 1
 
 
 @pytest.mark.parametrize(
