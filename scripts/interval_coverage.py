@@ -112,10 +112,10 @@ INDEPENDENT = (
 )
 DEPENDENT = (
     repeated("3 rows per prompt, normal", three, normal_rows, 0.0),
-    repeated("1 to 15 rows per prompt, normal", unequal, normal_rows, 0.0),
-    repeated("1 to 15 rows per prompt, exponential", unequal, exponential_rows, 2.0),
+    repeated("geometric numbers of rows per prompt, normal", unequal, normal_rows, 0.0),
+    repeated("geometric numbers of rows per prompt, exponential", unequal, exponential_rows, 2.0),
     repeated("3 rows per prompt, 0/1, share of ones 0.05", three, outcome_rows(0.05), 0.05),
-    repeated("1 to 15 rows per prompt, 0/1, share of ones 0.5", unequal, outcome_rows(0.5), 0.5),
+    repeated("geometric numbers of rows per prompt, 0/1, share of ones 0.5", unequal, outcome_rows(0.5), 0.5),
     Case("weights from 0.2 to 2, exponential", weighted, 1.0),
     Case("3 n comparisons across prompts, normal", across, 0.0),
     Case("3 n comparisons across prompts, 0/1, share of ones 0.88", across_outcomes, float(ndtr(2 / np.sqrt(3)))),

@@ -1,5 +1,9 @@
 """Intervals of means: closed forms, independent libraries, and how often they hold the true mean."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -211,3 +215,17 @@ def test_signs_of_one_prompt_change_together():
     assert rm.sign_flip_test(values) == pytest.approx(2 / 2**6)
     assert rm.sign_flip_test(values, groups=[0, 0, 1, 1, 2, 2]) == pytest.approx(2 / 2**3)
     assert rm.sign_flip_test(values, groups=np.zeros(6, int)) == 1.0
+
+
+def test_the_script_of_the_table_in_the_docs(monkeypatch, capsys):
+    path = Path(__file__).parents[1] / "scripts" / "interval_coverage.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(sys, "argv", [path.name, "--datasets", "2"])
+    monkeypatch.setattr(script, "SIZES", (5, 20))
+    monkeypatch.setattr(script, "INDEPENDENT", script.INDEPENDENT[:2])
+    script.main()
+    printed = capsys.readouterr().out
+    assert printed.count("| values |") == 3
+    assert all(case.name in printed for case in script.DEPENDENT)
