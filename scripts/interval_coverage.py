@@ -1,6 +1,6 @@
 """How often the intervals of `rmspace.mean_interval` hold the true mean: the tables of docs/intervals.md.
 
-python scripts/interval_coverage.py > tables.md     # 5,000 data sets per entry, about five minutes
+python scripts/interval_coverage.py > tables.md     # 2,000 data sets per entry, about five minutes
 python scripts/interval_coverage.py --datasets 300  # a quick look
 """
 
@@ -112,10 +112,10 @@ INDEPENDENT = (
 )
 DEPENDENT = (
     repeated("3 rows per prompt, normal", three, normal_rows, 0.0),
-    repeated("1 to 15 rows per prompt, normal", unequal, normal_rows, 0.0),
-    repeated("1 to 15 rows per prompt, exponential", unequal, exponential_rows, 2.0),
+    repeated("geometric numbers of rows per prompt, normal", unequal, normal_rows, 0.0),
+    repeated("geometric numbers of rows per prompt, exponential", unequal, exponential_rows, 2.0),
     repeated("3 rows per prompt, 0/1, share of ones 0.05", three, outcome_rows(0.05), 0.05),
-    repeated("1 to 15 rows per prompt, 0/1, share of ones 0.5", unequal, outcome_rows(0.5), 0.5),
+    repeated("geometric numbers of rows per prompt, 0/1, share of ones 0.5", unequal, outcome_rows(0.5), 0.5),
     Case("weights from 0.2 to 2, exponential", weighted, 1.0),
     Case("3 n comparisons across prompts, normal", across, 0.0),
     Case("3 n comparisons across prompts, 0/1, share of ones 0.88", across_outcomes, float(ndtr(2 / np.sqrt(3)))),
@@ -189,12 +189,12 @@ def candidates(n: int, datasets: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", type=int, default=5000, help="data sets per entry of the tables (5000)")
+    parser.add_argument("--datasets", type=int, default=2000, help="data sets per entry of the tables (2000)")
     datasets = parser.parse_args().datasets
     warnings.simplefilter("ignore")  # of scipy, about bootstraps of few different values
     print("Independent prompts:\n\n" + table(INDEPENDENT, datasets), flush=True)
     print("\nPrompts with several rows, and weights:\n\n" + table(DEPENDENT, datasets), flush=True)
-    print(f"\nCandidates at n = 20, {min(datasets, 2000):,} data sets:\n\n" + candidates(20, min(datasets, 2000)))
+    print(f"\nCandidates at n = 20, {datasets:,} data sets:\n\n" + candidates(20, datasets))
 
 
 if __name__ == "__main__":

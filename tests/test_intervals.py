@@ -1,5 +1,9 @@
 """Intervals of means: closed forms, independent libraries, and how often they hold the true mean."""
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,6 +180,10 @@ def test_few_and_equal_values():
     assert rm.mean_interval(np.zeros(20)) == pytest.approx((0.0, *exact(0, 20)))
     assert rm.mean_interval(np.zeros(20), binary=False) == (0.0, 0.0, 0.0)
     assert rm.mean_interval(np.repeat([0.0, 1.0], [19, 1]), binary=False)[1] < 0
+    alike = [0.0, 2.0, 1.0, 1.0], ["a", "a", "b", "b"]  # the prompts have equal means
+    assert rm.mean_interval(alike[0], groups=alike[1]) == (1.0, 1.0, 1.0)
+    found = rm.mean_interval([0.0, 1.0] * 4, groups=np.repeat(np.arange(4), 2))
+    assert 0 < found[1] < 0.5 < found[2] < 1
 
 
 @pytest.mark.parametrize(
@@ -207,3 +215,17 @@ def test_signs_of_one_prompt_change_together():
     assert rm.sign_flip_test(values) == pytest.approx(2 / 2**6)
     assert rm.sign_flip_test(values, groups=[0, 0, 1, 1, 2, 2]) == pytest.approx(2 / 2**3)
     assert rm.sign_flip_test(values, groups=np.zeros(6, int)) == 1.0
+
+
+def test_the_script_of_the_table_in_the_docs(monkeypatch, capsys):
+    path = Path(__file__).parents[1] / "scripts" / "interval_coverage.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(sys, "argv", [path.name, "--datasets", "2"])
+    monkeypatch.setattr(script, "SIZES", (5, 20))
+    monkeypatch.setattr(script, "INDEPENDENT", script.INDEPENDENT[:2])
+    script.main()
+    printed = capsys.readouterr().out
+    assert printed.count("| values |") == 3
+    assert all(case.name in printed for case in script.DEPENDENT)
