@@ -20,7 +20,7 @@ from rmspace.plots.bars import study_bars
 from rmspace.plots.contrast import study_contrast
 from rmspace.plots.curves import study_curves
 from rmspace.plots.differences import labelled, row_height, study_differences
-from rmspace.plots.panels import Layout, arrange, bars_layout, is_setting, rows_that_fit
+from rmspace.plots.panels import TALLEST, Layout, arrange, bars_layout, is_setting, rows_that_fit
 from rmspace.plots.scatter import scatter_points, study_scatter
 from rmspace.plots.style import COLOURS, MODELS_TOLD_APART, NORMAL, axis_name, named_value, plain_text, save_figure
 from rmspace.results.summarize import MODELS, SEED, axes_of, one_measure, without_models_axis
@@ -28,7 +28,7 @@ from rmspace.results.tables import determined_by, values_of
 
 _PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman")
 _LONGEST = 150  # letters of a file's name
-_ROOM_FOR_ROWS = 7.0  # inches of a page, for rows of differences
+_ROOM_FOR_ROWS = TALLEST - 1.5  # inches of a page, for rows of differences
 _MOST_PAGES = 2  # of differences
 
 

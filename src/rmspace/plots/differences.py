@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from rmspace._checks import check_number
 from rmspace.plots.panels import (
+    TALLEST,
     Facets,
     Layout,
     Panels,
@@ -85,6 +86,10 @@ def study_differences(
     facets = facet_names(panel)
     tallest = max(part.row.nunique() for _, part in (rows.groupby(facets, dropna=False) if facets else [("", rows)]))
     height = 0.35 + tallest * row_height(rows, len(hues))
+    if height > TALLEST - 1:
+        raise ValueError(
+            f"{len(rows)} rows of differences do not fit a page; draw some of them with where, or give a hue"
+        )
     layout = Layout(columns=1, height=height, alone=height)
     panels = make_panels(rows, panel, layout, labels=labels, ax=ax, share_y=False)
     for part in panels.parts:

@@ -22,6 +22,7 @@ from rmspace.plots.style import (
     letters,
     named_value,
     plain_text,
+    shortened,
     spaced_ticks,
     wrapped,
 )
@@ -177,14 +178,19 @@ def _draw_panels(
         names = [named_value(name, value) for name, value in zip(facets, setting, strict=True)]
         if placed.is_grid:
             if k < placed.across:
-                axes.set_title(wrapped(names[1], 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+                axes.set_title(_in_three_lines(names[1], width), fontsize=NORMAL)
             if (k + 1) % placed.across == 0:
-                _title_at_the_right(axes, wrapped(names[0], 72 * layout.height / letters("m", NORMAL)))
+                _title_at_the_right(axes, _in_three_lines(names[0], layout.height))
         elif names:
-            axes.set_title(wrapped(", ".join(names), 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+            axes.set_title(_in_three_lines(", ".join(names), width), fontsize=NORMAL)
     for axes in grid.flat[count:]:
         axes.remove()
     return Panels(figure, parts, False, width)
+
+
+def _in_three_lines(text: str, inches: float) -> str:
+    room = 72 * inches / letters("m", NORMAL)
+    return wrapped(shortened(text, int(2.5 * room)), room)
 
 
 def _title_at_the_right(axes: Axes, text: str) -> None:
