@@ -70,7 +70,8 @@ def study_scatter(
         Line2D([], [], linestyle="", markersize=4, label=plain_text(model), **point_style(k))
         for k, model in enumerate(models)
     ]
-    panels = make_panels(points, panel, LAYOUT, labels=[str(handle.get_label()) for handle in handles], ax=ax)
+    labels = [str(handle.get_label()) for handle in handles]
+    panels = make_panels(points, panel, LAYOUT, labels=labels, ax=ax, value="difference")
     named = plain_text({"first": first, "second": second}[gap_of])
     for part in panels.parts:
         for k, model in enumerate(models):
