@@ -10,7 +10,6 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
-from rmspace.results import summarize
 from rmspace.results.schema import MEASURES
 from rmspace.results.schema import names as names_of
 from rmspace.study import report
@@ -57,14 +56,13 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
     """Both are made from one table: marks and p-values cannot differ."""
     noise = np.random.default_rng(0).normal(size=(2, 3, 4))
     rows = [
-        (size, seed, model, "gain", 6, k + 0.3 * noise[j, k, seed], 0.0, 1.0, 0.1, 1.0, 15)
+        (size, seed, model, "gain", 6, k + 0.8 * noise[j, k, seed], 0.0, 1.0, 0.1, 1.0, 15)
         for j, size in enumerate((20, 40)) for k, model in enumerate(("BT", "CLF", "LGB")) for seed in range(4)
     ]  # fmt: skip
     names = ["n_pairs", "seed", *names_of(MEASURES)[:6], "error_rate", "mean_abs_gap", "n_prompts"]
     results = pd.DataFrame(rows, columns=names).astype({"n": "Int64", "n_prompts": "Int64"})
     drawn = []
     monkeypatch.setattr(report, "_as_data", lambda figure: drawn.append(figure) or "")
-    monkeypatch.setattr(summarize, "_NO_AXES", (*summarize._NO_AXES, "n_prompts"), raising=False)
     found = report._findings(results)
     columns = found["differences"]["columns"]
     table = {
