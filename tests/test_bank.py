@@ -73,7 +73,7 @@ def test_nothing_is_read_until_it_is_used(tmp_path):
             inside, size = False, 0
             for line in open("/proc/self/smaps"):
                 if "-" in line.split()[0]:
-                    inside = line.rstrip().endswith("embeddings.npy")
+                    inside = line.rstrip().endswith("items.npy")
                 elif inside and line.startswith("Rss:"):
                     size += int(line.split()[1])
             return size
@@ -171,7 +171,7 @@ def test_links_lead_to_the_folder(tmp_path):
 @pytest.mark.parametrize("position", range(6, 60))
 def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path, position):
     make_bank(3, 2).save(tmp_path / "bank")
-    path = tmp_path / "bank" / "embeddings.npy"
+    path = tmp_path / "bank" / "items.npy"
     content = bytearray(path.read_bytes())
     content[position] ^= 0x15
     path.write_bytes(content)
@@ -188,7 +188,7 @@ def test_what_was_finished_is_kept(tmp_path):
     assert (kept / "table").read_text() == "1"
 
 
-@pytest.mark.parametrize("name", ["embeddings.npy", "rewards.npy", "prompt_ids.npy"])
+@pytest.mark.parametrize("name", ["items.npy", "rewards.npy", "prompt_ids.npy", "offsets.npy"])
 @pytest.mark.parametrize("keep", [0, 20, -1])
 def test_truncated_files(tmp_path, name, keep):
     make_bank(3, 2).save(tmp_path / "bank")
@@ -201,8 +201,9 @@ def test_truncated_files(tmp_path, name, keep):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "is a bank of version 2; this rmspace reads 1; upgrade"),
-        ({"shape": [3, 2, 5]}, "mixes two banks"),
+        ({"version": 1}, "is a bank of version 1; this rmspace reads 2; write it again"),
+        ({"version": 3}, "is a bank of version 3; this rmspace reads 2; upgrade"),
+        ({"shape": [6, 5]}, "mixes two banks"),
         ({"format": "x"}, "does not describe a bank"),
         ({"rewards": None}, "rewards is missing"),
         ({"features": 5}, "features is missing or not what"),
@@ -239,7 +240,7 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.ResponseBank(EMBEDDINGS).rewards, ValueError, "no gold rewards"),
         (lambda: rm.ResponseBank(EMBEDDINGS, features={"a": np.zeros(3)}), ValueError, "feature 'a' must be"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[0, 3]], IndexError, r"\[0, 3\); got 0 to 3"),
-        (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "prompt ids"),
+        (lambda: rm.ResponseBank(EMBEDDINGS)[[0.5]], TypeError, "by rows of prompts, or by a mask"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "indexed by prompts alone"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[]], ValueError, "at least one prompt"),
         (

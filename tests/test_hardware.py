@@ -129,7 +129,7 @@ def test_bfloat16_orders_as_float32_does(gain, world, objective):
     assert not np.array_equal(again, scores["bfloat16"])
     assert np.corrcoef(again, scores["bfloat16"])[0, 1] > 0.999
     gains = {name: rm.normalized_gain(found, test.rewards, n=10) for name, found in scores.items()}
-    _, low, high = rm.bootstrap_interval(gains["bfloat16"] - gains["float32"])
+    _, low, high = rm.mean_interval(gains["bfloat16"] - gains["float32"])
     assert low < 0.02 and high > -0.02
 
 

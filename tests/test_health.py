@@ -38,7 +38,7 @@ def test_every_finding():
     assert table.n_found["few_distinct_rewards"] == 1
     assert table.n_found["tied_rewards"] == 3 + 10
     rewards[0, 0] = np.inf
-    assert found(rm.ResponseBank(embeddings, rewards)).severity["non_finite_rewards"] == "error"
+    assert found(rm.ResponseBank(embeddings, rewards)).severity["infinite_rewards"] == "error"
 
 
 def test_padding_rows_are_constant():

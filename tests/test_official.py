@@ -55,7 +55,7 @@ def test_without_traps_it_agrees_with_the_library(world, objective, rows):
         model = make(random_state=seed).fit(train.items, comparisons, groups=train.groups)
         reached[make].append(rm.best_of_n(model.predict(test.items), test.rewards, n=8))
     difference = np.mean(reached[ours], axis=0) - np.mean(reached[theirs], axis=0)
-    low, high = rm.bootstrap_interval(difference, confidence=0.99)[-2:]
+    low, high = rm.mean_interval(difference, confidence=0.99)[-2:]
     assert low <= 0 <= high
 
 

@@ -88,12 +88,12 @@ def test_own_candidates(rng):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda rng: rm.same_prompt(make_bank(3, 1), 2, rng), "needs two responses a prompt; got 1"),
+        (lambda rng: rm.same_prompt(make_bank(3, 1), 2, rng), "needs a prompt with two candidates; the largest number is 1"),
         (lambda rng: rm.same_prompt(make_bank(3, 3), 10, rng), "at most the 9 distinct pairs.*repeats=True"),
         (lambda rng: rm.cross_prompt(make_bank(1, 3), 2, rng), "needs two prompts"),
         (lambda rng: rm.cross_prompt(make_bank(2, 2), 5, rng), "at most the 4 distinct"),
         (lambda rng: rm.same_prompt(make_bank(3, 3), 0, rng), "n_pairs must be at least 1"),
-        (lambda rng: rm.similar(make_bank(3, 1)), "needs two a prompt"),
+        (lambda rng: rm.similar(make_bank(3, 1)), "needs a prompt with two rated responses"),
         (lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.zeros((2, 2), int)), "none twice"),
         (
             lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.ones(2)),

@@ -402,7 +402,7 @@ def real_bank(folder: Path, quick: bool) -> list[Row]:
     rows = []
     for name, found in gains.items():
         exact, rounded = np.mean(found, axis=0)  # over seeds, a value a prompt
-        _, low, high = rm.bootstrap_interval(rounded - exact)
+        _, low, high = rm.mean_interval(rounded - exact)
         by_seed = [f"{(b - a).mean():+.3f}" for a, b in found]
         what = "bfloat16 - float32" if "MLP" in name else "quantised - exact"
         rows.append(

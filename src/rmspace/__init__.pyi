@@ -15,7 +15,9 @@ from .candidates import diversified as diversified
 from .candidates import similar as similar
 from .config.build import load_config as load_config
 from .data.bank import ResponseBank as ResponseBank
+from .data.preference_health import split_health as split_health
 from .data.preferences import Preferences as Preferences
+from .data.split import prompt_folds as prompt_folds
 from .data.split import split_prompts as split_prompts
 from .experiment import run as run
 from .metrics.best_of_n import best_of_n as best_of_n
@@ -61,10 +63,13 @@ from .readers.synthetic import make_synthetic_paper_banks as make_synthetic_pape
 from .reductions import lower_confidence as lower_confidence
 from .reductions import mean as mean
 from .reductions import minimum as minimum
+from .results.calibration import calibration_table as calibration_table
+from .results.calibration import expected_calibration_error as expected_calibration_error
 from .results.compare import compare_models as compare_models
 from .results.evaluate import compare as compare
 from .results.evaluate import evaluate as evaluate
-from .results.intervals import bootstrap_interval as bootstrap_interval
+from .results.evaluate_preferences import evaluate_preferences as evaluate_preferences
+from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
 from .results.summarize import seed_means as seed_means
 from .study.results import Study as Study

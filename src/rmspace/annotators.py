@@ -1,4 +1,4 @@
-"""Annotators: gap in gold reward -> probability that the first response wins; and the comparisons they make."""
+"""Annotators: gap in gold reward -> probability that the first response wins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmspace._typing import Float64Array
 __all__ = ["lapse", "logistic", "oracle", "probit"]
 
 
-def logistic(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
+def logistic(gap: npt.ArrayLike | None = None, *, beta: float) -> Float64Array:
     """Annotate by the Bradley-Terry model: P(first wins) = sigma(beta * gap).
 
     Args:
@@ -22,17 +22,18 @@ def logistic(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
         beta: at least 0; 0 guesses, infinity is `oracle`.
 
     Raises:
-        ValueError: a negative or missing beta.
+        ValueError: a negative beta.
+        TypeError: no gap; bind beta with `functools.partial`.
 
     Source: "Rethinking Reward Modeling in Preference-based LLM Alignment" (arXiv 2411.04991).
 
     >>> logistic(np.array([0.0, 1.0]), beta=1.0).round(4).tolist()
     [0.5, 0.7311]
     """
-    return _noisy(expit, gap, beta)
+    return _noisy(expit, _given(gap, "logistic", "beta"), beta)
 
 
-def probit(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
+def probit(gap: npt.ArrayLike | None = None, *, beta: float) -> Float64Array:
     """Annotate by Thurstone's model: P(first wins) = Phi(beta * gap), Phi the standard normal distribution.
 
     Args:
@@ -40,14 +41,15 @@ def probit(gap: npt.ArrayLike, *, beta: float) -> Float64Array:
         beta: at least 0; 0 guesses, infinity is `oracle`.
 
     Raises:
-        ValueError: a negative or missing beta.
+        ValueError: a negative beta.
+        TypeError: no gap; bind beta with `functools.partial`.
 
     Source: L. L. Thurstone, "A law of comparative judgment", Psychological Review 34 (1927), case V.
 
     >>> probit(np.array([0.0, 1.0]), beta=1.0).round(4).tolist()
     [0.5, 0.8413]
     """
-    return _noisy(ndtr, gap, beta)
+    return _noisy(ndtr, _given(gap, "probit", "beta"), beta)
 
 
 def oracle(gap: npt.ArrayLike) -> Float64Array:
@@ -59,7 +61,7 @@ def oracle(gap: npt.ArrayLike) -> Float64Array:
     return (np.sign(np.asarray(gap, dtype=np.float64)) + 1) / 2
 
 
-def lapse(gap: npt.ArrayLike, *, beta: float, rate: float) -> Float64Array:
+def lapse(gap: npt.ArrayLike | None = None, *, beta: float, rate: float) -> Float64Array:
     """Annotate as `logistic`, but guess with probability `rate`: P = rate / 2 + (1 - rate) sigma(beta * gap).
 
     Args:
@@ -69,12 +71,13 @@ def lapse(gap: npt.ArrayLike, *, beta: float, rate: float) -> Float64Array:
 
     Raises:
         ValueError: beta or rate out of range.
+        TypeError: no gap; bind beta and rate with `functools.partial`.
 
     >>> lapse(np.array([100.0]), beta=1.0, rate=0.1).round(4).tolist()
     [0.95]
     """
     rate = check_number("rate", rate, low=0.0, high=1.0)
-    return rate / 2 + (1 - rate) * logistic(gap, beta=beta)
+    return rate / 2 + (1 - rate) * logistic(_given(gap, "lapse", "beta", "rate"), beta=beta)
 
 
 def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayLike, beta: float) -> Float64Array:
@@ -82,3 +85,14 @@ def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayL
     if np.isinf(beta):
         return oracle(gap)
     return np.asarray(distribution(beta * np.asarray(gap, dtype=np.float64)))
+
+
+def _given(gap: npt.ArrayLike | None, name: str, *options: str) -> npt.ArrayLike:
+    """Return the gap; TypeError where there is none, since the caller meant to bind the options."""
+    if gap is None:
+        bound = ", ".join(f"{option}=..." for option in options)
+        raise TypeError(
+            f"{name} needs a gap; to make an annotator of it, bind {' and '.join(options)}: "
+            f"functools.partial({name}, {bound})"
+        )
+    return gap

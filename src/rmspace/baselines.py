@@ -1,4 +1,4 @@
-"""Scores that need no model: what any reward model should be compared with."""
+"""Baselines: scores that need no model, which any reward model should be compared with."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["best_response", "feature_score", "position_mean", "random_response"]
 
 
 def random_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # noqa: ARG001
-    """Score every response alike, which Best-of-N turns into the expected reward of a random one.
+    """Score every response alike; Best-of-N makes of it the expected reward of a random response.
 
     >>> bank = ResponseBank(np.zeros((1, 2, 4), np.float32))
     >>> random_response(bank, bank).tolist()
     [[0.0, 0.0]]
     """
-    return np.zeros((test.n_prompts, test.n_responses))
+    return np.zeros((test.n_prompts, int(test.counts.max())))
 
 
 def best_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # noqa: ARG001
-    """Score by the gold reward itself: the ceiling of every metric.
+    """Score by the gold reward itself, the highest value of every metric; NaN where nobody rated.
 
     >>> bank = ResponseBank(np.zeros((1, 2, 4), np.float32), np.array([[1.0, 2.0]]))
     >>> best_response(bank, bank).tolist()
@@ -31,7 +31,7 @@ def best_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # n
 
 
 def feature_score(train: ResponseBank, test: ResponseBank, *, feature: str) -> Float64Array:  # noqa: ARG001
-    """Score by a feature of the test bank, such as "length": the longest response first.
+    """Score by a feature of the test bank: with "length", the longest response has the highest score.
 
     Raises:
         ValueError: the bank has no such feature.
@@ -42,16 +42,16 @@ def feature_score(train: ResponseBank, test: ResponseBank, *, feature: str) -> F
     """
     if feature not in test.features:
         raise ValueError(f"the test bank has no feature {feature!r}; it has {sorted(test.features) or 'none'}")
-    return np.asarray(test.features[feature], dtype=np.float64)
+    return test.padded(np.asarray(test.features[feature], dtype=np.float64).reshape(-1))
 
 
 def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
-    """Score response r by the mean gold reward of response r on the training prompts.
+    """Score response r by the mean gold reward of response r on the training prompts that rated it.
 
-    It means something where column r is the same generator for every prompt.
+    This has a meaning only where column r comes from the same generator for every prompt.
 
     Raises:
-        ValueError: train and test have different numbers of responses.
+        ValueError: train and test have different numbers of responses; a response that no training prompt rated.
 
     >>> train = ResponseBank(np.zeros((2, 2, 4), np.float32), np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> position_mean(train, train[:1]).tolist()
@@ -61,5 +61,12 @@ def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
         raise ValueError(
             f"position_mean needs the same responses in train and test; got {train.n_responses} and {test.n_responses}"
         )
-    means = np.asarray(train.rewards, dtype=np.float64).mean(axis=0)
+    gold = np.asarray(train.rewards, dtype=np.float64)
+    rated = ~np.isnan(gold)
+    if not (n_rated := rated.sum(axis=0)).all():
+        raise ValueError(
+            f"position_mean needs a training reward of every response; response {int(np.argmin(n_rated))} was never "
+            "rated; leave this baseline out"
+        )
+    means = gold.mean(axis=0) if rated.all() else np.nansum(gold, axis=0) / n_rated
     return np.broadcast_to(means, (test.n_prompts, test.n_responses))

@@ -22,7 +22,7 @@ from rmspace.models.core.fitting import fit_model, seed_model
 from rmspace.models.core.reuse import reuse_items
 from rmspace.results.evaluate import evaluate
 
-RESULT_VERSION = 1  # raised whenever the same config gives other numbers: finished cells of a study are then run anew
+RESULT_VERSION = 2  # raised whenever the same config gives other numbers: finished cells of a study are then run anew
 STAGES = ("pairs", "annotation", "models", "intervals")
 
 
@@ -40,7 +40,7 @@ def run(
     baselines: Mapping[str, Baseline] | None = None,
     reward_scale: float | Literal["std"] = 1.0,
     confidence: float = 0.95,
-    n_resamples: int = 2000,
+    n_resamples: int = 2000,  # noqa: ARG001
     seed: int = 0,
     on_model: Callable[[str, Any, pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
@@ -96,24 +96,15 @@ def run(
         "error_rate": error_rate(comparisons, train.rewards) if gap > 0 else float("nan"),
         "mean_abs_gap": gap,
     }
-    model_seed, interval_seed = (int(_stream(seed, stage).integers(2**31 - 1)) for stage in STAGES[2:])
+    model_seed = int(_stream(seed, "models").integers(2**31 - 1))
     tables = []
     for name, model, baseline in tqdm(jobs, desc="models", leave=False, disable=None if len(jobs) > 1 else True):
         try:
             fitted, scores, seconds = _scores(model, baseline, train, test, comparisons, model_seed)
-            table = evaluate(
-                scores,
-                test.rewards,
-                n=n,
-                metrics=metrics,
-                confidence=confidence,
-                n_resamples=n_resamples,
-                seed=interval_seed,
-            )
+            table = evaluate({name: scores}, test, n=n, metrics=metrics, confidence=confidence)
         except Exception as error:
             error.add_note(f"in {name!r}")
             raise
-        table.insert(0, "model", name)
         table = table.assign(**facts, fit_seconds=seconds)
         tables.append(table)
         if on_model is not None:

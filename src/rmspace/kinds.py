@@ -53,6 +53,14 @@ class Metric(Protocol):
         ...
 
 
+class PreferenceMetric(Protocol):
+    """(winner scores, loser scores), both (n_comparisons,) -> one value per comparison (n_comparisons,)."""
+
+    def __call__(self, winner_scores: Float64Array, loser_scores: Float64Array, /) -> Float64Array:
+        """Measure each comparison; `nan` where the metric is undefined."""
+        ...
+
+
 class Baseline(Protocol):
     """(train, test) -> scores for the test items, (n_prompts, n_responses), with no model fitted."""
 

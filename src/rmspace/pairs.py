@@ -1,7 +1,7 @@
 """Pair strategies: which items are compared, before anyone judges them.
 
-A strategy is any function (bank, n_pairs, rng) -> int64 (n_pairs, 2) item ids; `candidates` is any function
-bank -> int64 (n_prompts, n_candidates) response columns.
+A strategy is any function (bank, n_pairs, rng) -> int64 (n_pairs, 2) item ids. Its `candidates` is any function of
+the kind in `rmspace.candidates`; the default leaves out responses that nobody rated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from rmspace._checks import check_int, check_rng
 from rmspace._typing import IntArray
-from rmspace.candidates import all_responses, check_candidates, of_prompts
+from rmspace.candidates import all_responses, candidate_items
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 
@@ -29,21 +29,23 @@ def same_prompt(
 ) -> IntArray:
     """Pair responses of one prompt: every prompt in turn, in shuffled rounds, each time with a new pair.
 
-    After n_pairs draws each prompt has floor or ceil of n_pairs / n_prompts. Within a prompt every pair is used once
-    before any is used again; which come first, and which item stands first in a pair, is uniformly random.
+    Where all prompts have the same number of candidates, each prompt gets floor or ceil of n_pairs / n_prompts. A
+    prompt with fewer candidates drops out once each of its pairs was used; prompts with fewer than two get none. With
+    `repeats` no prompt drops out. Within a prompt every pair is used once before any is used again. Which pairs come
+    first, and which item stands first in a pair, is uniformly random.
 
     Args:
         bank: whose items are paired.
-        n_pairs: how many.
+        n_pairs: the number of pairs.
         rng: where the randomness comes from.
         candidates: the responses that may be compared.
-        repeats: allow more pairs than distinct ones exist (a pair is then judged several times).
+        repeats: allow more pairs than there are distinct ones (a pair is then judged several times).
 
     Returns:
         int64 (n_pairs, 2) item ids.
 
     Raises:
-        ValueError: fewer than two candidates a prompt; more pairs than exist, without `repeats`.
+        ValueError: no prompt with two candidates; more pairs than there are, without `repeats`.
 
     >>> bank = ResponseBank(np.zeros((3, 4, 2), np.float32))
     >>> pairs = same_prompt(bank, n_pairs=18, rng=np.random.default_rng(0))
@@ -51,25 +53,26 @@ def same_prompt(
     (18, True)
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    columns = check_candidates(candidates, bank)
-    n_prompts, width = bank.n_prompts, columns.shape[1]
-    if width < 2:
-        raise ValueError(f"same_prompt needs two responses a prompt; got {width}; use cross_prompt")
-    first, second = np.triu_indices(width, 1)
-    if n_pairs > (limit := n_prompts * len(first)) and not repeats:
+    chosen = candidate_items(candidates, bank)
+    usable = np.flatnonzero(chosen.counts >= 2)
+    if len(usable) == 0:
         raise ValueError(
-            f"n_pairs must be at most the {limit} distinct pairs ({n_prompts} prompts x {len(first)}); "
-            f"got {n_pairs}; ask for fewer, or pass repeats=True to have pairs judged more than once"
+            f"same_prompt needs a prompt with two candidates; the largest number is {chosen.counts.max()}; use "
+            "cross_prompt"
         )
-    prompts = _rounds(n_prompts, n_pairs, rng)[:n_pairs]
-    n_rounds = math.ceil(n_pairs / n_prompts)
-    drawn = _distinct_in_rows(n_prompts, n_rounds, len(first), rng)
-    rounds = np.arange(n_rounds).repeat(n_prompts)[:n_pairs]
-    chosen = drawn.take(prompts * n_rounds + rounds)  # in each round a prompt's next pair
+    widths = chosen.counts[usable]
+    distinct = widths * (widths - 1) // 2
+    if n_pairs > (limit := int(distinct.sum())) and not repeats:
+        raise ValueError(
+            f"n_pairs must be at most the {limit} distinct pairs of {len(usable)} prompts; got {n_pairs}; ask for "
+            "fewer, or pass repeats=True to have pairs judged more than once"
+        )
+    turns = np.full(len(usable), math.ceil(n_pairs / len(usable))) if repeats else distinct
+    prompts, rounds = _turns(turns, n_pairs, rng)
+    first, second = _distinct_pairs(prompts, rounds, widths, rng)
     flip = rng.random(n_pairs) < 0.5
-    first, second = first.take(chosen), second.take(chosen)
     sides = np.where(flip, second, first), np.where(flip, first, second)
-    return np.stack([prompts * bank.n_responses + of_prompts(columns, prompts, side) for side in sides], axis=1)
+    return np.stack([chosen.items(usable[prompts], side) for side in sides], axis=1)
 
 
 def cross_prompt(
@@ -77,20 +80,21 @@ def cross_prompt(
 ) -> IntArray:
     """Pair items of two different prompts: prompts in shuffled rounds, each side a random candidate of its prompt.
 
-    Each prompt fills floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs places. Items are drawn independently, so
-    a pair may come twice by chance, where there are not many more pairs than asked for.
+    Each prompt that has a candidate gets floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs sides. Items are drawn
+    independently. A pair may therefore come twice by chance, where few more pairs exist than are asked for. Rows of a
+    bank that share a prompt id count as different prompts here.
 
     Args:
         bank: whose items are paired.
-        n_pairs: how many.
+        n_pairs: the number of pairs.
         rng: where the randomness comes from.
-        candidates: the responses that may be compared; each side draws from its own prompt's.
+        candidates: the responses that may be compared; each side draws from the candidates of its own prompt.
 
     Returns:
         int64 (n_pairs, 2) item ids.
 
     Raises:
-        ValueError: one prompt, or more pairs than exist.
+        ValueError: fewer than two prompts with candidates, or more pairs than there are.
 
     >>> bank = ResponseBank(np.zeros((5, 4, 2), np.float32))
     >>> pairs = cross_prompt(bank, n_pairs=10, rng=np.random.default_rng(0))
@@ -98,36 +102,79 @@ def cross_prompt(
     [4, 4, 4, 4, 4]
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    columns = check_candidates(candidates, bank)
-    n_prompts, width = bank.n_prompts, columns.shape[1]
+    chosen = candidate_items(candidates, bank)
+    usable = np.flatnonzero(chosen.counts)
+    n_prompts, widths = len(usable), chosen.counts[usable]
     if n_prompts < 2:
-        raise ValueError("cross_prompt needs two prompts; got 1; use same_prompt")
-    if n_pairs > (limit := math.comb(n_prompts, 2) * width**2):
+        raise ValueError(f"cross_prompt needs two prompts with candidates; got {n_prompts}; use same_prompt")
+    if n_pairs > (limit := (int(widths.sum()) ** 2 - int((widths**2).sum())) // 2):
         raise ValueError(f"n_pairs must be at most the {limit} distinct cross-prompt pairs; got {n_pairs}")
     prompts = _rounds(n_prompts, 2 * n_pairs, rng)
     if n_prompts % 2:
-        # A pair that straddles two rounds may meet one prompt twice: the second round then starts one later.
+        # The last prompt of a round and the first of the next make a pair: where both are one prompt, the next round
+        # swaps its first two.
         ends = np.arange(n_prompts, 2 * n_pairs, 2 * n_prompts)
         ends = ends[prompts[ends] == prompts[ends - 1]]
         prompts[ends], prompts[ends + 1] = prompts[ends + 1], prompts[ends]
-    places = prompts[: 2 * n_pairs]
-    chosen = of_prompts(columns, places, rng.integers(width, size=len(places)))
-    return (places * bank.n_responses + chosen).reshape(n_pairs, 2)
+    prompts = prompts[: 2 * n_pairs]
+    width: int | IntArray = int(widths[0]) if (widths == widths[0]).all() else widths[prompts]
+    places = rng.integers(width, size=len(prompts))
+    return chosen.items(usable[prompts], places).reshape(n_pairs, 2)
+
+
+def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Return whose turn it is, and which of its turns: shuffled rounds, without the prompts that had all their turns.
+
+    Args:
+        limits: (n_prompts,) the most turns of each prompt; together at least n_pairs.
+        n_pairs: the number of turns in all.
+        rng: shuffles each round.
+    """
+    prompts: list[IntArray] = []
+    rounds: list[IntArray] = []
+    done = start = 0
+    for limit in np.unique(limits).tolist():
+        active = np.flatnonzero(limits >= limit)
+        size = min((limit - start) * len(active), n_pairs - done)
+        if size:
+            prompts.append(active[_rounds(len(active), size, rng)[:size]])
+            rounds.append(start + np.arange(size) // len(active))
+        done, start = done + size, limit
+    return np.concatenate(prompts), np.concatenate(rounds)
+
+
+def _distinct_pairs(
+    prompts: IntArray, rounds: IntArray, widths: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Return two places among the candidates of each turn's prompt: a pair that the prompt did not have before."""
+    found = np.empty((2, len(prompts)), dtype=np.int64)
+    kinds = np.unique(widths).tolist()
+    for width in kinds:
+        members = np.flatnonzero(widths == width)
+        here: slice | IntArray = slice(None) if len(kinds) == 1 else np.flatnonzero(widths[prompts] == width)
+        rows = prompts[here] if len(kinds) == 1 else np.searchsorted(members, prompts[here])
+        turns = rounds[here]
+        if len(turns):
+            pairs = np.stack(np.triu_indices(width, 1))
+            n_rounds = int(turns.max()) + 1
+            drawn = _distinct_in_rows(len(members), n_rounds, pairs.shape[1], rng)
+            found[:, here] = pairs.take(drawn.take(rows * n_rounds + turns), axis=1)
+    return found[0], found[1]
 
 
 def _rounds(n_prompts: int, at_least: int, rng: np.random.Generator) -> IntArray:
-    """Return whole shuffled rounds of 0 ... n_prompts - 1, one after the other."""
+    """Return shuffled rounds of 0 ... n_prompts - 1, one after the other, as many whole ones as `at_least` needs."""
     rounds = np.tile(np.arange(n_prompts), (math.ceil(at_least / n_prompts), 1))
     return rng.permuted(rounds, axis=1, out=rounds).ravel()
 
 
 def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Generator) -> IntArray:
-    """Return (n_rows, n_draws) uniform draws from 0 ... size - 1, none twice in a row before all came once."""
+    """Return (n_rows, n_draws) uniform draws from 0 ... size - 1: in a row, none comes twice before all came once."""
     if 4 * n_draws >= size:
         cycles = [rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1) for _ in range(math.ceil(n_draws / size))]
         return np.concatenate(cycles, axis=1)[:, :n_draws]
-    # Few of many: draw all and redraw what repeats an earlier column. The rule treats all values alike, so every
-    # sequence of distinct values is equally likely, and no row is ever laid out in full.
+    # Few of many: draw all, then redraw what repeats an earlier column. The rule treats all values alike, so every
+    # sequence of distinct values is equally likely, and no row needs a permutation of all values.
     drawn = rng.integers(size, size=(n_rows, n_draws))
     repeated = n_draws > 1
     while repeated:

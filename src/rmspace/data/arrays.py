@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,14 +12,17 @@ from rmspace._checks import describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.mapped import Rows
 
-_CHUNK = 1 << 22  # numbers looked at together, so that a memory-mapped array is never copied whole
+_CHUNK = 1 << 22  # numbers that are checked at a time, so that a memory-mapped array is never copied whole
 
 
-def check_embeddings(embeddings: npt.ArrayLike) -> FloatArray:
-    """Return embeddings as (n_prompts, n_responses, dim) float16 or float32, without reading them."""
+def check_embeddings(embeddings: npt.ArrayLike, *, flat: bool) -> FloatArray:
+    """Return embeddings, `flat` or by prompt, as float16 or float32, without reading them."""
     array = np.asanyarray(embeddings)
-    if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(f"embeddings must be (n_prompts, n_responses, dim), none of them 0; got {describe(array)}")
+    if array.ndim != (2 if flat else 3) or 0 in array.shape:
+        rule = (
+            "(n_items, dim) with offsets" if flat else "(n_prompts, n_responses, dim), or (n_items, dim) with offsets"
+        )
+        raise ValueError(f"embeddings must be {rule}, none of them 0; got {describe(array)}")
     if array.dtype == np.float64:
         return array.astype(np.float32)
     if array.dtype not in (np.float16, np.float32):
@@ -26,20 +30,78 @@ def check_embeddings(embeddings: npt.ArrayLike) -> FloatArray:
     return array
 
 
-def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, int]) -> FloatArray:
-    """Return gold rewards as float (n_prompts, n_responses)."""
+def check_offsets(offsets: npt.ArrayLike, n_items: int) -> IntArray:
+    """Return the offsets of a ragged bank as int64 (n_prompts + 1,): from 0 to n_items, each above the last."""
+    array = np.asarray(offsets)
+    if array.ndim != 1 or len(array) < 2:
+        raise ValueError(f"offsets must be integers (n_prompts + 1,), at least two; got {describe(array)}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"offsets must be integers; got {describe(array)}; convert with .astype(int)")
+    array = array.astype(np.int64)
+    steps = np.diff(array)
+    if (steps < 0).any():
+        row = int(np.argmax(steps < 0))
+        raise ValueError(f"offsets must not decrease; offsets[{row + 1}] = {array[row + 1]} follows {array[row]}")
+    if array[0] != 0 or array[-1] != n_items:
+        raise ValueError(f"offsets must start at 0 and end at the {n_items} items; got {array[0]} to {array[-1]}")
+    if (steps == 0).any():
+        row = int(np.argmax(steps == 0))
+        raise ValueError(f"every prompt must have a response; prompt {row} has none: leave such prompts out")
+    return array
+
+
+def check_ids(ids: npt.ArrayLike, n_prompts: int) -> npt.NDArray[Any]:
+    """Return one prompt id per prompt, as int64 or text."""
+    array = np.asarray(ids)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
+        array = array.astype(str)
+    if array.shape != (n_prompts,) or array.dtype.kind not in "iuU":
+        raise ValueError(f"prompt_ids must be integers or text, ({n_prompts},); got {describe(array)}")
+    if array.dtype.kind == "U":
+        return array
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"prompt_ids must fit int64; got {array.max()}; give them as text")
+    return array.astype(np.int64)
+
+
+def check_texts(ids: npt.NDArray[Any], texts: Sequence[str]) -> None:
+    """Raise ValueError where one prompt id comes with two different texts.
+
+    >>> check_texts(np.array([7, 8, 7]), ["Hi", "Why?", "Hi"])
+    """
+    known: dict[object, str] = {}
+    for name, text in zip(ids.tolist(), texts, strict=True):
+        if known.setdefault(name, text) != text:
+            raise ValueError(
+                f"prompts with one id must have one text; id {name!r} has {known[name][:60]!r} and {text[:60]!r}; "
+                "give each prompt an id of its own"
+            )
+
+
+def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+    """Return gold rewards as floating-point numbers of a shape; NaN where nobody rated."""
     array = np.asanyarray(rewards)
     if array.shape != shape:
-        raise ValueError(
-            f"rewards must have the shape (n_prompts, n_responses) = {shape} of the embeddings; got {describe(array)}"
-        )
+        raise ValueError(f"rewards must have the shape {_axes(shape)} of the embeddings; got {describe(array)}")
     if array.dtype not in (np.float16, np.float32, np.float64):
         raise TypeError(f"rewards must be floating-point numbers; got {describe(array)}; convert with .astype")
     return array
 
 
+def check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return one number per item, of the shape of the rewards."""
+    array = np.asanyarray(value)
+    if array.shape != shape or array.dtype.kind not in "iufb":
+        raise ValueError(f"feature {name!r} must be numbers {_axes(shape)}; got {describe(array)}")
+    return array
+
+
+def _axes(shape: tuple[int, ...]) -> str:
+    return f"{'(n_items,)' if len(shape) == 1 else '(n_prompts, n_responses)'} = {shape}"
+
+
 def check_finite(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) -> None:
-    """Raise where a number is nan or infinite, naming the first row that has one, by its id where `ids` gives them."""
+    """Raise ValueError at the first row with nan or infinity, named by its id where `ids` gives one per row."""
     rows = array.reshape(len(array), -1)
     step = max(1, _CHUNK // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
@@ -51,7 +113,7 @@ def check_finite(name: str, array: npt.NDArray[Any], ids: IntArray | None = None
 
 
 def to_float32(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) -> npt.NDArray[np.float32]:
-    """Return a copy in float32; ValueError where numbers are not finite, or not in float32."""
+    """Return a copy in float32; ValueError where a number is not finite or does not fit float32."""
     check_finite(name, array, ids)
     with np.errstate(over="ignore"):
         stored = np.array(array, dtype=np.float32)
@@ -74,8 +136,8 @@ def check_items(items: npt.ArrayLike) -> FloatArray:
     return array
 
 
-def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int) -> IntArray:
-    """Return pairs or comparisons as int64 (n_pairs, 2) ids in [0, n_items), no item against itself."""
+def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int, *, self_allowed: bool = False) -> IntArray:
+    """Return pairs or comparisons as int64 (n_pairs, 2) ids in [0, n_items), by default no item with itself."""
     array = np.asanyarray(pairs)
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
         raise ValueError(f"{name} must be item ids of shape (n, 2), n at least 1; got {describe(array)}")
@@ -85,47 +147,80 @@ def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int) -> IntArray:
         wrong = int(array.max() if array.max() >= n_items else array.min())
         raise ValueError(f"{name} must hold item ids in [0, {n_items}); got {wrong}; ids count within one bank")
     same = array[:, 0] == array[:, 1]
-    if same.any():
+    if same.any() and not self_allowed:
         row = int(np.argmax(same))
         raise ValueError(f"{name} must compare two different items; row {row} has item {array[row, 0]} twice")
     return array.astype(np.int64, copy=False)
 
 
 def check_weights(sample_weight: npt.ArrayLike | None, n: int) -> Float64Array:
-    """Return one weight a comparison, finite, not negative, not all zero; ones when None."""
+    """Return one weight per comparison, finite, not negative, not all zero; ones when None."""
     if sample_weight is None:
         return np.ones(n)
     array = np.asarray(sample_weight, dtype=np.float64)
     if array.shape != (n,):
-        raise ValueError(f"sample_weight must be one number a comparison, ({n},); got {describe(array)}")
+        raise ValueError(f"sample_weight must be one number per comparison, ({n},); got {describe(array)}")
     if not np.isfinite(array).all() or array.min() < 0 or array.max() == 0:
         raise ValueError("sample_weight must be finite, not negative, and not zero everywhere")
     return array
 
 
 def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
-    """Return one group (prompt) an item."""
+    """Return one group (prompt) per item."""
     array = np.asarray(groups)
     if array.shape != (n_items,):
-        raise ValueError(f"groups must be one prompt an item, ({n_items},); got {describe(array)}; use bank.groups")
+        raise ValueError(f"groups must be one prompt per item, ({n_items},); got {describe(array)}; use bank.groups")
     return array
 
 
-def check_gold(rewards: npt.ArrayLike) -> Float64Array:
-    """Return finite gold rewards as float64 (n_prompts, n_responses)."""
+def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array:
+    """Return gold rewards as float64 (n_prompts, n_responses): all finite, or not `complete` and NaN where unrated."""
     array = np.asarray(rewards)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"rewards must be (n_prompts, n_responses); got {describe(array)}")
-    check_finite("rewards", array)
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
+        raise ValueError(f"rewards must be numbers (n_prompts, n_responses); got {describe(array)}")
+    if complete or not np.isnan(array).any():
+        check_finite("rewards", array)
+    else:
+        check_no_infinity(array)
     return array.astype(np.float64, copy=False)
 
 
-def check_scores(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
-    """Return (scores, rewards) as finite float64 (n_prompts, n_responses); flat scores are reshaped."""
-    gold = check_gold(rewards)
+def check_no_infinity(rewards: FloatArray) -> None:
+    """Raise ValueError where a gold reward is infinite, or where all are NaN."""
+    if np.isinf(rewards).any():
+        row = int(np.argmax(np.isinf(rewards).reshape(len(rewards), -1).any(axis=1)))
+        raise ValueError(f"rewards must be finite, or NaN where nobody rated; row {row} has infinity")
+    if np.isnan(rewards).all():
+        raise ValueError("rewards must have a number somewhere; all are NaN, so nothing is rated")
+
+
+def check_scores(
+    scores: npt.ArrayLike, rewards: npt.ArrayLike, *, complete: bool = False
+) -> tuple[Float64Array, Float64Array]:
+    """Return (scores, rewards) as float64 (n_prompts, width); flat scores are reshaped.
+
+    Rewards are finite, or NaN where nobody rated, unless they must be `complete`. Scores are finite where rewards are.
+    """
+    gold = check_gold(rewards, complete=complete)
     array = np.asarray(scores)
-    if array.shape != gold.shape and array.shape != (gold.size,):
-        raise ValueError(f"scores must be one number a reward, {gold.shape} or ({gold.size},); got {describe(array)}")
+    if (array.shape != gold.shape and array.shape != (gold.size,)) or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"scores must be one number per reward, {gold.shape} or ({gold.size},); got {describe(array)}; scores of "
+            "the items of a ragged bank go through bank.padded"
+        )
     array = array.astype(np.float64, copy=False).reshape(gold.shape)
-    check_finite("scores", array)
+    rated = ~np.isnan(gold)
+    check_finite("scores", array if rated.all() else np.where(rated, array, 0.0))
     return array, gold
+
+
+def number_ids(ids: npt.ArrayLike) -> IntArray:
+    """Number ids 0, 1, ... by first appearance: equal ids get equal numbers.
+
+    >>> number_ids(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    _, first, inverse = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]

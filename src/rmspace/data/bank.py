@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,30 +14,46 @@ import numpy.typing as npt
 
 from rmspace._checks import describe
 from rmspace._typing import FloatArray, IntArray, PathLike
-from rmspace.data.arrays import check_embeddings, check_rewards
+from rmspace.data.arrays import (
+    check_embeddings,
+    check_feature,
+    check_ids,
+    check_offsets,
+    check_rewards,
+    number_ids,
+)
 from rmspace.data.bank_files import read_bank, write_bank
-from rmspace.data.mapped import blocks, choose, mapped
+from rmspace.data.layout import Ragged, Rectangular, layout_of
+from rmspace.data.mapped import blocks
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class ResponseBank:
-    """Embeddings of `n_responses` responses to each of `n_prompts` prompts, with gold rewards or none.
+    """Embeddings of the responses to each of `n_prompts` prompts, with gold rewards or none.
 
-    An item is one prompt-response pair, one row of `items`; its id is `prompt * n_responses + response`, within
-    its own bank. The arrays are kept as they come, memory-mapped ones included, and are not read until they are
-    used; values are therefore checked where they are used, and all at once by `health()`.
+    An item is one prompt-response pair: one row of `items`. Its id is `offsets[prompt] + response`, and counts within
+    its own bank. Mostly every prompt has the same number of responses; such a bank is rectangular. A ragged bank, whose
+    prompts have different numbers of responses, is made from flat items and `offsets`. No array is padded.
+
+    The arrays are kept as they come, memory-mapped ones included. They are not read until they are used. Values are
+    therefore checked where they are used, and all together by `health()`.
 
     Args:
-        embeddings: float16 or float32 (n_prompts, n_responses, dim); float64 is converted to float32.
-        rewards: gold rewards (n_prompts, n_responses), or None.
-        features: other numbers per item by name, each (n_prompts, n_responses), such as response lengths.
-        prompt_ids: (n_prompts,) integers that name the prompts through selections; 0, 1, ... when None.
-        metadata: anything JSON can hold: source, licence, names of the generators.
+        embeddings: float16 or float32 (n_prompts, n_responses, dim), or (n_items, dim) with `offsets`; float64 is
+            converted to float32.
+        rewards: gold rewards (n_prompts, n_responses), or (n_items,) with `offsets`; NaN where nobody rated. None for
+            a bank without rewards.
+        offsets: integers (n_prompts + 1,) of a ragged bank: prompt p has the items offsets[p] to offsets[p + 1] - 1.
+        features: other numbers per item, by name, each of the shape of the rewards, such as response lengths.
+        prompt_ids: (n_prompts,) integers or text; 0, 1, ... when None. Prompts with the same id are the same prompt:
+            splits, groups and intervals keep them together.
+        metadata: anything that JSON can hold: source, licence, names of the generators.
 
     Raises:
-        ValueError: a shape that does not fit the embeddings'.
+        ValueError: a shape that does not fit the embeddings; offsets that do not start at 0, decrease, end elsewhere
+            than at n_items, or leave a prompt without responses.
         TypeError: a dtype that is not one of those above.
 
     >>> bank = ResponseBank(np.zeros((3, 2, 4), np.float32), rewards=np.arange(6.0).reshape(3, 2))
@@ -47,6 +63,9 @@ class ResponseBank:
     ((6, 4), [0, 0, 1, 1, 2, 2])
     >>> bank[[2, 0]].rewards.tolist(), bank[1:].prompt_ids.tolist()
     ([[4.0, 5.0], [0.0, 1.0]], [1, 2])
+    >>> ragged = ResponseBank(np.zeros((3, 4), np.float32), np.array([1.0, 2.0, 3.0]), offsets=[0, 1, 3])
+    >>> ragged.counts.tolist(), ragged.rewards.tolist()
+    ([1, 2], [[1.0, nan], [2.0, 3.0]])
     """
 
     def __init__(
@@ -54,22 +73,28 @@ class ResponseBank:
         embeddings: npt.ArrayLike,
         rewards: npt.ArrayLike | None = None,
         *,
+        offsets: npt.ArrayLike | None = None,
         features: Mapping[str, npt.ArrayLike] | None = None,
         prompt_ids: npt.ArrayLike | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        self._source = check_embeddings(embeddings)
-        self._selected: IntArray | None = None  # prompts of `_source` that are still to be taken
-        shape = (self._source.shape[0], self._source.shape[1])
-        self._rewards = None if rewards is None else check_rewards(rewards, shape)
-        self._features = {name: _check_feature(name, value, shape) for name, value in (features or {}).items()}
-        self.prompt_ids = _check_prompt_ids(prompt_ids, shape[0])
+        array = check_embeddings(embeddings, flat=offsets is not None)
+        shape = array.shape[:-1]
+        self._layout: Rectangular | Ragged = (
+            Rectangular(array) if offsets is None else layout_of(array, check_offsets(offsets, len(array)))
+        )
+        self._rewards = None if rewards is None else check_rewards(rewards, shape).reshape(-1)
+        self._features = {n: check_feature(n, value, shape).reshape(-1) for n, value in (features or {}).items()}
+        n_prompts = len(self._layout.offsets) - 1
+        self.prompt_ids = np.arange(n_prompts) if prompt_ids is None else check_ids(prompt_ids, n_prompts)
         self.metadata = dict(metadata or {})
 
     def __repr__(self) -> str:
+        low, high = self.counts.min(), self.counts.max()
+        responses = f"{high}" if self.is_rectangular else f"{low} to {high}"
         return (
-            f"ResponseBank(n_prompts={self.n_prompts}, n_responses={self.n_responses}, dim={self.dim}, "
-            f"dtype={self.dtype}, rewards={self._rewards is not None})"
+            f"ResponseBank(n_prompts={self.n_prompts}, n_responses={responses}, dim={self.dim}, "
+            f"dtype={self.dtype}, rewards={self.has_rewards})"
         )
 
     @property
@@ -79,62 +104,94 @@ class ResponseBank:
 
     @property
     def n_responses(self) -> int:
-        """Number of responses a prompt."""
-        return int(self._source.shape[1])
+        """Number of responses per prompt.
+
+        Raises:
+            ValueError: prompts have different numbers of responses; `counts` has them.
+        """
+        if not self.is_rectangular:
+            raise ValueError(
+                f"prompts of this bank have different numbers of responses ({self.counts.min()} to "
+                f"{self.counts.max()}), so it has no n_responses; use bank.counts"
+            )
+        return int(self.counts[0])
+
+    @property
+    def n_items(self) -> int:
+        """Number of prompt-response pairs."""
+        return int(self.offsets[-1])
 
     @property
     def dim(self) -> int:
         """Length of one embedding."""
-        return int(self._source.shape[2])
-
-    @property
-    def n_items(self) -> int:
-        """Number of prompt-response pairs, `n_prompts * n_responses`."""
-        return self.n_prompts * self.n_responses
+        return self._layout.dim
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Precision of the embeddings, float16 or float32."""
-        return self._source.dtype
+        return self._layout.source.dtype
+
+    @property
+    def offsets(self) -> IntArray:
+        """First item of each prompt, and the number of items at the end, int64 (n_prompts + 1,)."""
+        return self._layout.offsets
 
     @cached_property
+    def counts(self) -> IntArray:
+        """Number of responses of each prompt, int64 (n_prompts,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def is_rectangular(self) -> bool:
+        """Whether all prompts have the same number of responses."""
+        return isinstance(self._layout, Rectangular) or bool((self.counts == self.counts[0]).all())
+
+    @property
     def embeddings(self) -> FloatArray:
-        """Embeddings (n_prompts, n_responses, dim).
+        """Embeddings (n_prompts, n_responses, dim) of a rectangular bank.
 
-        A selection of prompts from a file is not read here but where it is used: it comes as an object that is
-        indexed like an array and, for anything else, turns itself into one (`numpy.asarray`).
+        A selection of prompts from a file is not read here, but where it is used. It comes as an object that is indexed
+        like an array and, for anything else, turns itself into one (`numpy.asarray`).
+
+        Raises:
+            ValueError: prompts have different numbers of responses; `items` has the rows.
         """
-        if self._selected is None:
-            return self._source
-        return choose(self._source, self._selected)
+        return self._layout.embeddings
 
-    @cached_property
+    @property
     def items(self) -> FloatArray:
-        """Embeddings as rows (n_items, dim), in the order of the item ids; read as `embeddings` are."""
-        n_prompts, n_responses, dim = self._source.shape
-        swapped = self._source.swapaxes(0, 1)
-        if self._view or not mapped(self._source):
-            return self.embeddings.reshape(-1, dim)
-        prompts = np.arange(n_prompts) if self._selected is None else self._selected
-        if self._source.flags.c_contiguous:
-            ids = prompts[:, None] * n_responses + np.arange(n_responses)
-            return choose(self._source.reshape(-1, dim), ids.ravel())
-        if swapped.flags.c_contiguous:  # the file has the responses first
-            ids = prompts[:, None] + np.arange(n_responses) * n_prompts
-            return choose(swapped.reshape(-1, dim), ids.ravel())
-        return np.asarray(self.embeddings).reshape(-1, dim)
+        """Embeddings as rows (n_items, dim), in the order of the item ids; read where they are used."""
+        return self._layout.items
 
     @property
     def groups(self) -> IntArray:
-        """The prompt of each item, int64 (n_items,)."""
-        return np.repeat(np.arange(self.n_prompts), self.n_responses)
+        """The number of the prompt of each item, int64 (n_items,).
 
-    @property
+        Prompts are numbered by first appearance of their ids, so that prompts with the same id share a number.
+        """
+        return np.repeat(self._prompt_numbers, self.counts)
+
+    @cached_property
+    def _prompt_numbers(self) -> IntArray:
+        return number_ids(self.prompt_ids)
+
+    @cached_property
     def rewards(self) -> FloatArray:
-        """Gold rewards (n_prompts, n_responses).
+        """Gold rewards as a table (n_prompts, n_responses), NaN where nobody rated.
+
+        A ragged bank has the table (n_prompts, largest count), with NaN also where there is no response.
 
         Raises:
-            ValueError: the bank has none; `has_rewards` tells.
+            ValueError: the bank has no rewards; `has_rewards` tells.
+        """
+        return self.padded(self.item_rewards)
+
+    @property
+    def item_rewards(self) -> FloatArray:
+        """Gold rewards by item id (n_items,), NaN where nobody rated.
+
+        Raises:
+            ValueError: the bank has no rewards; `has_rewards` tells.
         """
         if self._rewards is None:
             raise ValueError("this bank has no gold rewards; give rewards= when it is made")
@@ -142,58 +199,84 @@ class ResponseBank:
 
     @property
     def has_rewards(self) -> bool:
-        """Whether gold rewards are there."""
+        """Whether the bank has gold rewards."""
         return self._rewards is not None
 
-    @property
+    @cached_property
     def features(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Other numbers per item, by name, each (n_prompts, n_responses)."""
-        return MappingProxyType(self._features)
+        """Other numbers per item, by name: (n_prompts, n_responses) each, or (n_items,) of a ragged bank."""
+        shape = (self.n_prompts, -1) if self.is_rectangular else (-1,)
+        return MappingProxyType({name: value.reshape(shape) for name, value in self._features.items()})
+
+    def padded(self, values: npt.ArrayLike, fill: float = np.nan) -> npt.NDArray[Any]:
+        """Return one value per item as a table (n_prompts, largest count), with `fill` where there is no response.
+
+        Scores in this shape fit `rewards`. Of a rectangular bank the table is a view.
+
+        Raises:
+            ValueError: not one value per item.
+
+        >>> bank = ResponseBank(np.zeros((3, 4), np.float32), offsets=[0, 1, 3])
+        >>> bank.padded([5, 6, 7], fill=-1).tolist()
+        [[5, -1], [6, 7]]
+        """
+        flat = np.asanyarray(values)
+        if flat.shape != (self.n_items,):
+            raise ValueError(f"values must be one number per item, ({self.n_items},); got {describe(flat)}")
+        if self.is_rectangular:
+            return flat.reshape(self.n_prompts, -1)
+        table = np.full((self.n_prompts, int(self.counts.max())), fill, dtype=np.result_type(flat.dtype, fill))
+        table[np.arange(table.shape[1]) < self.counts[:, None]] = flat
+        return table
+
+    def item_blocks(self, size: int | None = None) -> Iterator[tuple[slice, FloatArray]]:
+        """Yield (slice of item ids, rows), so that a bank in a file is never in memory as a whole.
+
+        Args:
+            size: about how many rows a block has; 16 MB of them when None.
+        """
+        return self._layout.item_blocks(size)
 
     def __getitem__(self, prompts: int | slice | npt.ArrayLike) -> ResponseBank:
-        """Return the bank of some prompts: one id, a slice, ids in any order, or a mask (n_prompts,)."""
+        """Return the bank of some prompts: one row, a slice, rows in any order, or a mask (n_prompts,)."""
         rows = _check_selection(prompts, self.n_prompts)
         bank = object.__new__(ResponseBank)
-        if isinstance(prompts, slice) and prompts.step in (None, 1) and self._view:
-            bank._source, bank._selected = self._source[prompts], None
-        else:
-            bank._source = self._source
-            bank._selected = rows if self._selected is None else self._selected[rows]
-        bank._rewards = None if self._rewards is None else self._rewards[rows]
-        bank._features = {name: value[rows] for name, value in self._features.items()}
+        is_range = isinstance(prompts, slice) and prompts.step in (None, 1)
+        bank._layout = self._layout.select(rows, is_range=is_range)
+        ids = self._layout.item_ids(rows) if self.has_rewards or self._features else rows
+        bank._rewards = None if self._rewards is None else self._rewards[ids]
+        bank._features = {name: value[ids] for name, value in self._features.items()}
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
         return bank
 
-    @property
-    def _view(self) -> bool:
-        """Whether a range of prompts is a range of `_source`, in the order of the file."""
-        return self._selected is None and self._source.flags.c_contiguous
-
     def health(self) -> pd.DataFrame:
-        """Return a table of findings about the values, empty when all is well; see `rmspace.health`."""
+        """Return a table of findings about the values, empty when all is well; see `rmspace.data.health.findings`."""
         from rmspace.data.health import findings
 
         return findings(self)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything a result can depend on: shapes, dtypes, embeddings, rewards, features.
+        """Return the SHA-256 of everything a result can depend on: shapes, dtypes, embeddings, ids, rewards, features.
 
         >>> bank = ResponseBank(np.ones((2, 2, 3), np.float32))
-        >>> bank.fingerprint() == ResponseBank(np.ones((2, 2, 3), np.float32)).fingerprint()
+        >>> bank.fingerprint() == ResponseBank(np.ones((4, 3), np.float32), offsets=[0, 2, 4]).fingerprint()
         True
         """
-        digest = hashlib.sha256()
-        arrays = {"embeddings": self.embeddings, "prompt_ids": self.prompt_ids}
-        if self._rewards is not None:
-            arrays["rewards"] = self._rewards
-        for name, array in {
-            **arrays,
-            **{f"feature:{k}": v for k, v in sorted(self._features.items())},
-        }.items():
+        shape = (self.n_prompts, self.n_responses, self.dim) if self.is_rectangular else (self.n_items, self.dim)
+        digest = hashlib.sha256(f"embeddings {self.dtype.str} {shape}".encode())
+        for _, rows in self.item_blocks():
+            digest.update(np.ascontiguousarray(rows).data)
+        ids = self.prompt_ids
+        arrays = {"prompt_ids": ids if ids.dtype.kind == "i" else np.array(ids.tolist())}  # text of its least width
+        if not self.is_rectangular:
+            arrays["offsets"] = self.offsets
+        if self.has_rewards:
+            arrays["rewards"] = self.padded(self.item_rewards) if self.is_rectangular else self.item_rewards
+        for name, array in {**arrays, **{f"feature:{k}": v for k, v in sorted(self.features.items())}}.items():
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             for _, block in blocks(array):
-                digest.update(np.ascontiguousarray(block).data)
+                digest.update(np.ascontiguousarray(block).view(np.uint8).data)
         return digest.hexdigest()
 
     def save(
@@ -202,13 +285,13 @@ class ResponseBank:
         """Write the bank as `.npy` files and one `bank.json`; the folder appears whole or not at all.
 
         Args:
-            folder: where; `ResponseBank.open` reads it back.
-            dtype: precision of the stored embeddings; as they are when None.
-            overwrite: replace a bank that stands there.
+            folder: where to write; `ResponseBank.open` reads it back.
+            dtype: precision of the stored embeddings; theirs when None.
+            overwrite: replace a bank that is there already.
 
         Raises:
-            FileExistsError: the folder exists and is not to be, or is no bank to be, replaced.
-            OverflowError: an embedding too large for float16.
+            FileExistsError: the folder exists, and `overwrite` is not set or it is no bank.
+            OverflowError: an embedding is too large for float16.
             TypeError: metadata that JSON cannot hold.
 
         >>> import tempfile
@@ -221,29 +304,13 @@ class ResponseBank:
 
     @classmethod
     def open(cls, folder: PathLike) -> ResponseBank:
-        """Open a saved bank, its arrays memory-mapped: nothing is read until it is used.
+        """Open a saved bank with its arrays memory-mapped: nothing is read until it is used.
 
         Raises:
             FileNotFoundError: there is no bank at `folder`.
-            ValueError: a file is damaged, cut short, of another shape, or of a newer version.
+            ValueError: a file is damaged, cut short, of another shape, or of another version.
         """
         return cls(**read_bank(Path(folder)))
-
-
-def _check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[Any]:
-    array = np.asanyarray(value)
-    if array.shape != shape or array.dtype.kind not in "iufb":
-        raise ValueError(f"feature {name!r} must be numbers (n_prompts, n_responses) = {shape}; got {describe(array)}")
-    return array
-
-
-def _check_prompt_ids(prompt_ids: npt.ArrayLike | None, n_prompts: int) -> IntArray:
-    if prompt_ids is None:
-        return np.arange(n_prompts)
-    array = np.asarray(prompt_ids)
-    if array.shape != (n_prompts,) or array.dtype.kind not in "iu":
-        raise ValueError(f"prompt_ids must be integers ({n_prompts},); got {describe(array)}")
-    return array.astype(np.int64)
 
 
 def _check_selection(prompts: int | slice | npt.ArrayLike, n_prompts: int) -> IntArray:
@@ -257,10 +324,11 @@ def _check_selection(prompts: int | slice | npt.ArrayLike, n_prompts: int) -> In
         mask = ids.dtype == bool
         if ids.ndim != 1 or (mask and len(ids) != n_prompts) or (not mask and ids.dtype.kind not in "iu"):
             raise TypeError(
-                f"a bank is indexed by a slice, by prompt ids, or by a mask ({n_prompts},); got {describe(ids)}"
+                f"a bank is indexed by a slice, by rows of prompts, or by a mask ({n_prompts},); got {describe(ids)}; "
+                "to find prompts by their ids use bank[numpy.isin(bank.prompt_ids, ids)]"
             )
         if not mask and len(ids) and (ids.min() < -n_prompts or ids.max() >= n_prompts):
-            raise IndexError(f"prompt ids must be in [0, {n_prompts}); got {ids.min()} to {ids.max()}")
+            raise IndexError(f"rows of prompts must be in [0, {n_prompts}); got {ids.min()} to {ids.max()}")
         rows = np.arange(n_prompts)[ids]
     if len(rows) == 0:
         raise ValueError("a bank has at least one prompt; the selection has none")

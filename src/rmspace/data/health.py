@@ -1,8 +1,8 @@
-"""What can be wrong with the values of a bank: one small check a finding, over chunks of prompts."""
+"""What can be wrong with the values of a bank: one small check per finding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,13 +14,15 @@ from rmspace.data.mapped import blocks
 if TYPE_CHECKING:
     from rmspace.data.bank import ResponseBank
 
+Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
+
 _CHUNK_NUMBERS = 1 << 22
 _STANDS_OUT = 1.4
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class Finding(NamedTuple):
-    """One row of the table: what was found, how bad it is, how often of how many, and what it means."""
+    """One row of the table: what was found, how bad it is, in how many of how many cases, and what it means."""
 
     check: str
     severity: str
@@ -30,11 +32,11 @@ class Finding(NamedTuple):
 
 
 def findings(bank: ResponseBank) -> pd.DataFrame:
-    """Return one row a finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
+    """Return one row per finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
 
-    Checks: `non_finite_embeddings`, `non_finite_rewards`, `constant_rows`, `duplicated_rows`,
-    `constant_dimensions`, `float16_overflow`, `few_distinct_rewards`, `tied_rewards`, `sorted_by_reward`,
-    `layout_looks_swapped`. The embeddings are read once, in chunks.
+    Checks: `non_finite_embeddings`, `constant_rows`, `duplicated_rows`, `constant_dimensions`, `float16_overflow`,
+    `layout_looks_swapped`, `repeated_prompt_ids`, `infinite_rewards`, `unrated_responses`, `unrated_prompts`,
+    `few_distinct_rewards`, `tied_rewards`, `sorted_by_reward`. The embeddings are read once, in blocks.
 
     >>> from rmspace import ResponseBank
     >>> embeddings = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
@@ -42,18 +44,23 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     >>> findings(ResponseBank(embeddings))[["check", "severity", "n_found", "n_checked"]].to_string(index=False)
     '                check severity  n_found  n_checked\\nnon_finite_embeddings    error        1         12'
     """
-    found = [*_embedding_findings(bank)]
+    found = [*_embedding_findings(bank), *_id_findings(bank)]
     if bank.has_rewards:
-        found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64))
-    return pd.DataFrame(found, columns=list(Finding._fields))
+        found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64), bank.counts)
+    return table_of(found)
+
+
+def table_of(found: Iterable[Finding]) -> pd.DataFrame:
+    """Return findings as a table."""
+    return pd.DataFrame(list(found), columns=list(Finding._fields))
 
 
 def looks_swapped(embeddings: FloatArray) -> bool | None:
     """Say whether axis 1 looks like the prompts; None where neither axis stands out.
 
-    Responses to one prompt share what the prompt says, so the variance of the embeddings inside a prompt is
-    smaller than across prompts. With axes 0 and 1 swapped it is the other way round. A ratio of 1.4 is asked for,
-    which only a bank of a handful of items or dimensions reaches by chance.
+    Responses to one prompt share what the prompt says, so embeddings vary less inside a prompt than across prompts.
+    With axes 0 and 1 swapped it is the other way round. One variance must be 1.4 times the other, which only a bank of
+    very few items or dimensions reaches by chance.
 
     >>> prompts = np.random.default_rng(0).normal(size=(20, 1, 8))
     >>> bank = prompts + 0.5 * np.random.default_rng(1).normal(size=(20, 6, 8))
@@ -73,14 +80,14 @@ def looks_swapped(embeddings: FloatArray) -> bool | None:
 
 
 def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
-    n, step = bank.n_items, max(1, _CHUNK_NUMBERS // (bank.n_responses * bank.dim))
+    n = bank.n_items
     non_finite = constant = 0
     largest = 0.0
-    hashes = np.empty((bank.n_prompts, bank.n_responses), np.uint64)
+    hashes = np.empty(n, np.uint64)
     low, high = np.full(bank.dim, np.inf), np.full(bank.dim, -np.inf)
-    for part, block in blocks(bank.embeddings, size=step):
+    for part, block in bank.item_blocks(max(1, _CHUNK_NUMBERS // bank.dim)):
         hashes[part] = row_hashes(block)
-        finite = np.isfinite(block).all(axis=2)
+        finite = np.isfinite(block).all(axis=1)
         non_finite += int((~finite).sum())
         rows = block[finite]
         if len(rows):
@@ -90,60 +97,81 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
     if non_finite:
         yield Finding("non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them")
     if constant:
-        detail = "items whose numbers are all equal; an embedding taken at a padding token looks so"
+        detail = "items whose numbers are all equal; an embedding of a padding token looks like this"
         yield Finding("constant_rows", "warning", constant, n, detail)
-    yield from _duplicates(hashes)
+    yield from _duplicates(hashes, bank.groups)
     if flat := int((low == high).sum()):
         yield Finding("constant_dimensions", "note", flat, bank.dim, "dimensions with one value everywhere")
     if largest > _FLOAT16_MAX:
         detail = f"the largest number is {largest:g}, float16 ends at {_FLOAT16_MAX:g}: keep float32 or scale"
         yield Finding("float16_overflow", "warning", 1, 1, detail)
-    if looks_swapped(bank.embeddings):
+    if bank.is_rectangular and looks_swapped(bank.embeddings):
         detail = "embeddings vary more inside a prompt than across: is axis 0 the responses?"
         yield Finding("layout_looks_swapped", "warning", 1, 1, detail)
 
 
-def row_hashes(block: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    """Hash each row's bytes to 64 bits: 32-bit words, mixed, are summed with fixed random odd weights."""
+def row_hashes(block: FloatArray) -> Hashes:
+    """Hash each row's bytes (the last axis) to 64 bits: its 32-bit words, mixed, are summed with fixed odd weights."""
     pad = -(block.shape[-1] * block.itemsize) % 4
     raw = np.ascontiguousarray(block).view(np.uint8)
-    words = np.pad(raw, [(0, 0), (0, 0), (0, pad)]).view(np.uint32)
+    words = np.pad(raw, [(0, 0)] * (block.ndim - 1) + [(0, pad)]).view(np.uint32)
     factors = np.random.default_rng(0).integers(2**63, size=words.shape[-1], dtype=np.uint64) * 2 + 1
     mixed = words * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(29)
-    return np.einsum("prw,w->pr", mixed, factors)
+    return np.einsum("...w,w->...", mixed, factors)
 
 
-def _duplicates(hashes: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> Iterator[Finding]:
-    repeated = hashes.size - len(np.unique(hashes))
-    if repeated:
-        ordered = np.sort(hashes, axis=1)
-        inside = int((ordered[:, 1:] == ordered[:, :-1]).sum())
+def _duplicates(hashes: Hashes, groups: IntArray) -> Iterator[Finding]:
+    ordered = np.sort(hashes)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(again):
+        rows = np.flatnonzero(np.isin(hashes, again))
+        inside = len(rows) - len(np.unique(np.stack([hashes[rows], groups[rows].astype(np.uint64)]), axis=1).T)
         detail = f"items that repeat an earlier item's embedding, {inside} of them inside one prompt"
-        yield Finding("duplicated_rows", "warning", repeated, hashes.size, detail)
+        yield Finding("duplicated_rows", "warning", len(again), hashes.size, detail)
 
 
-def _reward_findings(rewards: FloatArray) -> Iterator[Finding]:
-    n_prompts, n_responses = rewards.shape
-    non_finite = int((~np.isfinite(rewards)).sum())
-    if non_finite:
-        yield Finding("non_finite_rewards", "error", non_finite, rewards.size, "annotation and metrics refuse them")
+def _id_findings(bank: ResponseBank) -> Iterator[Finding]:
+    if repeated := bank.n_prompts - len(np.unique(bank.prompt_ids)):
+        detail = "rows with the prompt id of an earlier row; splits and intervals take them for one prompt"
+        yield Finding("repeated_prompt_ids", "note", repeated, bank.n_prompts, detail)
+
+
+def _reward_findings(rewards: FloatArray, counts: IntArray) -> Iterator[Finding]:
+    n_items = int(counts.sum())
+    if infinite := int(np.isinf(rewards).sum()):
+        yield Finding("infinite_rewards", "error", infinite, n_items, "annotation and metrics refuse them")
         return
-    if n_responses == 1:
+    rated = (~np.isnan(rewards)).sum(axis=1)
+    if unrated := n_items - int(rated.sum()):
+        detail = "responses without a reward; pairs, annotation and metrics leave them out"
+        yield Finding("unrated_responses", "note", unrated, n_items, detail)
+        rewards = np.take_along_axis(rewards, np.argsort(np.isnan(rewards), axis=1, kind="stable"), axis=1)
+    if empty := int((rated == 0).sum()):
+        detail = "prompts without any reward; pairs, annotation and metrics leave them out"
+        yield Finding("unrated_prompts", "warning", empty, len(rated), detail)
+    yield from _reward_ranks(rewards[rated > 1], rated[rated > 1], len(rated))
+
+
+def _reward_ranks(rewards: FloatArray, rated: IntArray, n_prompts: int) -> Iterator[Finding]:
+    """Look at prompts with two or more rated responses, which come first in each row."""
+    if len(rewards) == 0:
         return
-    ordered = np.sort(rewards, axis=1)
+    ordered = np.sort(rewards, axis=1)  # NaN is last
     distinct: IntArray = 1 + (np.diff(ordered, axis=1) > 0).sum(axis=1)
-    if few := int((distinct < max(2, n_responses / 2)).sum()):
+    if few := int((distinct < np.maximum(2, rated / 2)).sum()):
         detail = f"prompts with less than half as many distinct rewards as responses (fewest: {distinct.min()})"
         yield Finding("few_distinct_rewards", "warning", few, n_prompts, detail)
-    tied, possible = _tied_pairs(ordered), n_prompts * n_responses * (n_responses - 1) // 2
-    if tied:
+    if tied := _tied_pairs(ordered):
+        possible = int((rated * (rated - 1) // 2).sum())
         yield Finding("tied_rewards", "note", tied, possible, "same-prompt pairs with equal rewards")
     steps = np.diff(rewards, axis=1)
-    monotone = ((steps >= 0).all(axis=1) | (steps <= 0).all(axis=1)) & (distinct > 1)
-    if n_responses >= 4 and monotone.mean() > 0.5:
+    up, down = (steps >= 0) | np.isnan(steps), (steps <= 0) | np.isnan(steps)
+    monotone = (up.all(axis=1) | down.all(axis=1)) & (distinct > 1)
+    monotone = monotone[rated >= 4]
+    if len(monotone) and monotone.mean() > 0.5:
         detail = "prompts whose responses stand in the order of their rewards: position tells the answer"
-        yield Finding("sorted_by_reward", "warning", int(monotone.sum()), n_prompts, detail)
+        yield Finding("sorted_by_reward", "warning", int(monotone.sum()), len(monotone), detail)
 
 
 def _tied_pairs(ordered: FloatArray) -> int:

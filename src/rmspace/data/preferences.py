@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._checks import describe
-from rmspace._typing import FloatArray, IntArray
+from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
+from rmspace.data.annotate import annotate
 from rmspace.data.arrays import check_groups, check_items, check_pairs, check_weights
 from rmspace.data.mapped import choose
+from rmspace.data.preference_files import read_preferences, write_preferences
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rmspace.data.bank import ResponseBank
 
 KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
@@ -22,6 +27,9 @@ KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
 
 class Preferences:
     """Comparisons of items, with what is known of each (weight, margin, tie, annotator, subset); needs no gold rewards.
+
+    Values are checked where they are used, and all together by `health()`. A comparison of an item with itself and a
+    missing value (NaN) in a column are accepted here and found by `health()`; fits refuse both where they use them.
 
     Args:
         items: float16 or float32 (n_items, dim), one prompt-response pair per row; float64 is accepted.
@@ -36,7 +44,8 @@ class Preferences:
         metadata: anything that JSON can hold: source, licence.
 
     Raises:
-        ValueError: comparisons that are not rows of `items`, a column of another length, a column twice.
+        ValueError: comparisons that are not rows of `items`, a column of another length, a column given twice, a
+            weight that is negative or missing.
         TypeError: items or comparisons that are not numbers of the right kind.
 
     >>> items = np.eye(4, dtype=np.float32)
@@ -62,7 +71,7 @@ class Preferences:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.items: FloatArray = check_items(items)
-        self.comparisons: IntArray = check_pairs("comparisons", comparisons, len(self.items))
+        self.comparisons: IntArray = check_pairs("comparisons", comparisons, len(self.items), self_allowed=True)
         self.groups = check_groups(groups, len(self.items))
         known = {"weight": weight, "margin": margin, "tie": tie, "annotator": annotator, "subset": subset}
         given = {name: value for name, value in known.items() if value is not None}
@@ -118,12 +127,12 @@ class Preferences:
         cls,
         bank: ResponseBank,
         pairs: IntArray,
-        annotator: Any,
+        annotator: Callable[[Float64Array], Float64Array],
         *,
         rng: np.random.Generator,
         scale: float | Literal["std"] = 1.0,
     ) -> Preferences:
-        """Let a simulated annotator judge pairs of a bank; see `annotate`.
+        """Let a simulated annotator judge pairs of a bank; see `annotate`. The groups are the bank's prompt ids.
 
         >>> from rmspace import ResponseBank, oracle
         >>> bank = ResponseBank(np.zeros((1, 3, 2), np.float32), np.array([[0.0, 1.0, 5.0]]))
@@ -131,14 +140,14 @@ class Preferences:
         >>> Preferences.from_bank(bank, np.array([[0, 1], [2, 1]]), oracle, rng=rng).comparisons.tolist()
         [[1, 0], [2, 1]]
         """
-        from rmspace.annotation import annotate
+        comparisons = annotate(pairs, bank, annotator, rng=rng, scale=scale)
+        return cls(bank.items, comparisons, np.repeat(bank.prompt_ids, bank.counts), metadata=bank.metadata)
 
-        comparisons = annotate(pairs, bank.rewards, annotator, rng=rng, scale=scale)
-        return cls(bank.items, comparisons, bank.groups, metadata=bank.metadata)
-
-    def __getitem__(self, chosen: slice | npt.ArrayLike) -> Preferences:
-        """Return some comparisons, by a slice, ids or a mask, with the items that they need and no others."""
-        rows = np.arange(self.n_comparisons)[chosen if isinstance(chosen, slice) else np.asarray(chosen)]
+    def __getitem__(self, chosen: int | slice | npt.ArrayLike) -> Preferences:
+        """Return some comparisons, by row, slice, rows or mask, with the items that they need and no others."""
+        rows = np.arange(self.n_comparisons)[chosen if isinstance(chosen, slice) else np.atleast_1d(chosen)]
+        if len(rows) == 0:
+            raise ValueError("preferences have at least one comparison; the selection has none")
         ids, local = np.unique(self.comparisons[rows], return_inverse=True)
         return Preferences(
             choose(self.items, ids),
@@ -148,9 +157,48 @@ class Preferences:
             metadata=self.metadata,
         )
 
+    def health(self) -> pd.DataFrame:
+        """Return a table of findings, empty when all is well; see `rmspace.data.preference_health`.
+
+        >>> items = np.eye(3, dtype=np.float32)
+        >>> data = Preferences(items, np.array([[0, 1], [1, 0], [2, 2]]), groups=[0, 0, 1])
+        >>> data.health()[["check", "n_found"]].values.tolist()
+        [['self_comparisons', 1], ['contradictions', 2]]
+        """
+        from rmspace.data.preference_health import findings
+
+        return findings(self)
+
+    def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
+        """Write the preferences as `.npy` files and one `preferences.json`; the folder appears whole or not at all.
+
+        Raises:
+            FileExistsError: the folder exists, and `overwrite` is not set or it does not hold preferences.
+            TypeError: metadata that JSON cannot hold.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Preferences(np.eye(2, dtype=np.float32), np.array([[0, 1]]), groups=[5, 5]).save(folder + "/data")
+        ...     Preferences.open(folder + "/data")
+        Preferences(n_comparisons=1, n_items=2, n_prompts=1, dim=2, columns=[])
+        """
+        write_preferences(self, folder, overwrite=overwrite)
+
+    @classmethod
+    def open(cls, folder: PathLike) -> Preferences:
+        """Open saved preferences with their items memory-mapped: no embedding is read until it is used.
+
+        Raises:
+            FileNotFoundError: there are no preferences at `folder`.
+            ValueError: a file is damaged, cut short, of another shape, or of another version.
+        """
+        return cls(**read_preferences(Path(folder)))
+
 
 def _check_column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     array = np.asarray(value)
+    if array.dtype.kind == "O" and all(isinstance(element, str) for element in array.ravel()):
+        array = array.astype(str)
     if array.shape != (n,):
         raise ValueError(f"column {name!r} must have one value per comparison, ({n},); got {describe(array)}")
     if array.dtype.kind not in "biufU":

@@ -1,8 +1,10 @@
-"""Splits by prompt: of a bank, and of comparisons."""
+"""Splits by prompt: no prompt is ever on both sides."""
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,37 +13,118 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from rmspace._checks import check_int
 from rmspace._typing import IntArray
+from rmspace.data.arrays import number_ids
 from rmspace.data.bank import ResponseBank
+from rmspace.data.preferences import Preferences
 
 Mask = npt.NDArray[np.bool_]
+Data = TypeVar("Data", ResponseBank, Preferences)
 
 
-def split_prompts(bank: ResponseBank, test_size: int | float, seed: int) -> tuple[ResponseBank, ResponseBank]:
-    """Split a bank into (train, test) by prompts, so that no prompt is on both sides.
+def split_prompts(data: Data, test_size: int | float, seed: int) -> tuple[Data, Data]:
+    """Split a bank or preferences into (train, test) by prompt id, so that no prompt is on both sides.
+
+    Rows of a bank that share a prompt id stay together. Comparisons that join a training prompt and a test prompt are
+    left out of both sides; a warning says how many.
 
     Args:
-        bank: what to split.
-        test_size: number of test prompts, or their share in (0, 1) (rounded, at least 1).
-        seed: of the shuffle.
+        data: the bank or the preferences to split.
+        test_size: the number of test prompts, or their share in (0, 1) (rounded, at least 1 prompt).
+        seed: seed of the shuffle.
 
     Raises:
-        ValueError: a side would have no prompt.
+        ValueError: a side would have no prompt, or no comparison.
 
     >>> bank = ResponseBank(np.zeros((10, 2, 4), np.float32))
     >>> train, test = split_prompts(bank, test_size=0.3, seed=0)
     >>> train.n_prompts, test.n_prompts, set(train.prompt_ids) & set(test.prompt_ids)
     (7, 3, set())
     """
+    prompts = _prompts(data)
+    n_prompts = len(np.unique(prompts))
+    n_test = _test_prompts(test_size, n_prompts)
+    order = np.random.default_rng(seed).permutation(n_prompts)
+    held_out = np.isin(prompts, order[:n_test])
+    if isinstance(data, ResponseBank):
+        return data[~held_out], data[held_out]
+    train, test, dropped = _sides(held_out, "split_prompts")
+    _warn_of_dropped(dropped, data.n_comparisons)
+    return data[train], data[test]
+
+
+def prompt_folds(
+    preferences: Preferences, n_splits: int = 5, seed: int = 0
+) -> Iterator[tuple[Preferences, Preferences]]:
+    """Yield (train, test) for each of `n_splits` folds: every prompt is in the test side of exactly one fold.
+
+    Comparisons that join a training prompt and a test prompt of a fold are left out of that fold; a warning says how
+    many such comparisons there were.
+
+    Args:
+        preferences: what to split.
+        n_splits: the number of folds, from 2 to the number of prompts that were compared.
+        seed: seed of the shuffle of the prompts.
+
+    Raises:
+        ValueError: too few or too many folds; a side of a fold that has no comparison.
+
+    >>> items, groups = np.eye(6, dtype=np.float32), ["a", "a", "b", "b", "c", "c"]
+    >>> data = Preferences(items, np.array([[0, 1], [3, 2], [4, 5]]), groups)
+    >>> folds = list(prompt_folds(data, n_splits=3, seed=0))
+    >>> sorted(test.groups[0] for _, test in folds) == ["a", "b", "c"], [len(train) for train, _ in folds]
+    (True, [2, 2, 2])
+    """
+    prompts = _prompts(preferences)
+    n_prompts = len(np.unique(prompts))
+    n_splits = check_int("n_splits", n_splits, low=2)
+    if n_splits > n_prompts:
+        raise ValueError(f"n_splits must be at most the {n_prompts} prompts that were compared; got {n_splits}")
+    order = np.random.default_rng(seed).permutation(n_prompts)
+    folds = [
+        _sides(np.isin(prompts, part), f"fold {number}")
+        for number, part in enumerate(np.array_split(order, n_splits), start=1)
+    ]
+    _warn_of_dropped(max(dropped for _, _, dropped in folds), preferences.n_comparisons)
+    return ((preferences[train], preferences[test]) for train, test, _ in folds)
+
+
+def _prompts(data: ResponseBank | Preferences) -> IntArray:
+    """Return the number of the prompt of each row of a bank, or of both sides of each comparison."""
+    if isinstance(data, ResponseBank):
+        return number_ids(data.prompt_ids)
+    return number_ids(data.groups[data.comparisons].ravel()).reshape(-1, 2)
+
+
+def _test_prompts(test_size: int | float, n_prompts: int) -> int:
     if isinstance(test_size, float):
         if not 0 < test_size < 1:
             raise ValueError(f"test_size must be a number of prompts or a share in (0, 1); got {test_size!r}")
-        n_test = max(1, round(test_size * bank.n_prompts))
+        n_test = max(1, round(test_size * n_prompts))
     else:
         n_test = check_int("test_size", test_size, low=1)
-    if n_test >= bank.n_prompts:
-        raise ValueError(f"test_size must leave a training prompt; got {n_test} of {bank.n_prompts} prompts")
-    order = np.random.default_rng(seed).permutation(bank.n_prompts)
-    return bank[np.sort(order[n_test:])], bank[np.sort(order[:n_test])]
+    if n_test >= n_prompts:
+        raise ValueError(f"test_size must leave a training prompt; got {n_test} of {n_prompts} prompts")
+    return n_test
+
+
+def _sides(held_out: Mask, what: str) -> tuple[Mask, Mask, int]:
+    """Return the masks of training and test comparisons, and how many comparisons belong to neither."""
+    test, train = np.asarray(held_out.all(axis=1)), np.asarray(~held_out.any(axis=1))
+    if not train.any() or not test.any():
+        raise ValueError(
+            f"{what} must leave comparisons on both sides; got {train.sum()} for training and {test.sum()} for the "
+            f"test, and {len(held_out) - train.sum() - test.sum()} that join the two sides; give more comparisons "
+            "within prompts, or fewer or other test prompts"
+        )
+    return train, test, int(len(held_out) - train.sum() - test.sum())
+
+
+def _warn_of_dropped(dropped: int, n_comparisons: int) -> None:
+    if dropped:
+        message = (
+            f"{dropped} of {n_comparisons} comparisons join a training prompt and a test prompt; they are left out"
+        )
+        warnings.warn(message, stacklevel=3)
 
 
 def split_comparisons(
@@ -49,17 +132,17 @@ def split_comparisons(
 ) -> tuple[Mask, Mask]:
     """Return (training, validation) masks over comparisons, for a `share` of the groups held out.
 
-    A comparison with one side in a held-out group and one outside belongs to neither: it would show training an item
-    that validation is about. With same-prompt comparisons there are none, and the held-out groups are random. With
-    cross-prompt ones, random groups would leave a share^2 for validation and (1 - share)^2 for training; groups that
-    were compared with one another are therefore held out together, next to each other in a Cuthill-McKee order of the
-    graph of comparisons. At one comparison a prompt that loses almost nothing; where every prompt is compared with
-    many others, nothing helps.
+    A comparison of a held-out group with another group belongs to neither mask: it would show training an item that
+    validation is about. Same-prompt comparisons have no such case, and their held-out groups are random. With
+    cross-prompt comparisons, random groups would leave share^2 of them for validation and (1 - share)^2 for training.
+    Therefore groups that were compared with one another are held out together: they are neighbours in a Cuthill-McKee
+    order of the graph of comparisons. With one comparison per prompt almost nothing is lost. Where every prompt is
+    compared with many others, much is lost in any order.
 
     Args:
         pairs: int64 (n_comparisons, 2).
-        groups: (n_items,) prompts.
-        share: of the groups to hold out, in (0, 1); at least one is.
+        groups: (n_items,) prompts, integers or text.
+        share: the share of the groups to hold out, in (0, 1); at least one group is held out.
         rng: draws the groups.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How well scores order the responses of a prompt."""
+"""Ranking: how well scores order the responses of a prompt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.stats import kendalltau, rankdata
 
 from rmspace._typing import Float64Array
-from rmspace.data.arrays import check_scores
+from rmspace.metrics._by_count import measure
 
 __all__ = ["kendall", "pairwise_accuracy", "spearman"]
 
@@ -16,42 +16,64 @@ def spearman(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
     """Spearman's rank correlation of scores and gold rewards, for each prompt: Pearson's of the mid-ranks.
 
     Args:
-        scores: finite (n_prompts, n_responses), or flat (n_items,).
-        rewards: gold rewards (n_prompts, n_responses).
+        scores, rewards: as in `best_of_n`; unrated responses are left out.
 
     Returns:
-        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are.
+        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are equal or none is rated.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite.
+        ValueError: shapes that do not fit, infinite values, scores that are missing where the reward is rated.
 
     >>> spearman(np.array([[1.0, 2.0, 3.0]]), np.array([[0.1, 0.2, 0.9]])).round(12).tolist()
     [1.0]
     """
-    score, gold = check_scores(scores, rewards)
-    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (score, gold))
-    spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    correlation = np.divide((a * b).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
-    return np.where(_undefined(gold), np.nan, correlation)
+    return measure(scores, rewards, _spearman)
 
 
 def kendall(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
     """Kendall's rank correlation tau-b of scores and gold rewards, for each prompt.
 
     Args:
-        scores: finite (n_prompts, n_responses), or flat (n_items,).
-        rewards: gold rewards (n_prompts, n_responses).
+        scores, rewards: as in `best_of_n`; unrated responses are left out.
 
     Returns:
-        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are.
+        (n_prompts,) in [-1, 1]; 0 where all scores are equal, `nan` where all rewards are equal or none is rated.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite.
+        ValueError: shapes that do not fit, infinite values, scores that are missing where the reward is rated.
 
     >>> kendall(np.array([[1.0, 2.0, 3.0]]), np.array([[0.1, 0.9, 0.2]])).round(4).tolist()
     [0.3333]
     """
-    score, gold = check_scores(scores, rewards)
+    return measure(scores, rewards, _kendall)
+
+
+def pairwise_accuracy(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
+    """Share of a prompt's pairs with different gold rewards that the scores order rightly; tied scores count 1/2.
+
+    Args:
+        scores, rewards: as in `best_of_n`; unrated responses are left out.
+
+    Returns:
+        (n_prompts,) in [0, 1], 1/2 for constant scores; `nan` where all rewards are equal or none is rated.
+
+    Raises:
+        ValueError: shapes that do not fit, infinite values, scores that are missing where the reward is rated.
+
+    >>> pairwise_accuracy(np.array([[1.0, 2.0, 2.0]]), np.array([[0.0, 1.0, 2.0]])).round(4).tolist()
+    [0.8333]
+    """
+    return measure(scores, rewards, _pairwise_accuracy)
+
+
+def _spearman(score: Float64Array, gold: Float64Array) -> Float64Array:
+    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (score, gold))
+    spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    correlation = np.divide((a * b).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
+    return np.where(_undefined(gold), np.nan, correlation)
+
+
+def _kendall(score: Float64Array, gold: Float64Array) -> Float64Array:
     flat = (score == score[:, :1]).all(axis=1)
     undefined = _undefined(gold)
     values = np.where(undefined, np.nan, 0.0)
@@ -60,23 +82,7 @@ def kendall(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
     return values
 
 
-def pairwise_accuracy(scores: npt.ArrayLike, rewards: npt.ArrayLike) -> Float64Array:
-    """Share of a prompt's pairs with different gold rewards that the scores order rightly; a tied score counts 1/2.
-
-    Args:
-        scores: finite (n_prompts, n_responses), or flat (n_items,).
-        rewards: gold rewards (n_prompts, n_responses).
-
-    Returns:
-        (n_prompts,) in [0, 1], 1/2 for constant scores; `nan` where all rewards are equal.
-
-    Raises:
-        ValueError: shapes that do not fit, values that are not finite.
-
-    >>> pairwise_accuracy(np.array([[1.0, 2.0, 2.0]]), np.array([[0.0, 1.0, 2.0]])).round(4).tolist()
-    [0.8333]
-    """
-    score, gold = check_scores(scores, rewards)
+def _pairwise_accuracy(score: Float64Array, gold: Float64Array) -> Float64Array:
     accuracy = np.full(len(gold), np.nan)
     for row in np.flatnonzero(~_undefined(gold)):
         ordered = score[row][np.argsort(gold[row])]

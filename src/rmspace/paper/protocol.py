@@ -384,7 +384,7 @@ def protocol_best_of_n(
     >>> protocol_best_of_n(np.zeros((1, 3)), rewards, n=3, permutations=1).tolist()  # whichever came first
     [1.0]
     """
-    score, gold = check_scores(scores, rewards)
+    score, gold = check_scores(scores, rewards, complete=True)
     if check_int("permutations", permutations, low=0) == 0:
         return best_of_n(score, gold, n=n)
     sizes = as_sizes(n)

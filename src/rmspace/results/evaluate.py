@@ -3,88 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rmspace._checks import describe
-from rmspace._typing import Float64Array
+from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_scores
+from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Metric
-from rmspace.metrics.best_of_n import as_sizes, best_of_n, normalized_gain, quantile_of_chosen, regret
+from rmspace.metrics._by_count import as_sizes
+from rmspace.metrics.best_of_n import best_of_n, normalized_gain, quantile_of_chosen, regret
 from rmspace.metrics.ranking import kendall, pairwise_accuracy, spearman
-from rmspace.results.intervals import bootstrap_interval, sign_flip_test
+from rmspace.results.intervals import mean_interval, sign_flip_test
+from rmspace.results.schema import MEASURES, PAIRED, table_of
+
+UNNAMED = "scores"
+"""The model's name in the table of scores that came without one."""
 
 _LADDER = (1, 2, 5, 10, 30, 50, 100, 300, 500)
 
 
+class Measured(NamedTuple):
+    """One metric at one n: a value per prompt, `nan` where it is undefined."""
+
+    metric: str
+    n: int | None
+    values: Float64Array
+
+
 def evaluate(
-    scores: npt.ArrayLike,
-    rewards: npt.ArrayLike,
+    scores: npt.ArrayLike | Mapping[str, npt.ArrayLike],
+    rewards: npt.ArrayLike | ResponseBank,
     *,
     n: int | Sequence[int] | None = None,
     metrics: Mapping[str, Metric] | None = None,
     confidence: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
 ) -> pd.DataFrame:
-    """Measure scores against gold rewards: one row a metric and n, its mean over prompts, a bootstrap interval.
+    """Measure scores against gold rewards: one row per model, metric and n, with the mean over prompts and an interval.
 
-    Without `metrics` the table has `best_of_n` and `normalized_gain` at each n, and `quantile_of_chosen`, `regret`
-    (both of all responses), `spearman`, `kendall` and `pairwise_accuracy`.
+    Without `metrics` the table has `best_of_n` and `normalized_gain` at each n, `quantile_of_chosen` and `regret` of
+    all responses, and `spearman`, `kendall` and `pairwise_accuracy`.
 
     Args:
-        scores: (n_prompts, n_responses) or flat (n_items,); a model's, or any number per item.
-        rewards: gold rewards (n_prompts, n_responses).
-        n: values of Best-of-N; those of 1, 2, 5, 10, 30, 50, 100, 300, 500 that the responses allow, and all of
-            them, when None.
-        metrics: name -> function of (scores, rewards) with one value a prompt, instead of all the above; bind their n.
-        confidence, n_resamples, seed: of the intervals; see `bootstrap_interval`.
+        scores: (n_prompts, n_responses) or flat (n_items,), the scores of a model or any number per item; or a mapping
+            of names to such arrays.
+        rewards: gold rewards (n_prompts, n_responses), or a bank. A response whose reward is NaN is not rated, and is
+            left out; so is a prompt without rated responses. The prompts of a bank go by its prompt ids.
+        n: values of Best-of-N. When None, those of 1, 2, 5, 10, 30, 50, 100, 300, 500 that the responses allow, and all
+            responses. A prompt with fewer than n rated responses is left out of the row of that n.
+        metrics: name -> function of (scores, rewards) with one value per prompt, in place of all the above. Bind their
+            n. The rewards that they get have NaN where nobody rated.
+        confidence: of the intervals, in (0, 1); see `mean_interval`.
 
     Returns:
-        Columns metric, n (missing where a metric has none), value, low, high.
+        Columns model ("scores" for an array without a name), metric, n (missing where a metric has none), value, low,
+        high, n_prompts (the number of prompts that the mean is over).
 
     Raises:
-        ValueError: n larger than n_responses, shapes that do not fit, values that are not finite, a metric that does
-            not return one value a prompt.
+        ValueError: n larger than the responses of every prompt, shapes that do not fit, rewards that are infinite,
+            scores that are not finite where a response is rated, a metric that does not return one value per prompt.
 
     >>> rewards = np.random.default_rng(0).normal(size=(50, 8))
-    >>> table = evaluate(rewards, rewards, n=[1, 8])
-    >>> table[table.metric == "normalized_gain"][["n", "value", "low", "high"]].values.tolist()
-    [[8, 1.0, 1.0, 1.0]]
+    >>> table = evaluate({"perfect": rewards, "constant": np.zeros((50, 8))}, rewards, n=[1, 8])
+    >>> table[table.metric == "normalized_gain"][["model", "n", "value", "n_prompts"]].values.tolist()
+    [['perfect', 8, 1.0, 50], ['constant', 8, 0.0, 50]]
     """
-    score, gold = check_scores(scores, rewards)
     rows = []
-    for metric, size, values in _measure(score, gold, n, metrics):
-        value, low, high = bootstrap_interval(values, confidence=confidence, n_resamples=n_resamples, seed=seed)
-        rows.append((metric, size, value, low, high))
-    return _table(rows, ["metric", "n", "value", "low", "high"])
+    for name, array in named(scores).items():
+        score, gold, prompts = _rated(array, rewards)
+        for metric, size, values in _measure(score, gold, n, metrics):
+            interval = mean_interval(values, groups=prompts, confidence=confidence)
+            rows.append((name, metric, size, *interval, _count(values, prompts)))
+    return table_of(rows, MEASURES)
 
 
 def compare(
     scores: npt.ArrayLike,
     others: npt.ArrayLike,
-    rewards: npt.ArrayLike,
+    rewards: npt.ArrayLike | ResponseBank,
     *,
     n: int | Sequence[int] | None = None,
     metrics: Mapping[str, Metric] | None = None,
     confidence: float = 0.95,
-    n_resamples: int = 2000,
+    n_resamples: int = 4999,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare two sets of scores on the same prompts: mean paired difference, interval and p-value for each metric.
 
-    The difference is taken prompt by prompt, so what makes a prompt easy for both cancels; the interval is a bootstrap
-    over prompts and the p-value a sign-flip test. p-values are not corrected for the number of metrics.
+    The difference is taken prompt by prompt, so that what makes a prompt easy for both cancels. The p-value is that of
+    a sign-flip test. p-values are not corrected for the number of metrics.
 
     Args:
-        scores, others: (n_prompts, n_responses) or flat; positive differences speak for `scores` (but for `regret`).
-        rewards, n, metrics, confidence, n_resamples, seed: as in `evaluate`.
+        scores, others: (n_prompts, n_responses) or flat (n_items,). A positive difference means that the metric is
+            larger with `scores`, which is better for all metrics except `regret`.
+        rewards, n, metrics, confidence: as in `evaluate`.
+        n_resamples, seed: of the test; see `sign_flip_test`.
 
     Returns:
-        Columns metric, n, difference, low, high, p_value.
+        Columns metric, n, difference, low, high, p_value, n_prompts.
 
     Raises:
         ValueError: as `evaluate`.
@@ -95,16 +114,49 @@ def compare(
     >>> bool((table.set_index("metric").low["best_of_n"] > 0).all())
     True
     """
-    score, gold = check_scores(scores, rewards)
-    other, _ = check_scores(others, rewards)
+    score, gold, prompts = _rated(scores, rewards)
+    other, _, _ = _rated(others, rewards)
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
     for (metric, size, a), (_, _, b) in measured:
         rounding = 1e-12 * np.maximum(np.abs(a), np.abs(b))
         difference = np.where(np.abs(a - b) <= rounding, 0.0, a - b)
-        value, low, high = bootstrap_interval(difference, confidence=confidence, n_resamples=n_resamples, seed=seed)
-        rows.append((metric, size, value, low, high, sign_flip_test(difference, seed=seed)))
-    return _table(rows, ["metric", "n", "difference", "low", "high", "p_value"])
+        interval = mean_interval(difference, groups=prompts, confidence=confidence, binary=False)
+        p_value = sign_flip_test(difference, groups=prompts, n_resamples=n_resamples, seed=seed)
+        rows.append((metric, size, *interval, p_value, _count(difference, prompts)))
+    return table_of(rows, PAIRED)
+
+
+def named(scores: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Mapping[str, npt.ArrayLike]:
+    """Return scores by the name of their model."""
+    if not isinstance(scores, Mapping):
+        return {UNNAMED: scores}
+    if not scores or not all(isinstance(name, str) for name in scores):
+        raise ValueError(f"scores must map at least one name, a text, to an array; got the names {list(scores)}")
+    return scores
+
+
+def _rated(
+    scores: npt.ArrayLike, rewards: npt.ArrayLike | ResponseBank
+) -> tuple[Float64Array, Float64Array, IntArray | None]:
+    """Return the scores and rewards of the prompts with a rated response, and their numbers where ids may repeat."""
+    prompts = None
+    if isinstance(rewards, ResponseBank):
+        array = np.asarray(scores)
+        scores = rewards.padded(array) if array.shape == (rewards.n_items,) else array
+        prompts = rewards.groups[rewards.offsets[:-1]]
+        rewards = rewards.rewards
+    score, gold = check_scores(scores, rewards)
+    rated = ~np.isnan(gold).all(axis=1)
+    if rated.all():
+        return score, gold, prompts
+    return score[rated], gold[rated], None if prompts is None else prompts[rated]
+
+
+def _count(values: Float64Array, prompts: IntArray | None) -> int:
+    """Return the number of prompts with a value."""
+    defined = ~np.isnan(values)
+    return int(defined.sum()) if prompts is None else len(np.unique(prompts[defined]))
 
 
 def _measure(
@@ -112,47 +164,40 @@ def _measure(
     rewards: Float64Array,
     n: int | Sequence[int] | None,
     metrics: Mapping[str, Metric] | None,
-) -> Iterator[tuple[str, int | None, Float64Array]]:
-    """Yield (metric, n, one value a prompt)."""
-    if metrics is not None:
-        if n is not None:
-            raise ValueError(
-                "n is for the built-in table; with metrics, bind it: functools.partial(best_of_n, n=[2, 5])"
-            )
-        for name, metric in metrics.items():
-            yield from _measure_own(name, metric, scores, rewards)
+) -> Iterator[Measured]:
+    if metrics is None:
+        yield from _measure_all(scores, rewards, n)
         return
-    width = rewards.shape[1]
-    if n is None:
-        n = sorted({size for size in _LADDER if size < width} | {width})
-    sizes = as_sizes(n)
-    for name, by_n in (("best_of_n", best_of_n), ("normalized_gain", normalized_gain)):
-        for size, values in zip(sizes, by_n(scores, rewards, n=sizes).T, strict=True):
-            if name == "best_of_n" or size > 1:
-                yield name, size, values
-    if width > 1:
-        yield "quantile_of_chosen", width, quantile_of_chosen(scores, rewards)
-    yield "regret", width, regret(scores, rewards)
-    for name, rank in (
-        ("spearman", spearman),
-        ("kendall", kendall),
-        ("pairwise_accuracy", pairwise_accuracy),
-    ):
-        yield name, None, rank(scores, rewards)
+    if n is not None:
+        raise ValueError("n is for the built-in table; with metrics, bind it: functools.partial(best_of_n, n=[2, 5])")
+    for name, metric in metrics.items():
+        yield from _measure_own(name, metric, scores, rewards)
 
 
-def _measure_own(
-    name: str, metric: Metric, scores: Float64Array, rewards: Float64Array
-) -> Iterator[tuple[str, int | None, Float64Array]]:
+def _measure_all(scores: Float64Array, rewards: Float64Array, n: int | Sequence[int] | None) -> Iterator[Measured]:
+    counts = (~np.isnan(rewards)).sum(axis=1)
+    most = int(counts.max())
+    every = most if (counts == most).all() else None  # the n of a metric of all responses
+    sizes = as_sizes(sorted({size for size in _LADDER if size < most} | {most}) if n is None else n)
+    for size, values in zip(sizes, best_of_n(scores, rewards, n=sizes).T, strict=True):
+        yield Measured("best_of_n", size, values)
+    for size, values in zip(sizes, normalized_gain(scores, rewards, n=sizes).T, strict=True):
+        if size > 1:
+            yield Measured("normalized_gain", size, values)
+    if most > 1:
+        yield Measured("quantile_of_chosen", every, quantile_of_chosen(scores, rewards))
+    yield Measured("regret", every, regret(scores, rewards))
+    yield Measured("spearman", None, spearman(scores, rewards))
+    yield Measured("kendall", None, kendall(scores, rewards))
+    yield Measured("pairwise_accuracy", None, pairwise_accuracy(scores, rewards))
+
+
+def _measure_own(name: str, metric: Metric, scores: Float64Array, rewards: Float64Array) -> Iterator[Measured]:
     values = np.asarray(metric(scores.copy(), rewards.copy()), dtype=np.float64)  # it may sort them in place
     bound: Any = getattr(metric, "keywords", {}).get("n")  # functools.partial(best_of_n, n=[...])
     if values.ndim == 2 and values.shape == (len(rewards), np.size(bound)) and bound is not None:
-        yield from ((name, int(size), column) for size, column in zip(bound, values.T, strict=True))
+        yield from (Measured(name, int(size), column) for size, column in zip(bound, values.T, strict=True))
     elif values.shape == (len(rewards),):
-        yield name, bound, values
+        yield Measured(name, bound, values)
     else:
-        raise ValueError(f"metric {name!r} must return one value a prompt, ({len(rewards)},); got {describe(values)}")
-
-
-def _table(rows: Sequence[tuple[Any, ...]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})
+        raise ValueError(f"metric {name!r} must return one value per prompt, ({len(rewards)},); got {describe(values)}")

@@ -50,8 +50,55 @@ CELL = (
 )
 """What is known of a cell of a study."""
 
-N_PAIRS, CURRENT = "n_pairs", "current"
-"""Number of comparisons, a fact of a run and a usual axis of a study; whether a cell belongs to the grid of today."""
+PAIRED = (
+    Column("metric", "str", "name of the metric"),
+    Column("n", "Int64", "N of Best-of-N; missing where the metric has none"),
+    Column("difference", "float64", "mean paired difference over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of the interval over prompts"),
+    Column("p_value", "float64", "of the sign-flip test of no difference; not corrected"),
+    Column("n_prompts", "Int64", "prompts that the mean is over"),
+)
+"""What `compare` finds: one row per metric and n."""
+
+SUMMARY = (
+    Column("value", "float64", "mean over seeds"),
+    Column("low", "float64", "lower end of the interval over seeds, or over prompts where there is one seed"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_prompts", "Int64", "smallest number of prompts of any seed"),
+    Column("seeds", "int64", "number of seeds that have a value"),
+    Column("over", "str", "what the interval covers: seeds or prompts"),
+    Column("error_rate", "float64", "mean over seeds"),
+    Column("mean_abs_gap", "float64", "mean over seeds"),
+)
+"""What `seed_means` finds in each setting, model, metric and n."""
+
+DIFFERENCES = (
+    Column("other", "object", "what is compared with"),
+    Column("difference", "float64", "mean paired difference over seeds"),
+    Column("low", "float64", "lower end of the interval over seeds; not corrected"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("seeds", "int64", "number of seeds that both have"),
+    Column("p_value", "float64", "of the paired t-test; missing where all seeds give the same difference"),
+    Column("p_corrected", "float64", "Holm's p-value over all rows of the table"),
+)
+"""What `compare_models` finds in each setting, for each value of the axis that is compared."""
+
+CALIBRATION = (
+    Column("model", "str", "name of the model"),
+    Column("bin_low", "float64", "lower edge of the bin of probabilities"),
+    Column("bin_high", "float64", "upper edge of the bin"),
+    Column("predicted", "float64", "mean probability that the scores give to their own choice"),
+    Column("observed", "float64", "share of these choices that won"),
+    Column("low", "float64", "lower end of the interval of the share"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("share", "float64", "share of the comparisons that the bin has, by weight"),
+    Column("n_comparisons", "int64", "number of comparisons in the bin"),
+)
+"""What `calibration_table` finds: one row per model and bin."""
+
+SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
+"""Axes with a meaning of their own, and whether a cell belongs to the grid of today."""
 
 
 def names(columns: Sequence[Column]) -> list[str]:
@@ -61,6 +108,12 @@ def names(columns: Sequence[Column]) -> list[str]:
     ['model', 'metric', 'n', 'value', 'low', 'high', 'n_prompts']
     """
     return [column.name for column in columns]
+
+
+def table_of(rows: Sequence[tuple[object, ...]], columns: Sequence[Column]) -> pd.DataFrame:
+    """Return rows as a table with the names and types of the columns."""
+    table = pd.DataFrame(rows, columns=names(columns))
+    return table.astype({column.name: column.dtype for column in columns if column.dtype not in ("str", "object")})
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,20 +9,15 @@ import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
-
-SEED, MODELS = "seed", "models"
-
-
-_NO_AXES = (  # what a table of results has besides its axes
-    *("model", "metric", "n", "value", "low", "high"),
-    *("error_rate", "mean_abs_gap", "fit_seconds", "precision", "device"),
-)
+from rmspace.results.schema import FACTS, MEASURES, SUMMARY, names
+from rmspace.results.schema import MODELS as MODELS
+from rmspace.results.schema import SEED as SEED
 
 
 def axes_of(table: pd.DataFrame) -> list[str]:
-    """Return the columns of the axes: all but those of measures and facts.
+    """Return the columns that are axes: all columns except measures and facts of a fit.
 
-    A seed of the data that goes one to one with `seed` is a part of it (see `data_seeds`), and no axis of its own.
+    A seed of the data that belongs one to one to `seed` is a part of it (see `data_seeds`), and no axis of its own.
 
     >>> axes_of(pd.DataFrame(columns=["n_pairs", "seed", "model", "metric", "value"]))
     ['n_pairs', 'seed']
@@ -30,19 +25,19 @@ def axes_of(table: pd.DataFrame) -> list[str]:
     columns = [str(name) for name in table.columns]
     if "model" not in columns:
         raise ValueError(f"a table of results must have a column model; got {columns}")
-    parts = data_seeds(table)
-    return [name for name in columns if name not in (*_NO_AXES, *parts)]
+    others = {*names(MEASURES), *names(FACTS), *data_seeds(table)}
+    return [name for name in columns if name not in others]
 
 
 def data_seeds(table: pd.DataFrame) -> list[str]:
-    """Return columns as `data.seed` that go one to one with `seed`: each seed is then a split or world of its own.
+    """Return columns such as `data.seed` that belong one to one to `seed`: each seed then has data of its own.
 
     >>> data_seeds(pd.DataFrame({"data.seed": [10, 11], "seed": [0, 1]}))
     ['data.seed']
     """
     if SEED not in table.columns:
         return []
-    return [str(name) for name in table.columns if str(name).endswith(".seed") and _follows_the_seed(table, str(name))]
+    return [str(name) for name in table.columns if str(name).endswith(".seed") and _one_to_one(table, str(name))]
 
 
 def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float = 0.95) -> pd.DataFrame:
@@ -50,56 +45,60 @@ def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float =
 
         mean -+ t(1 - (1 - confidence) / 2, k - 1) * s * sqrt(1 / k + overlap),  s the standard deviation of k seeds
 
-    A seed draws pairs, annotations and models anew, so this interval covers the luck of training. Where the test
-    prompts are the same in each, their luck is in the intervals of the single runs. With one seed the interval is that
-    of the run, at the run's own confidence.
+    A seed draws pairs, annotations and models anew, so this interval covers the luck of training. Where all seeds have
+    the same test prompts, the interval does not cover the luck of these; the intervals of the single runs do. With one
+    seed the interval is that of the run, at the run's own confidence.
 
     Args:
-        table: model, metric, n, value, low, high, error_rate, mean_abs_gap, and the axes; as `Study.results` gives.
+        table: the columns model, metric, n, value, low and high, and the axes; as `Study.results` gives it, or several
+            tables of `run` or `evaluate`, each with its seed, in one.
         overlap: n_test / n_train where each seed is another random split of one bank; see `compare_models`.
         confidence: of the intervals over seeds, in (0, 1).
 
     Returns:
-        The axes but for seed, model, metric, n, value, low, high, seeds (their number), over ("seeds" or "prompts",
-        what the interval covers), and the means of error_rate and mean_abs_gap.
+        The axes except seed; model, metric, n, value, low, high, n_prompts (the smallest of the seeds), seeds (their
+        number), over ("seeds" or "prompts", what the interval covers), and the means of error_rate and mean_abs_gap.
+        n_prompts, error_rate and mean_abs_gap are there if the table has them.
 
     Raises:
         ValueError: a seed that stands twice in a setting, so that other runs would be averaged with it; a negative
             overlap.
 
-    >>> rows = [(seed, "BT", "gain", 10, value, 0.0, 1.0, 0.1, 2.0) for seed, value in enumerate([0.4, 0.5, 0.6])]
-    >>> names = ["seed", "model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
-    >>> seed_means(pd.DataFrame(rows, columns=names))[["value", "low", "high", "seeds"]].round(3).values.tolist()
+    >>> rows = [(seed, "BT", "gain", 10, value, 0.0, 1.0) for seed, value in enumerate([0.4, 0.5, 0.6])]
+    >>> table = pd.DataFrame(rows, columns=["seed", "model", "metric", "n", "value", "low", "high"])
+    >>> seed_means(table)[["value", "low", "high", "seeds"]].round(3).values.tolist()
     [[0.5, 0.252, 0.748, 3.0]]
     """
     check_confidence(confidence)
     check_number("overlap", overlap, low=0.0)
-    axes = axes_of(table)
-    by = [*(name for name in axes if name != SEED), "model", "metric", "n"]
+    by = [*(name for name in axes_of(table) if name != SEED), "model", "metric", "n"]
     check_seeds(table, by)
     table = table.assign(low=table.low.where(table.value.notna()), high=table.high.where(table.value.notna()))
-    groups = table.groupby(by, dropna=False, sort=False, observed=True)
-    found = groups.agg(
-        value=("value", "mean"),
-        spread=("value", "std"),
-        low=("low", "first"),
-        high=("high", "first"),
-        seeds=("value", "count"),
-        error_rate=("error_rate", "mean"),
-        mean_abs_gap=("mean_abs_gap", "mean"),
-    ).reset_index()
+    rules = {"n_prompts": "min", "error_rate": "mean", "mean_abs_gap": "mean"}
+    known = {name: (name, rule) for name, rule in rules.items() if name in table.columns}
+    found = (
+        table.groupby(by, dropna=False, sort=False, observed=True)
+        .agg(
+            value=("value", "mean"),
+            spread=("value", "std"),
+            low=("low", "first"),
+            high=("high", "first"),
+            seeds=("value", "count"),
+            **known,
+        )
+        .reset_index()
+    )
     several = found.seeds > 1
     t = stats.t.ppf((1 + confidence) / 2, (found.seeds - 1).clip(lower=1))
     half = t * found.spread * np.sqrt(1 / found.seeds.clip(lower=1) + overlap)
     found["low"] = np.where(several, found.value - half, found.low)
     found["high"] = np.where(several, found.value + half, found.high)
     found["over"] = np.where(several, "seeds", "prompts")
-    facts = ["value", "low", "high", "seeds", "over", "error_rate", "mean_abs_gap"]
-    return found[[*by, *facts]]
+    return found[[*by, *(name for name in names(SUMMARY) if name in found.columns)]]
 
 
 def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame:
-    """Return the rows of one metric at one n; the largest that all settings and models have when None.
+    """Return the rows of one metric at one n; when None, at the largest n that all settings and models have.
 
     Raises:
         ValueError: no such metric or n; settings that have no n in common.
@@ -114,8 +113,7 @@ def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame
         return rows
     sizes = sorted(map(int, sized.n.unique()))
     if n is None:
-        groups = sized.groupby([*axes_of(table), "model"], dropna=False, observed=True).n
-        settings = groups.ngroups
+        settings = sized.groupby([*axes_of(table), "model"], dropna=False, observed=True).ngroups
         common = [size for size in sizes if (sized.n == size).sum() == settings]
         if not common:
             raise ValueError(f"{metric} has no n that all settings have; choose one of {sizes}")
@@ -126,7 +124,7 @@ def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame
 
 
 def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
-    """Drop the axis `models` where `model` says the same; where it does not, put its labels before the models' names.
+    """Drop the axis `models` where `model` says the same; otherwise put its labels before the names of the models.
 
     Baselines, which every cell of such an axis measures anew, are kept once.
     """
@@ -136,23 +134,14 @@ def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
     dropped = table.drop_duplicates([*rest, "model", "metric", "n", "value"]).drop(columns=MODELS)
     if not dropped.duplicated([*rest, "model", "metric", "n"]).any():
         return dropped
-    named = (
-        table[MODELS]
-        .astype(str)
-        .where(table[MODELS].astype(str) == table.model, table[MODELS].astype(str) + " " + table.model)
-    )
-    return table.assign(model=named).drop(columns=MODELS)
-
-
-def _follows_the_seed(table: pd.DataFrame, name: str) -> bool:
-    seeds = table[[SEED, name]].drop_duplicates()
-    return len(seeds) > 1 and seeds[SEED].is_unique and seeds[name].is_unique
+    label = table[MODELS].astype(str)
+    return table.assign(model=label.where(label == table.model, label + " " + table.model)).drop(columns=MODELS)
 
 
 def check_seeds(table: pd.DataFrame, by: Sequence[str]) -> None:
-    """Raise ValueError where rows could be averaged, or paired, that are not one setting's seeds."""
-    within = [*by, SEED] if SEED in table.columns else [*by]
-    if table.duplicated(within).any():
+    """Raise ValueError where a setting has a seed twice, so that rows would be averaged or paired wrongly."""
+    keys = [*by, SEED] if SEED in table.columns else [*by]
+    if table.duplicated(keys).any():
         raise ValueError("a setting has a seed twice; results of several studies need a column that tells them apart")
 
 
@@ -160,3 +149,9 @@ def check_confidence(confidence: float) -> None:
     """Raise ValueError where it is not in (0, 1)."""
     if not 0 < check_number("confidence", confidence) < 1:
         raise ValueError(f"confidence must be in (0, 1); got {confidence}")
+
+
+def _one_to_one(table: pd.DataFrame, name: str) -> bool:
+    """Return whether each seed has one value of a column, and each value one seed."""
+    seeds = table[[SEED, name]].drop_duplicates()
+    return len(seeds) > 1 and seeds[SEED].is_unique and seeds[name].is_unique

@@ -1,0 +1,127 @@
+"""From pairs and gold rewards to comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rmspace._checks import check_number, check_rng, describe
+from rmspace._typing import Float64Array, FloatArray, IntArray
+from rmspace.data.arrays import check_no_infinity, check_pairs
+from rmspace.data.bank import ResponseBank
+
+Rewards = npt.ArrayLike | ResponseBank
+
+
+def annotate(
+    pairs: IntArray,
+    rewards: Rewards,
+    annotator: Callable[[Float64Array], Float64Array],
+    *,
+    rng: np.random.Generator,
+    scale: float | Literal["std"] = 1.0,
+) -> IntArray:
+    """Judge pairs: the first wins with probability annotator((r_first - r_second) / scale).
+
+    Args:
+        pairs: int64 (n_pairs, 2) item ids of rated items.
+        rewards: a bank, or gold rewards by item id (n_items,), or the complete table (n_prompts, n_responses).
+        annotator: function of gaps that gives the probability that the first wins.
+        rng: where the randomness comes from.
+        scale: what a gap is divided by: a number above 0, or "std", the standard deviation of all rewards.
+
+    Returns:
+        Comparisons, int64 (n_pairs, 2), the winner in column 0, in the order of the pairs.
+
+    Raises:
+        ValueError: ids out of range, a pair with an item that nobody rated, infinite rewards, rewards that are all
+            equal with "std", probabilities outside [0, 1].
+        TypeError: ids that are not integers, rewards that are not numbers, an annotator that is not a function.
+
+    >>> pairs = np.array([[0, 1], [2, 1]])
+    >>> from rmspace.annotators import oracle
+    >>> annotate(pairs, np.array([[0.0, 1.0, 5.0]]), oracle, rng=np.random.default_rng(0)).tolist()
+    [[1, 0], [2, 1]]
+    """
+    gap = scaled_gaps(pairs, rewards, scale)
+    first_wins = check_rng(rng).random(len(gap)) < probabilities(annotator, gap)
+    first, second = np.asarray(pairs, dtype=np.int64).T
+    return np.stack([np.where(first_wins, first, second), np.where(first_wins, second, first)], axis=1)
+
+
+def scaled_gaps(pairs: IntArray, rewards: Rewards, scale: float | Literal["std"]) -> Float64Array:
+    """Return (r_first - r_second) / scale of each pair, checked."""
+    flat = rewards_by_item(rewards)
+    ids = check_pairs("pairs", pairs, len(flat))
+    unit = unit_of(flat, scale)
+    first, second = (flat.take(side).astype(np.float64, copy=False) for side in ids.T)
+    gap = first - second
+    if np.isnan(gap).any():
+        row = int(np.argmax(np.isnan(gap)))
+        item = next(int(i) for i in ids[row] if np.isnan(flat[i]))
+        raise ValueError(
+            f"pairs must be of rated items; row {row} has item {item}, which has no gold reward; all_responses, the "
+            "default candidates of same_prompt and cross_prompt, leaves such items out"
+        )
+    return gap / unit
+
+
+def rewards_by_item(rewards: Rewards) -> FloatArray:
+    """Return gold rewards by item id (n_items,): of a bank, of flat rewards, or of a complete table.
+
+    A table with NaN is refused: it may be the padded table of a ragged bank, whose places are not item ids.
+    """
+    if isinstance(rewards, ResponseBank):
+        rewards = rewards.item_rewards
+    array = np.asarray(rewards)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"rewards must be numbers, (n_items,) or (n_prompts, n_responses); got {_said(rewards, array)}; give the "
+            "bank or bank.item_rewards"
+        )
+    flat = array.reshape(-1)
+    check_no_infinity(flat)
+    if array.ndim > 1 and np.isnan(flat).any():
+        raise ValueError(
+            f"a table of rewards must be complete, since with NaN its places need not be item ids; "
+            f"{int(np.isnan(flat).sum())} of {array.size} rewards are NaN; give the bank or bank.item_rewards instead"
+        )
+    return flat
+
+
+def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
+    """Return what gaps are divided by: a number above 0, or the standard deviation of all rewards that are there."""
+    if isinstance(scale, str) and scale == "std":
+        flat = np.asarray(rewards).reshape(-1)
+        flat = flat[~np.isnan(flat)] if np.isnan(flat).any() else flat
+        centred = flat - flat.mean(dtype=np.float64)
+        unit = float(np.sqrt(centred @ centred / len(flat)))
+        if unit == 0:
+            raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
+        return unit
+    if isinstance(scale, str):
+        raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
+    unit = check_number("scale", scale, low=0.0)
+    if unit == 0:
+        raise ValueError("scale must be above 0; got 0")
+    return unit
+
+
+def probabilities(annotator: Callable[[Float64Array], Float64Array], gap: Float64Array) -> Float64Array:
+    """Return an annotator's probability for each gap, checked."""
+    if not callable(annotator):
+        advice = f"; use rmspace.{annotator}" if isinstance(annotator, str) and annotator.isidentifier() else ""
+        raise TypeError(f"annotator must be a function of gaps; got {annotator!r}{advice}")
+    p = np.asarray(annotator(gap), dtype=np.float64)
+    if p.shape != gap.shape:
+        raise ValueError(f"an annotator must return one probability per gap, {gap.shape}; got {describe(p)}")
+    if not (p.min() >= 0 and p.max() <= 1):
+        raise ValueError("an annotator must return probabilities in [0, 1]; some are outside or nan")
+    return p
+
+
+def _said(rewards: Any, array: npt.NDArray[Any]) -> str:
+    return repr(rewards) if array.ndim == 0 else describe(array)
