@@ -63,18 +63,19 @@ def test_labels_of_close_sizes_do_not_meet():
 
 def test_the_table_of_evaluate_is_drawn(rng):
     rewards = rng.normal(size=(30, 8))
-    found = rm.evaluate(rewards + rng.normal(size=(30, 8)), rewards, n=[1, 2, 8], n_resamples=100)
-    unnamed = found.drop(columns="model", errors="ignore")
-    figure = rm.best_of_n_curve(unnamed)
-    assert figure.legends == []  # one line has no name
-    values = unnamed[unnamed.metric == "best_of_n"].value.tolist()
-    assert figure.axes[0].lines[0].get_ydata().tolist() == values
-    assert rm.gain_bars(unnamed).axes[0].patches[0].get_width() == pytest.approx(
-        unnamed[(unnamed.metric == "normalized_gain") & (unnamed.n == 8)].value.item()
-    )
-    several = pd.concat([unnamed.assign(model="BT"), unnamed.assign(model="CLF")], ignore_index=True)
+    scores = rewards + rng.normal(size=(30, 8))
+    found = rm.evaluate(scores, rewards, n=[1, 2, 8])
+    for one in (found, found.drop(columns="model")):  # without a column model there is one model without a name
+        figure = rm.best_of_n_curve(one)
+        assert figure.axes[0].lines[0].get_ydata().tolist() == found[found.metric == "best_of_n"].value.tolist()
+        assert "30 test prompts" in figure.axes[0].get_ylabel()
+        width = found[(found.metric == "normalized_gain") & (found.n == 8)].value.item()
+        assert rm.gain_bars(one).axes[0].patches[0].get_width() == pytest.approx(width)
+    assert figure.legends == []
+    several = rm.evaluate({"BT": scores, "CLF": -scores}, rewards, n=[1, 2, 8])
     legend = rm.best_of_n_curve(several).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["BT", "CLF"]
+    assert [label.get_text() for label in rm.gain_bars(several).axes[0].get_yticklabels()] == ["BT", "CLF"]
 
 
 @pytest.mark.parametrize("draw", [rm.best_of_n_curve, rm.gain_bars])

@@ -23,7 +23,8 @@ from rmspace.plots.differences import labelled, row_height, study_differences
 from rmspace.plots.panels import TALLEST, Layout, arrange, bars_layout, is_setting, leading_axes, rows_that_fit
 from rmspace.plots.scatter import scatter_points, study_scatter
 from rmspace.plots.style import COLOURS, MODELS_TOLD_APART, NORMAL, axis_name, named_value, plain_text, save_figure
-from rmspace.results.summarize import MODELS, SEED, axes_of, one_measure, without_models_axis
+from rmspace.results.schema import MODELS, SEED
+from rmspace.results.summarize import axes_of, one_measure, without_models_axis
 from rmspace.results.tables import determined_by, values_of
 
 _PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman")

@@ -9,7 +9,8 @@ import pandas as pd
 
 from rmspace.plots.panels import Panels, add_caption
 from rmspace.plots.style import MODELS_TOLD_APART, axis_name
-from rmspace.results.summarize import SEED, axes_of, one_measure, seed_means, without_models_axis
+from rmspace.results.schema import SEED
+from rmspace.results.summarize import axes_of, one_measure, seed_means, without_models_axis
 from rmspace.results.tables import determined_by, values_of
 
 
