@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rmspace as rm
+from rmspace._typing import IntArray
 
 # The same examples on every machine, and no limit of time: a busy machine is not a defect.
 # HYPOTHESIS_PROFILE=explore draws new examples.
@@ -24,30 +25,30 @@ ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 
 
 @pytest.fixture(scope="session")
-def world():
+def world() -> tuple[rm.ResponseBank, rm.ResponseBank]:
     return rm.make_synthetic_banks(120, 60, 6, 32, noise_std=0.2, seed=0)
 
 
 @pytest.fixture(scope="session")
-def comparisons(world):
+def comparisons(world: tuple[rm.ResponseBank, rm.ResponseBank]) -> IntArray:
     train, _ = world
     rng = np.random.default_rng(0)
     return rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
 
 
 @pytest.fixture(scope="session")
-def alpacaeval():
+def alpacaeval() -> tuple[rm.ResponseBank, rm.ResponseBank]:
     if not (ALPACAEVAL / "meta.json").is_file():
         pytest.skip(f"the AlpacaEval bank is not there: {ALPACAEVAL}")
     return rm.open_generators(str(ALPACAEVAL))
 
 
 @pytest.fixture
-def rng():
+def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def make_bank(n_prompts, n_responses, dim=4, seed=0):
+def make_bank(n_prompts: int, n_responses: int, dim: int = 4, seed: int = 0) -> rm.ResponseBank:
     rng = np.random.default_rng(seed)
     return rm.ResponseBank(
         rng.normal(size=(n_prompts, n_responses, dim)).astype(np.float32), rng.normal(size=(n_prompts, n_responses))
