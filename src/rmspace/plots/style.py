@@ -158,3 +158,10 @@ def write_svg(figure: Figure, file: Path | IO[str]) -> None:
     """Write a figure as SVG, with the same bytes each time."""
     with matplotlib.rc_context({"svg.hashsalt": "rmspace"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def svg_text(figure: Figure) -> str:
+    """Return a figure as the text of an SVG, the same each time."""
+    text = io.StringIO()
+    write_svg(figure, text)
+    return text.getvalue()

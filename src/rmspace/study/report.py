@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from matplotlib.figure import Figure
 
 from rmspace._typing import PathLike
 from rmspace.data.files import write_whole
 from rmspace.plots.choose import drawn, main_metric, pictures_of
-from rmspace.plots.style import write_svg
+from rmspace.plots.style import svg_text
 from rmspace.results.compare import compare_models
 from rmspace.results.summarize import data_seeds, one_measure, seed_means
 from rmspace.study.results import Study
@@ -88,7 +86,7 @@ def _pictures(results: pd.DataFrame, differences: pd.DataFrame) -> tuple[list[di
     pictures, left_out, room = [], list(found.left_out), _MOST_FIGURES
     for picture in found.drawn:
         figures = [(name, drawn(name, draw)) for name, draw in list(picture.pages.items())[:room]]
-        pages = [(name, _as_data(figure)) for name, figure in figures if figure is not None]
+        pages = [(name, _as_data(svg_text(figure))) for name, figure in figures if figure is not None]
         if len(figures) < len(picture.pages):
             missing = len(picture.pages) - len(figures)
             left_out.append(f"{picture.question} {missing} more pages are drawn by `rmspace figures`.")
@@ -98,11 +96,9 @@ def _pictures(results: pd.DataFrame, differences: pd.DataFrame) -> tuple[list[di
     return pictures, left_out
 
 
-def _as_data(figure: Figure) -> str:
-    """Return a figure as SVG in base 64."""
-    text = io.StringIO()
-    write_svg(figure, text)
-    return base64.b64encode(text.getvalue().encode()).decode()
+def _as_data(svg: str) -> str:
+    """Return a figure as the page has it, in base 64."""
+    return base64.b64encode(svg.encode()).decode()
 
 
 def _range(numbers: pd.Series[Any]) -> str:
