@@ -1,4 +1,4 @@
-"""Figures, each a function of a tidy table."""
+"""Figures of a tidy table, one function per form. A file in this folder adds the forms that its `__all__` lists."""
 
 from rmspace._discover import attach
 

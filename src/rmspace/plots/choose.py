@@ -1,4 +1,8 @@
-"""The questions that the axes of a study allow, each with one picture of small multiples."""
+"""The questions that the axes of a study allow, each with one picture of small multiples.
+
+A new form needs a file of its own in this folder and nothing here. Only a form that answers a question of every study
+is listed here as well.
+"""
 
 from __future__ import annotations
 

@@ -86,13 +86,13 @@ def facet_names(panel: Facets) -> list[str]:
 
 def ordered_values(column: pd.Series[Any]) -> list[Any]:
     """Return the different values: numbers by size, others in order of appearance."""
-    values = list(column.unique())
+    values = column.drop_duplicates().tolist()
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     return sorted(values, key=lambda value: (pd.isna(value), value)) if is_number else values
 
 
 def arrange(rows: pd.DataFrame, facets: Sequence[str], layout: Layout) -> Arrangement:
-    """Place the panels: two axes make rows and columns where each two of their values occur; others are wrapped.
+    """Place the panels: two axes make rows and columns where all their combinations occur; other panels are wrapped.
 
     >>> table = pd.DataFrame([(b, k) for b in "xyz" for k in (10, 5)], columns=["bank", "n_pairs"])
     >>> arrange(table, ["bank", "n_pairs"], Layout(columns=4, height=1.5))
