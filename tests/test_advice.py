@@ -1,4 +1,4 @@
-"""Advice against worlds whose truth is known, and against scikit-learn's and scipy's own estimates."""
+"""Advice against simulated rewards whose truth is known, and against the estimates of scikit-learn and scipy."""
 
 from functools import partial
 from itertools import combinations
@@ -84,12 +84,13 @@ def test_bad_input_is_named(call, match):
 
 
 @pytest.mark.parametrize("between_std", [0.0, 0.1, 0.3, 1.5])
-def test_spreads_of_a_world_are_inside_their_intervals(between_std):
+def test_known_spreads_are_inside_their_intervals(between_std):
     inside = np.zeros(2)
+    truth = np.array([between_std, np.sqrt(1 + 0.5**2)])
     for seed in range(100):
-        train, _ = rm.make_synthetic_banks(400, 1, 10, 32, between_std=between_std, noise_std=0.5, seed=seed)
-        spreads = rm.annotation_plan(train, beta=1.0, budget=100).spreads
-        truth = np.array([between_std, np.sqrt(1 + 0.5**2)])
+        rng = np.random.default_rng(seed)
+        rewards = between_std * rng.normal(size=(200, 1)) + truth[1] * rng.normal(size=(200, 10))
+        spreads = rm.annotation_plan(bank_of(rewards), beta=1.0, budget=100).spreads
         inside += (spreads.low.to_numpy() <= truth) & (truth <= spreads.high.to_numpy())
     assert (inside >= 90).all(), inside
 
@@ -97,9 +98,9 @@ def test_spreads_of_a_world_are_inside_their_intervals(between_std):
 @pytest.mark.parametrize("shape", [(5, 10), (20, 2), (300, 6)])
 def test_no_spread_between_prompts_is_found_where_there_is_none(shape):
     rng = np.random.default_rng(0)
-    banks = [bank_of(rng.normal(size=shape)) for _ in range(60)]
+    banks = [bank_of(rng.normal(size=shape)) for _ in range(60 if shape[0] < 300 else 30)]
     spreads = [rm.annotation_plan(bank, beta=1.0, budget=10).spreads for bank in banks]
-    assert sum(found.low["between"] == 0 for found in spreads) >= 54  # 95% intervals
+    assert np.mean([found.low["between"] == 0 for found in spreads]) >= 0.9  # 95% intervals
     if shape == (300, 6):
         assert max(found.high["between"] for found in spreads) < 0.4
 

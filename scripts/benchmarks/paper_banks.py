@@ -13,7 +13,7 @@ DIM, LATENT, UNIT, BLOCK = 2048, 8, 6.0, 20_000
 
 
 def make_paper_banks(root: Path) -> Path:
-    """Write `root/Gemma2b/Helpful/train` and `.../test`, block by block: the world of `make_synthetic_paper_banks`."""
+    """Write `root/Gemma2b/Helpful/train` and `.../test`, block by block, as `make_synthetic_paper_banks` draws them."""
     folder = root / "Gemma2b" / "Helpful"
     embed = _Embedding(np.random.default_rng(0), LATENT, DIM)
     for side, (n_prompts, n_responses) in SIZES.items():

@@ -1,4 +1,4 @@
-"""The published protocol (arXiv 2411.04991 and its code), written afresh as a baseline, traps and all."""
+"""The published protocol (arXiv 2411.04991 and its code), written afresh as a baseline, with its flaws."""
 
 import math
 from typing import Any

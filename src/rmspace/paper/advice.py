@@ -1,4 +1,4 @@
-"""From data to advice: how an annotator's noise is estimated, and what pairs of a bank would be worth to one."""
+"""Advice on annotation: estimate the noise of an annotator, and say which pairs of a bank it would label better."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rmspace.data.arrays import check_gold
 from rmspace.data.bank import ResponseBank
 from rmspace.paper.theory import annotation_quality
 
-_OPPONENTS = 32  # items of other prompts that each item is compared with, to estimate the quality across prompts
+_OPPONENTS = 32  # items of other prompts that each item is compared with, for the quality across prompts
 
 
 class Estimate(NamedTuple):
@@ -34,14 +34,14 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class AnnotationPlan:
-    """What `annotation_plan` found; printing it gives the advice.
+    """The result of `annotation_plan`; printing it gives the advice.
 
     Attributes:
         spreads: standard deviations of the reward between and within prompts: value, low, high.
         designs: for same- and cross-prompt pairs: distinct_pairs, tie_rate, quality with low and high, gaussian_quality
-            (that of Gaussian rewards with these spreads), right_labels (expected of the budget).
+            (of Gaussian rewards with these spreads), right_labels (expected number of right labels in the budget).
         difference: quality of cross- minus same-prompt pairs.
-        advice: which design has the better labels, and what that does not say.
+        advice: which design has the better labels, and what this does not say.
     """
 
     spreads: pd.DataFrame
@@ -65,21 +65,22 @@ def estimate_beta(
 
         beta maximises sum_k log sigma(beta gap_k),  gap_k = (r_winner - r_loser) / scale, over beta >= 0
 
-    The interval holds every beta whose log-likelihood is within half the chi-squared quantile of the greatest. Given
-    the gaps, labels are taken to be independent; pairs that were judged several times are several rows. Ties say
-    nothing of beta and count for nothing.
+    The interval has every beta whose log-likelihood is at most half the chi-squared quantile below the maximum. Labels
+    are assumed to be independent given the gaps; a pair that was judged several times is several rows. Ties say nothing
+    about beta and are left out.
 
     Args:
         comparisons: int64 (n_comparisons, 2), the winner in column 0.
         rewards: gold rewards (n_prompts, n_responses), or flat (n_items,).
-        scale: unit in which beta is stated, as in `annotate`.
-        confidence: of the interval, in (0, 1).
+        scale: the unit of beta, as in `annotate`.
+        confidence: level of the interval, in (0, 1).
 
     Returns:
         (value, low, high), in units of 1 / (reward / scale).
 
     Raises:
-        ValueError: only ties; only labels that agree with the rewards, of which any large beta is as likely, or none.
+        ValueError: only ties; labels that all agree with the rewards, for which no beta is the most likely, or labels
+            of which none agrees.
 
     >>> from rmspace import annotate, logistic
     >>> from functools import partial
@@ -97,8 +98,8 @@ def estimate_beta(
     right = int((gaps > 0).sum())
     if right in (0, len(gaps)):
         raise ValueError(
-            f"beta needs labels of both kinds, some that agree with the rewards and some that do not; of {len(gaps)} "
-            f"comparisons that are no ties {right} agree; give more comparisons, of smaller gaps"
+            f"beta needs labels of both kinds: some must agree with the rewards, and some must not; {right} agree of "
+            f"{len(gaps)} comparisons without ties; give more comparisons with smaller gaps"
         )
 
     def slope(beta: float) -> float:
@@ -123,23 +124,24 @@ def annotation_plan(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> AnnotationPlan:
-    """Say which pairs of a bank a logistic annotator would label better: of one prompt, or of two.
+    """Say which pairs of a bank a logistic annotator would label better: same-prompt or cross-prompt pairs.
 
         reward = mean + between_std a_prompt + within_std b_response;   within^2 = mean over prompts of s_p^2,
         between^2 = var(prompt means) - within^2 / n_responses,   quality = E[sigma(beta |gap| / scale)]
 
-    Spreads are the random-effects (analysis of variance) estimates, with jackknife intervals over prompts, which ask
-    for no normal distribution. Quality within prompts is exact for this bank, over all pairs; across prompts each item
-    meets 32 random items of others. Intervals of both and of their difference are over prompts; with fewer than about
-    eight they are too short. A tie, which counts for nothing in `error_rate`, counts as half a right label here.
+    The spreads are the random-effects (analysis of variance) estimates, with jackknife intervals over prompts; these
+    need no normal distribution. The quality within prompts is exact for this bank, over all pairs. For the quality
+    across prompts, each item is compared with 32 random items of other prompts. The intervals of both qualities and of
+    their difference are over prompts; with fewer than about eight prompts they are too short. A tie is left out in
+    `error_rate`, but counts as half a right label here.
 
     Args:
         bank: with gold rewards; at least three prompts and two responses.
         beta: of the annotator, at least 0.
         budget: number of comparisons.
-        scale: unit in which beta is stated, as in `annotate`.
-        confidence: of the intervals, in (0, 1).
-        seed: of the items that are met across prompts.
+        scale: the unit of beta, as in `annotate`.
+        confidence: level of the intervals, in (0, 1).
+        seed: of the random items of other prompts.
 
     Raises:
         ValueError: fewer than three prompts, one response, rewards that are missing, not finite or all equal; a
@@ -159,11 +161,11 @@ def annotation_plan(
     n_prompts, n_responses = gold.shape
     if n_prompts < 3 or n_responses < 2:
         raise ValueError(
-            f"a plan needs three prompts and two responses, to tell the spread within prompts from that between them; "
-            f"got {n_prompts} and {n_responses}"
+            f"a plan needs three prompts and two responses, to separate the spread within prompts from the spread "
+            f"between them; got {n_prompts} and {n_responses}"
         )
     if (gold == gold.flat[0]).all():
-        raise ValueError("a plan needs rewards that differ; all are equal, so that no label can be right or wrong")
+        raise ValueError("a plan needs rewards that differ; all are equal, so no label can be right or wrong")
     unit = unit_of(gold, scale)
     between, within = _spreads(gold, level)
     one = _quality_within(gold / unit, beta)
@@ -211,7 +213,7 @@ def _advice(difference: Estimate, designs: pd.DataFrame, budget: int, confidence
         found += f" Only {distinct} distinct same-prompt pairs exist, fewer than the budget of {budget}."
     return (
         f"{found} Better labels are not yet a better reward model: a label across prompts can be easy because one "
-        "prompt is rewarded more whatever the response, which Best-of-N never asks for. Train on both to know."
+        "prompt has higher rewards for every response, and Best-of-N never asks for that. Train on both to know."
     )
 
 
@@ -220,7 +222,7 @@ def _spreads(gold: Float64Array, level: float) -> tuple[Estimate, Estimate]:
     n_prompts, n_responses = gold.shape
     means, variances = gold.mean(axis=1), gold.var(axis=1, ddof=1)
     means = means - means.mean()
-    # Each sum with all prompts, then without each one of them.
+    # Each sum over all prompts, then the sums without each prompt.
     n = np.append(n_prompts, np.full(n_prompts, n_prompts - 1))
     total, squares, inside = (np.append(x.sum(), x.sum() - x) for x in (means, means**2, variances))
     within = inside / n
@@ -229,9 +231,9 @@ def _spreads(gold: Float64Array, level: float) -> tuple[Estimate, Estimate]:
 
 
 def _root_of_variance(variances: Float64Array, level: float) -> Estimate:
-    """Return the root of a variance, which comes first, and its interval from those without each prompt.
+    """Return the root of the first variance, with its interval from the other variances, each without one prompt.
 
-    The jackknife is on the logarithm where it can be, since estimates of variances are skewed.
+    The jackknife is on the logarithm where that exists, because estimates of variances are skewed.
     """
     if variances.min() > 0:
         centre, half = _jackknife(np.log(variances), level)
@@ -243,9 +245,9 @@ def _root_of_variance(variances: Float64Array, level: float) -> Estimate:
 
 
 def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> Estimate:
-    """Return the root of the variance of prompts' means beyond what their responses give them by chance.
+    """Return the root of the variance of the prompts' means above the variance that their responses give by chance.
 
-    The jackknife is on the logarithm of the ratio of the two, which is above 0 where there is no spread, too.
+    The jackknife is on the logarithm of the ratio of the two, which exists even if there is no spread.
     """
     if by_chance.min() == 0 or of_means.min() == 0:
         return _root_of_variance(of_means - by_chance, level)
@@ -255,7 +257,7 @@ def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> E
 
 
 def _jackknife(values: Float64Array, level: float) -> tuple[float, float]:
-    """Return the first value, of all prompts, and half its interval by those without each prompt."""
+    """Return the first value (of all prompts) and half its interval, which the values without each prompt give."""
     without = values[1:]
     t = float(stats.t.ppf((1 + level) / 2, len(without) - 1))
     return float(values[0]), t * _jackknife_error(without)
@@ -266,7 +268,7 @@ def _jackknife_error(parts: Float64Array) -> float:
 
 
 def _quality_within(gold: Float64Array, beta: float) -> Float64Array:
-    """Return each prompt's expected quality over its pairs of responses."""
+    """Return the expected quality over the pairs of responses of each prompt."""
     first, second = np.triu_indices(gold.shape[1], 1)
     total = np.zeros(len(gold))
     for i, j in zip(np.array_split(first, 16), np.array_split(second, 16), strict=True):
@@ -275,7 +277,7 @@ def _quality_within(gold: Float64Array, beta: float) -> Float64Array:
 
 
 def _quality_across(gold: Float64Array, beta: float, rng: np.random.Generator) -> Float64Array:
-    """Return each prompt's expected quality against random items of other prompts."""
+    """Return the expected quality of each prompt against random items of other prompts."""
     n_prompts, n_responses = gold.shape
     own = np.arange(n_prompts)[:, None]
     total = np.zeros(n_prompts)

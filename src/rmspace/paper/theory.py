@@ -1,10 +1,10 @@
-"""Closed forms that the findings rest on, each with the convention that it is stated in.
+"""Closed forms behind the findings, each with its convention.
 
-Two conventions are about. Rewards that are independent with standard deviation s have gaps with standard deviation
-sqrt(2) s. The paper's density of tau is in s, the spread of *one reward*; the error rates printed for it (40.4% at
-beta = 0.5 to 5.5% at beta = 10) are those of *gaps* of variance 1, and the qualities .6749, .7251, .7781 those of gaps
-with beta^2 times their variance = 1, 2, 4, of which the last two are .7252 and .7780 by quadrature here. Functions take
-either spread, by name: `reward_std` or `gap_std`.
+There are two conventions. Independent rewards with standard deviation s have gaps with standard deviation sqrt(2) s.
+The density of tau in the paper uses s, the spread of *one reward*. Its error rates (40.4% at beta = 0.5 to 5.5% at
+beta = 10) belong to *gaps* of variance 1. Its qualities .6749, .7251, .7781 belong to gaps for which beta^2 times the
+variance is 1, 2, 4; by quadrature the last two are .7252 and .7780. The functions take either spread by name:
+`reward_std` or `gap_std`.
 
 >>> round(float(annotation_quality(1.0, gap_std=1.0)), 4), round(float(annotation_quality(1.0, reward_std=1.0)), 4)
 (0.6749, 0.7252)
@@ -26,13 +26,13 @@ from rmspace._checks import check_int, check_number, describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_finite
 
-_ACCURACY = 1e-6  # relative, that a quadrature must reach
+_ACCURACY = 1e-6  # relative accuracy that a quadrature must reach
 
 GapValue = Callable[[Float64Array], npt.ArrayLike]
 
 
 class Designs(NamedTuple):
-    """One figure for pairs of one prompt, and the same for pairs of two."""
+    """One number for same-prompt pairs, and the same number for cross-prompt pairs."""
 
     within: float
     cross: float
@@ -43,16 +43,16 @@ def annotation_quality(
 ) -> Float64Array:
     """Expected probability that an annotator picks the better of two Gaussian rewards: E[sigma(beta |gap|)].
 
-    The gap is N(0, gap_std^2), and gap_std = sqrt(2) reward_std where the two rewards are independent with one
-    spread. By quadrature; 1/2 at beta = 0, 1 at infinity.
+    The gap is N(0, gap_std^2), and gap_std = sqrt(2) reward_std if the two rewards are independent with the same
+    spread. Computed by quadrature; 1/2 at beta = 0, 1 at infinity.
 
     Args:
         beta: of the logistic annotator, at least 0, any shape.
-        reward_std: of one reward.
-        gap_std: of the difference of two; give one of the two, above 0, in the unit that beta is stated for.
+        reward_std: standard deviation of one reward, above 0, in the unit of beta.
+        gap_std: standard deviation of the difference of two rewards; give this or reward_std.
 
     Raises:
-        ValueError: a negative beta; not exactly one spread, or one that is not above 0.
+        ValueError: a negative beta; no spread, or both; a spread that is not above 0.
 
     Source: arXiv 2411.04991, annotation quality.
 
@@ -85,15 +85,15 @@ def error_rate(beta: npt.ArrayLike, *, reward_std: float | None = None, gap_std:
 def quality_density(
     tau: npt.ArrayLike, beta: float, *, reward_std: float | None = None, gap_std: float | None = None
 ) -> Float64Array:
-    """Density of tau = sigma(beta |r1 - r2|) for Gaussian rewards; s is the spread of one reward.
+    """Density of tau = sigma(beta |r1 - r2|) for Gaussian rewards; s is the standard deviation of one reward.
 
         f(t) = exp(-logit(t)^2 / (4 beta^2 s^2)) / (sqrt(pi) beta s t (1 - t))  on [1/2, 1),  0 elsewhere
 
     With the spread g of the gap, 4 beta^2 s^2 is 2 beta^2 g^2.
 
     Args:
-        tau: where, any shape.
-        beta: finite and above 0: at 0 tau is 1/2 for certain, and has no density.
+        tau: where the density is wanted, any shape.
+        beta: finite and above 0; at 0, tau is always 1/2 and has no density.
         reward_std, gap_std: as in `annotation_quality`.
 
     Raises:
@@ -106,7 +106,7 @@ def quality_density(
     """
     width = check_number("beta", beta, low=0.0) * _gap_std(reward_std, gap_std)
     if width == 0:
-        raise ValueError("beta must be above 0: at 0 the quality is 1/2 for certain, and has no density")
+        raise ValueError("beta must be above 0; at 0 the quality is always 1/2 and has no density")
     t = np.asarray(tau, dtype=np.float64)
     check_finite("tau", np.atleast_1d(t))
     inside = (t >= 0.5) & (t < 1)
@@ -117,17 +117,17 @@ def quality_density(
 
 
 def agreement_bound(quality: npt.ArrayLike, error: npt.ArrayLike) -> Float64Array:
-    """Lower bound of the probability that a model, which disagrees with some noisy labels, orders a pair truly.
+    """Lower bound of the probability that a model orders a pair truly, although it disagrees with some noisy labels.
 
         P(true order) >= (1 - error) quality^2 + error (1 - quality)^2
 
-    This asks that the model's disagreements do not depend on whether a label is right. The probability is then
-    (1 - error) quality + error (1 - quality), which the bound only reaches where quality is 1. Were all disagreements
-    on right labels, it would be quality - error, which can be less than the bound.
+    This assumes that the model's disagreements do not depend on whether a label is right. The probability is then
+    (1 - error) quality + error (1 - quality); the bound equals it only where quality is 1. If all disagreements were
+    with right labels, the probability would be quality - error, which can be less than the bound.
 
     Args:
-        quality: xi(gap), the probability that the annotator labels this pair rightly, in [1/2, 1].
-        error: the model's disagreement with the labels, in [0, 1].
+        quality: xi(gap), the probability that the annotator labels this pair correctly, in [1/2, 1].
+        error: share of the labels with which the model disagrees, in [0, 1].
 
     Raises:
         ValueError: a number out of its range.
@@ -151,26 +151,26 @@ def gap_designs(
     value: GapValue = np.abs,
     family: Any = stats.norm,
 ) -> Designs:
-    """Expected value of a pair's |gap|, for pairs of one prompt and of two, in a location-scale family.
+    """Expected value of |gap| for same-prompt and for cross-prompt pairs, in a location-scale family.
 
-        r of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
+        a reward of prompt x is locations[x] + scales[x] Z,  Z ~ family;   within = mean_x E[value(|r1 - r2|)],
         cross = mean over prompts x != y of E[value(|r_x - r_y|)]
 
     Without `value` this is the expected gap: cross >= within for Gaussian rewards (Proposition 10). An increasing
     concave value, such as sigma(beta gap), gives the expected annotation quality, and cross >= within for every
     family with a symmetric density of one peak (Theorem 11). The shape of the density is not needed: c - value(|x|),
-    even and convex beside 0, is positive definite (Polya's criterion), so 2 E[value(|X - Y|)] is at least
-    E[value(|X - X'|)] + E[value(|Y - Y'|)] for any two distributions. Concavity is. The number of integrals grows with
-    the square of the prompts; where locations are Gaussian too, use `annotation_quality` with the spreads of the gap.
+    even and convex on each side of 0, is positive definite (Polya's criterion), so 2 E[value(|X - Y|)] is at least
+    E[value(|X - X'|)] + E[value(|Y - Y'|)] for any two distributions. Concavity is needed. The number of integrals
+    grows with the square of the prompts; if locations are Gaussian too, use `annotation_quality` with the gap's spread.
 
     Args:
         locations, scales: (n_prompts,), at least two; scales above 0.
         value: function of an array of gaps of at least 0, continuous.
-        family: continuous distribution of scipy.stats, as it stands for location 0 and scale 1.
+        family: continuous distribution of scipy.stats, at location 0 and scale 1.
 
     Raises:
         ValueError: one prompt, shapes that differ, scales that are not above 0.
-        ArithmeticError: an integral that does not converge, as the mean of a Cauchy gap, which is infinite.
+        ArithmeticError: an integral that does not converge, such as the mean of a Cauchy gap, which is infinite.
 
     Source: Proposition 10 and Theorem 11 of arXiv 2411.04991; for any distributions, G. Polya (1949) and the energy
     distance of Szekely and Rizzo, "Energy statistics", J. Statist. Plann. Inference 143 (2013).
@@ -182,7 +182,7 @@ def gap_designs(
     location, scale = np.asarray(locations, dtype=np.float64), np.asarray(scales, dtype=np.float64)
     if location.ndim != 1 or len(location) < 2 or scale.shape != location.shape:
         raise ValueError(
-            f"locations and scales must be one number a prompt, at least two; got {describe(location)} and "
+            f"locations and scales must be one number per prompt, at least two; got {describe(location)} and "
             f"{describe(scale)}"
         )
     check_finite("locations", location)
@@ -203,11 +203,11 @@ def gap_designs(
 def win_logit(rewards: npt.ArrayLike, opponents: npt.ArrayLike) -> Float64Array:
     """Log-odds that a response wins against an opponent drawn at random: logit E_j[sigma(r_i - r_j)].
 
-    This is what a classifier of winners and losers tends to, with labels from Bradley and Terry's model.
+    A classifier of winners and losers converges to this, if labels follow the model of Bradley and Terry.
 
     Args:
         rewards: r_i, any shape.
-        opponents: r_j, (n_opponents,), each as likely.
+        opponents: r_j, (n_opponents,), all equally likely.
 
     Raises:
         ValueError: no opponents, or numbers that are not finite.
@@ -246,14 +246,14 @@ def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
 
     Args:
         p0: true probabilities, (n, k) with rows that sum to 1.
-        p: estimated ones, of the same shape; where they are 0 the term counts B.
-        bound: B, above 0, infinity for the plain divergence.
+        p: estimated probabilities, of the same shape; where one is 0, its term is B.
+        bound: B, above 0; infinity gives the plain divergence.
 
     Returns:
-        In nats; it can be below 0 where B is small, since large terms alone are cut.
+        In nats. It can be below 0 if B is small, because only large terms are cut.
 
     Raises:
-        ValueError: shapes that differ, rows that are no probabilities, a bound not above 0.
+        ValueError: shapes that differ, rows that are not probabilities, a bound that is not above 0.
 
     Source: arXiv 2411.04991, after J. Schmidt-Hieber and T. Bos.
 
@@ -278,7 +278,7 @@ def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
 def best_of_n_kl(n: int) -> float:
     """Kullback-Leibler divergence of Best-of-n from the policy that it samples: log n - (n - 1) / n, in nats.
 
-    Exact where no two draws can have one score, as two draws of one response do; an upper bound in general.
+    Exact if no two draws can have the same score (two draws of one response would); otherwise an upper bound.
 
     Raises:
         ValueError, TypeError: n that is not an integer of at least 1.
@@ -303,7 +303,7 @@ def _gap_std(reward_std: float | None, gap_std: float | None) -> float:
 
 
 def _error(width: float) -> float:
-    """Return E[sigma(-width |z|)], z standard normal, in the variable in which the narrower factor has width 1."""
+    """Return E[sigma(-width |z|)] for standard normal z; the narrower factor of the integrand is scaled to width 1."""
     if np.isinf(width):
         return 0.0
     if width == 0:
@@ -326,8 +326,8 @@ def _expected(shift: float, first: float, second: float, value: GapValue, family
         if abs(found - before) <= _ACCURACY * abs(found):
             return found
     raise ArithmeticError(
-        f"the integral over gaps does not converge (at the finest step it is {found:g}); it may be infinite, as a mean "
-        "is in a family with heavy tails, or `value` may jump"
+        f"the integral over gaps does not converge (at the finest step it is {found:g}); it may be infinite, like the "
+        "mean in a family with heavy tails, or `value` may jump"
     )
 
 
@@ -347,7 +347,7 @@ def _by_quantiles(shift: float, first: float, second: float, value: GapValue, fa
 def _segments(shift: float, first: float, second: float, family: Any) -> list[tuple[Any, float, float]]:
     """Cut the range of Z1 where the other density may have a kink: its middle and the ends of its support.
 
-    Each segment is a quantile function and two of its probabilities, of the nearer tail, so that none is lost.
+    Each segment is a quantile function and two of its probabilities, from the nearer tail, so that no digits are lost.
     """
     low, high = family.support()
     middle = family.median()
@@ -364,7 +364,7 @@ def _segments(shift: float, first: float, second: float, family: Any) -> list[tu
 def _given(
     centres: Float64Array, scale: float, value: GapValue, family: Any, tails: Float64Array, weights: Float64Array
 ) -> Float64Array:
-    """Return E[value(scale |centre - Z|)] for each centre, in the probabilities of the two sides of it."""
+    """Return E[value(scale |centre - Z|)] for each centre, as integrals over the probabilities on its two sides."""
     total = np.zeros(len(centres))
     for mass, quantile in ((family.cdf(centres), family.ppf), (family.sf(centres), family.isf)):
         gaps = scale * np.abs(centres[:, None] - quantile(mass[:, None] * tails))
@@ -382,7 +382,7 @@ def _double_exponential(step: float) -> tuple[Float64Array, Float64Array]:
 
 
 def _summed(values: Float64Array, weights: Float64Array) -> float:
-    """Return the weighted sum; infinity where the ends still matter, since what lies beyond them is not known."""
+    """Return the weighted sum; infinity if the ends still matter, because the part beyond them is not known."""
     terms = values * weights
     total = float(terms.sum())
     return total if max(abs(terms[0]), abs(terms[-1])) <= _ACCURACY * max(abs(total), 1e-100) else math.inf
