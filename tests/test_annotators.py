@@ -87,7 +87,7 @@ def test_scale(rng):
     np.testing.assert_array_equal(a, c)
 
 
-def test_label_error_leaves_ties_out():
+def test_error_rate_leaves_ties_out():
     rewards = np.array([[1.0, 1.0, 2.0]])
     assert rm.error_rate(np.array([[0, 1], [2, 0], [1, 2], [2, 1]]), rewards) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="all of these are ties"):
@@ -132,3 +132,34 @@ def test_bad_input(pairs, rewards, options, error, message, rng):
     options = {"annotator": rm.oracle, **options}
     with pytest.raises(error, match=message):
         rm.annotate(pairs, rewards, options.pop("annotator"), rng=rng, **options)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (
+            lambda rng: rm.annotate([[0, 1]], REWARDS, "oracle", rng=rng),
+            "a function of gaps; got 'oracle'; use rmspace.or",
+        ),
+        (lambda rng: rm.annotate([[0, 1]], REWARDS, None, rng=rng), "a function of gaps; got None$"),
+        (
+            lambda rng: rm.annotate([[0, 1]], None, rm.oracle, rng=rng),
+            "rewards must be numbers.*got None; give the bank",
+        ),
+        (lambda rng: rm.error_rate(np.array([[0, 1]]), None), "rewards must be numbers.*got None; give the bank"),
+        (lambda rng: rm.logistic(beta=3), r"logistic needs a gap.*functools\.partial\(logistic, beta=\.\.\.\)"),
+        (lambda rng: rm.probit(beta=3), r"functools\.partial\(probit, beta=\.\.\.\)"),
+        (lambda rng: rm.lapse(beta=3, rate=0.1), r"functools\.partial\(lapse, beta=\.\.\., rate=\.\.\.\)"),
+    ],
+)
+def test_mistakes_that_are_easily_made(act, message, rng):
+    with pytest.raises(TypeError, match=message):
+        act(rng)
+
+
+def test_a_bank_stands_for_its_rewards(rng):
+    bank = rm.ResponseBank(np.zeros((1, 3, 2), np.float32), REWARDS)
+    pairs = np.array([[0, 1], [2, 1]])
+    assert rm.annotate(pairs, bank, rm.oracle, rng=rng).tolist() == [[1, 0], [2, 1]]
+    assert rm.error_rate(pairs, bank) == 0.5
+    assert rm.beta_for_error(pairs, bank, 0.2) == rm.beta_for_error(pairs, REWARDS, 0.2)

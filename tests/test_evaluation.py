@@ -102,6 +102,93 @@ def test_rank_metrics_against_scipy_and_brute_force(width, data):
     assert rm.pairwise_accuracy(scores, rewards)[0] == pytest.approx(np.mean(right))
 
 
+padded = st.one_of(st.just(np.nan), small)
+METRICS_BY_N = (rm.best_of_n, rm.gain, rm.normalized_gain, rm.regret, rm.quantile_of_chosen)
+RANK_METRICS = (rm.spearman, rm.kendall, rm.pairwise_accuracy)
+
+
+def brute_force(metric, scores, rewards, n):
+    """One prompt, whose responses are all rated, by its definition over all subsets."""
+    if n > len(rewards):
+        return np.nan
+    if metric is rm.quantile_of_chosen:
+        if len(rewards) < 2:
+            return np.nan
+        return brute_force_best_of_n(scores, (stats.rankdata(rewards) - 1) / (len(rewards) - 1), n)
+    reached, best = brute_force_best_of_n(scores, rewards, n), brute_force_best_of_n(rewards, rewards, n)
+    mean = rewards.mean()
+    if metric is rm.normalized_gain:
+        return (reached - mean) / (best - mean) if best - mean > 1e-9 else np.nan
+    return {rm.best_of_n: reached, rm.gain: reached - mean, rm.regret: best - reached}[metric]
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.data())
+@settings(max_examples=150, deadline=None)
+def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts, width, data):
+    scores = data.draw(arrays(float, (n_prompts, width), elements=small))
+    rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
+    rated = ~np.isnan(rewards)
+    most = int(rated.sum(axis=1).max())
+    scores = np.where(rated | data.draw(st.booleans()), scores, np.nan)  # what stands beside a missing reward is unused
+    if most == 0:
+        with pytest.raises(ValueError, match="all are NaN, so nothing is rated"):
+            rm.best_of_n(scores, rewards, n=1)
+        return
+    sizes = list(range(1, most + 1))
+    for metric in METRICS_BY_N:
+        if metric is rm.quantile_of_chosen and most < 2:
+            with pytest.raises(ValueError, match="needs a prompt with 2 rated responses; the largest number is 1"):
+                metric(scores, rewards)
+            continue
+        rows = [(s[r], g[r]) for s, g, r in zip(scores, rewards, rated, strict=True)]
+        exact = np.array([[brute_force(metric, s, g, n) for n in sizes] for s, g in rows])
+        every = np.array([brute_force(metric, s, g, len(g)) if len(g) else np.nan for s, g in rows])
+        np.testing.assert_allclose(metric(scores, rewards, n=sizes), exact, atol=1e-12)
+        np.testing.assert_allclose(metric(scores, rewards, n=most), exact[:, -1], atol=1e-12)
+        np.testing.assert_allclose(metric(scores, rewards, n=None), every, atol=1e-12)
+        with pytest.raises(ValueError, match=f"n must be at most {most}, the largest number of rated responses"):
+            metric(scores, rewards, n=[1, most + 1])
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.data())
+@settings(max_examples=100, deadline=None)
+def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts, width, data):
+    scores = data.draw(arrays(float, (n_prompts, width), elements=small))
+    rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
+    rated = ~np.isnan(rewards)
+    if not rated.any():
+        return
+    for metric in RANK_METRICS:
+        alone = [
+            metric(scores[[row]][:, rated[row]], rewards[[row]][:, rated[row]])[0] if rated[row].any() else np.nan
+            for row in range(n_prompts)
+        ]
+        np.testing.assert_allclose(metric(scores, rewards), alone, atol=1e-12)
+
+
+def test_flat_scores_of_a_ragged_bank_go_through_padded(rng):
+    bank = rm.ResponseBank(np.zeros((5, 2), np.float32), rng.normal(size=5), offsets=[0, 3, 5])
+    scores = rng.normal(size=5)
+    table = rm.best_of_n(bank.padded(scores), bank.rewards, n=[1, 2, 3])
+    assert np.isnan(table[1, 2])
+    np.testing.assert_allclose(table[:, 0], [bank.item_rewards[:3].mean(), bank.item_rewards[3:].mean()])
+    with pytest.raises(ValueError, match=r"go through bank\.padded"):
+        rm.best_of_n(scores, bank.rewards, n=1)
+
+
+def test_one_missing_reward_costs_one_response(rng):
+    scores, rewards = rng.normal(size=(2, 30, 6))
+    whole = rm.spearman(scores, rewards)
+    rewards[4, 2] = np.nan
+    np.testing.assert_array_equal(np.delete(rm.spearman(scores, rewards), 4), np.delete(whole, 4))
+    scores[7, 1] = np.nan
+    with pytest.raises(ValueError, match="scores must be finite; row 7"):
+        rm.spearman(scores, rewards)
+    rewards[9, 0] = np.inf
+    with pytest.raises(ValueError, match="finite, or NaN where nobody rated; row 9 has infinity"):
+        rm.spearman(scores, rewards)
+
+
 def test_mean_interval_covers_the_mean_of_a_skewed_world():
     covered = 0
     for seed in range(200):
@@ -206,6 +293,7 @@ GOOD = np.arange(6.0).reshape(2, 3)
         (GOOD[:, :2], GOOD, 1, ValueError, r"scores must be one number per reward"),
         (GOOD * np.nan, GOOD, 1, ValueError, "scores must be finite"),
         (GOOD, np.full((2, 3), np.inf), 1, ValueError, "rewards must be finite"),
+        (GOOD, GOOD * np.nan, 1, ValueError, "all are NaN, so nothing is rated"),
         (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )

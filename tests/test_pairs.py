@@ -88,7 +88,10 @@ def test_own_candidates(rng):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda rng: rm.same_prompt(make_bank(3, 1), 2, rng), "needs a prompt with two candidates; the largest number is 1"),
+        (
+            lambda rng: rm.same_prompt(make_bank(3, 1), 2, rng),
+            "needs a prompt with two candidates; the largest number is 1",
+        ),
         (lambda rng: rm.same_prompt(make_bank(3, 3), 10, rng), "at most the 9 distinct pairs.*repeats=True"),
         (lambda rng: rm.cross_prompt(make_bank(1, 3), 2, rng), "needs two prompts"),
         (lambda rng: rm.cross_prompt(make_bank(2, 2), 5, rng), "at most the 4 distinct"),

@@ -76,7 +76,7 @@ def test_the_real_bank(alpacaeval):
     assert not set(train.prompt_ids) & set(test.prompt_ids)
 
 
-def test_world_has_the_spreads_it_was_asked_for():
+def test_synthetic_banks_have_the_spreads_that_were_asked_for():
     train, test = rm.make_synthetic_banks(
         4000, 50, 20, 64, within_std=2.0, between_std=3.0, noise_std=0.5, n_test_responses=30, seed=1
     )
@@ -84,14 +84,14 @@ def test_world_has_the_spreads_it_was_asked_for():
     noise = train.rewards - explainable
     within = explainable - explainable.mean(axis=1, keepdims=True)
     assert noise.std() == pytest.approx(0.5, rel=0.02)
-    # The sample mean over 20 responses takes 1/20 of the variance within with it.
+    # The mean over 20 responses still has 1/20 of the variance within prompts.
     assert np.sqrt((within**2).sum(axis=1).mean() / 19) == pytest.approx(2.0, rel=0.03)
     assert np.sqrt(explainable.mean(axis=1).var() - 4.0 / 20) == pytest.approx(3.0, rel=0.05)
     assert test.embeddings.shape == (50, 30, 64)
     assert train.metadata["within_std"] == 2.0
 
 
-def test_world_is_low_rank_anisotropic_and_seeded():
+def test_synthetic_banks_are_low_rank_anisotropic_and_seeded():
     train, _ = rm.make_synthetic_banks(300, 5, 10, 64, seed=0)
     spectrum = np.linalg.svd(train.items - train.items.mean(axis=0), compute_uv=False)
     assert (spectrum[:16] ** 2).sum() > 0.99 * (spectrum**2).sum()

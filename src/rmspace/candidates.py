@@ -6,6 +6,7 @@ once per prompt, and -1 where a prompt has fewer candidates than others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -50,8 +51,7 @@ def similar(bank: ResponseBank) -> IntArray:
     >>> similar(ResponseBank(np.zeros((1, 4, 2), np.float32), np.array([[3.0, 0.0, 2.0, 1.0]]))).tolist()
     [[3, 2]]
     """
-    middle = _n_rated(bank) // 2
-    return _by_rank(bank, middle - 1, middle)
+    return _by_rank(bank, lambda n_rated: (n_rated // 2 - 1, n_rated // 2))
 
 
 def diversified(bank: ResponseBank) -> IntArray:
@@ -65,21 +65,23 @@ def diversified(bank: ResponseBank) -> IntArray:
     >>> diversified(ResponseBank(np.zeros((1, 4, 2), np.float32), np.array([[3.0, 0.0, 2.0, 1.0]]))).tolist()
     [[1, 0]]
     """
-    n_rated = _n_rated(bank)
-    return _by_rank(bank, np.zeros_like(n_rated), n_rated - 1)
+    return _by_rank(bank, lambda n_rated: (0 * n_rated, n_rated - 1))
 
 
-def _n_rated(bank: ResponseBank) -> IntArray:
-    return np.asarray((~np.isnan(bank.rewards)).sum(axis=1))
+def _by_rank(bank: ResponseBank, ranks_of: Callable[[IntArray], tuple[IntArray, IntArray]]) -> IntArray:
+    """Return the responses at two ranks of each prompt, -1 where it has fewer than two rated responses.
 
-
-def _by_rank(bank: ResponseBank, low: IntArray, high: IntArray) -> IntArray:
-    """Return the responses at two ranks of each prompt, -1 where it has fewer than two rated responses."""
-    enough = _n_rated(bank) >= 2
+    Args:
+        bank: whose responses are chosen.
+        ranks_of: function that gives two 0-based ranks from the number of rated responses.
+    """
+    gold = check_gold(bank.rewards, complete=False)
+    n_rated = gold.shape[1] - np.count_nonzero(np.isnan(gold), axis=1)
+    enough = n_rated >= 2
     if not enough.any():
         raise ValueError("choosing responses by rank needs a prompt with two rated responses; there is none")
-    order = np.argsort(check_gold(bank.rewards, complete=False), axis=1, kind="stable")  # NaN is last
-    ranks = np.where(enough[:, None], np.stack([low, high], axis=1), 0)
+    ranks = np.where(enough[:, None], np.stack(ranks_of(n_rated), axis=1), 0)
+    order = np.argsort(gold, axis=1, kind="stable")  # NaN is last
     return np.where(enough[:, None], np.take_along_axis(order, ranks, axis=1), -1)
 
 
@@ -97,11 +99,13 @@ class CandidateItems(NamedTuple):
 
     columns: IntArray
     counts: IntArray
-    offsets: IntArray
+    bank: ResponseBank
 
     def items(self, prompts: IntArray, places: IntArray) -> IntArray:
         """Return the ids of the items at some places among the candidates of some prompts."""
-        return self.offsets[prompts] + of_prompts(self.columns, prompts, places)
+        bank = self.bank
+        first = prompts * bank.n_responses if bank.is_rectangular else bank.offsets[prompts]
+        return first + of_prompts(self.columns, prompts, places)
 
 
 def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItems:
@@ -127,9 +131,7 @@ def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItem
     counts = np.asarray((columns >= 0).sum(axis=1))
     if counts.min() < columns.shape[1]:
         columns = _packed(columns, columns >= 0)
-    return CandidateItems(
-        columns.astype(np.int64, copy=False), np.broadcast_to(counts, (bank.n_prompts,)), bank.offsets
-    )
+    return CandidateItems(columns.astype(np.int64, copy=False), np.broadcast_to(counts, (bank.n_prompts,)), bank)
 
 
 def of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArray:

@@ -31,7 +31,7 @@ class PairStrategy(Protocol):
 
 
 class Candidates(Protocol):
-    """bank -> the response columns that may be compared, int64 (n_prompts, n_candidates)."""
+    """bank -> the response columns that may be compared, int64 (n_prompts, n_candidates), -1 for none."""
 
     def __call__(self, bank: ResponseBank, /) -> IntArray:
         """Choose the columns."""
@@ -47,7 +47,7 @@ class Annotator(Protocol):
 
 
 class Objective(Protocol):
-    """(winner scores, loser scores), both (n_pairs,) -> one loss a pair (n_pairs,)."""
+    """(winner scores, loser scores), both (n_pairs,) -> one loss per pair (n_pairs,)."""
 
     def __call__(self, winner: Tensor, loser: Tensor, /) -> Tensor:
         """Compute the losses, unreduced."""
@@ -55,7 +55,7 @@ class Objective(Protocol):
 
 
 class Metric(Protocol):
-    """(scores, rewards), both (n_prompts, n_responses) -> one value a prompt (n_prompts,)."""
+    """(scores, rewards), both (n_prompts, width), NaN where unrated -> one value per prompt (n_prompts,)."""
 
     def __call__(self, scores: Float64Array, rewards: Float64Array, /) -> Float64Array:
         """Measure each prompt; `nan` where the metric is undefined."""

@@ -72,7 +72,8 @@ def same_prompt(
     first, second = _distinct_pairs(prompts, rounds, widths, rng)
     flip = rng.random(n_pairs) < 0.5
     sides = np.where(flip, second, first), np.where(flip, first, second)
-    return np.stack([chosen.items(usable[prompts], side) for side in sides], axis=1)
+    prompts = prompts if len(usable) == bank.n_prompts else usable[prompts]
+    return np.stack([chosen.items(prompts, side) for side in sides], axis=1)
 
 
 def cross_prompt(
@@ -119,7 +120,8 @@ def cross_prompt(
     prompts = prompts[: 2 * n_pairs]
     width: int | IntArray = int(widths[0]) if (widths == widths[0]).all() else widths[prompts]
     places = rng.integers(width, size=len(prompts))
-    return chosen.items(usable[prompts], places).reshape(n_pairs, 2)
+    prompts = prompts if n_prompts == bank.n_prompts else usable[prompts]
+    return chosen.items(prompts, places).reshape(n_pairs, 2)
 
 
 def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
@@ -137,7 +139,8 @@ def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[In
         active = np.flatnonzero(limits >= limit)
         size = min((limit - start) * len(active), n_pairs - done)
         if size:
-            prompts.append(active[_rounds(len(active), size, rng)[:size]])
+            order = _rounds(len(active), size, rng)[:size]
+            prompts.append(order if len(active) == len(limits) else active[order])
             rounds.append(start + np.arange(size) // len(active))
         done, start = done + size, limit
     return np.concatenate(prompts), np.concatenate(rounds)
@@ -158,7 +161,9 @@ def _distinct_pairs(
             pairs = np.stack(np.triu_indices(width, 1))
             n_rounds = int(turns.max()) + 1
             drawn = _distinct_in_rows(len(members), n_rounds, pairs.shape[1], rng)
-            found[:, here] = pairs.take(drawn.take(rows * n_rounds + turns), axis=1)
+            number = drawn.take(rows * n_rounds + turns)
+            for side in (0, 1):
+                found[side, here] = pairs[side].take(number)
     return found[0], found[1]
 
 

@@ -178,9 +178,9 @@ def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array
     array = np.asarray(rewards)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
         raise ValueError(f"rewards must be numbers (n_prompts, n_responses); got {describe(array)}")
-    if complete or not np.isnan(array).any():
+    if complete:
         check_finite("rewards", array)
-    else:
+    elif not np.isfinite(array).all():
         check_no_infinity(array)
     return array.astype(np.float64, copy=False)
 
@@ -209,8 +209,8 @@ def check_scores(
             "the items of a ragged bank go through bank.padded"
         )
     array = array.astype(np.float64, copy=False).reshape(gold.shape)
-    rated = ~np.isnan(gold)
-    check_finite("scores", array if rated.all() else np.where(rated, array, 0.0))
+    unrated = np.isnan(gold)
+    check_finite("scores", np.where(unrated, 0.0, array) if unrated.any() else array)
     return array, gold
 
 
@@ -220,7 +220,33 @@ def number_ids(ids: npt.ArrayLike) -> IntArray:
     >>> number_ids(["b", "a", "b"]).tolist()
     [0, 1, 0]
     """
-    _, first, inverse = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
+    array = np.asarray(ids)
+    if array.dtype.kind in "iu" and (array[1:] > array[:-1]).all():
+        return np.arange(len(array))
+    _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
+
+
+def check_selection(chosen: int | slice | npt.ArrayLike, n: int, noun: str) -> IntArray:
+    """Return the rows that a row, a slice, rows in any order or a mask (n,) choose of n prompts or comparisons."""
+    rule = f"a selection is a slice, rows of {noun}s, or a mask ({n},)"
+    if isinstance(chosen, tuple):
+        raise TypeError(f"{rule}; got a tuple; for one response use bank.embeddings[prompt, response]")
+    if isinstance(chosen, slice):
+        rows = np.arange(n)[chosen]
+    else:
+        ids = np.atleast_1d(np.asarray(chosen))
+        ids = ids.astype(int) if ids.size == 0 else ids
+        mask = ids.dtype == bool
+        if ids.ndim != 1 or (mask and len(ids) != n) or (not mask and ids.dtype.kind not in "iu"):
+            raise TypeError(
+                f"{rule}; got {describe(ids)}; to choose by ids make a mask: numpy.isin(bank.prompt_ids, ids)"
+            )
+        if not mask and len(ids) and (ids.min() < -n or ids.max() >= n):
+            raise IndexError(f"rows of {noun}s must be in [0, {n}); got {ids.min()} to {ids.max()}")
+        rows = np.arange(n)[ids]
+    if len(rows) == 0:
+        raise ValueError(f"a selection must have at least one {noun}; this one has none")
+    return rows

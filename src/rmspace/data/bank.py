@@ -20,6 +20,8 @@ from rmspace.data.arrays import (
     check_ids,
     check_offsets,
     check_rewards,
+    check_selection,
+    check_texts,
     number_ids,
 )
 from rmspace.data.bank_files import read_bank, write_bank
@@ -49,11 +51,12 @@ class ResponseBank:
         features: other numbers per item, by name, each of the shape of the rewards, such as response lengths.
         prompt_ids: (n_prompts,) integers or text; 0, 1, ... when None. Prompts with the same id are the same prompt:
             splits, groups and intervals keep them together.
-        metadata: anything that JSON can hold: source, licence, names of the generators.
+        metadata: anything that JSON can hold: source, licence, names of the generators. Where "prompts" lists a text
+            per prompt, prompts with the same id must have the same text.
 
     Raises:
         ValueError: a shape that does not fit the embeddings; offsets that do not start at 0, decrease, end elsewhere
-            than at n_items, or leave a prompt without responses.
+            than at n_items, or leave a prompt without responses; one prompt id with two texts.
         TypeError: a dtype that is not one of those above.
 
     >>> bank = ResponseBank(np.zeros((3, 2, 4), np.float32), rewards=np.arange(6.0).reshape(3, 2))
@@ -88,6 +91,9 @@ class ResponseBank:
         n_prompts = len(self._layout.offsets) - 1
         self.prompt_ids = np.arange(n_prompts) if prompt_ids is None else check_ids(prompt_ids, n_prompts)
         self.metadata = dict(metadata or {})
+        texts = self.metadata.get("prompts")
+        if prompt_ids is not None and isinstance(texts, list) and len(texts) == n_prompts:
+            check_texts(self.prompt_ids, texts)
 
     def __repr__(self) -> str:
         low, high = self.counts.min(), self.counts.max()
@@ -239,13 +245,13 @@ class ResponseBank:
 
     def __getitem__(self, prompts: int | slice | npt.ArrayLike) -> ResponseBank:
         """Return the bank of some prompts: one row, a slice, rows in any order, or a mask (n_prompts,)."""
-        rows = _check_selection(prompts, self.n_prompts)
+        rows = check_selection(prompts, self.n_prompts, "prompt")
         bank = object.__new__(ResponseBank)
         is_range = isinstance(prompts, slice) and prompts.step in (None, 1)
         bank._layout = self._layout.select(rows, is_range=is_range)
-        ids = self._layout.item_ids(rows) if self.has_rewards or self._features else rows
-        bank._rewards = None if self._rewards is None else self._rewards[ids]
-        bank._features = {name: value[ids] for name, value in self._features.items()}
+        take = self._layout.take
+        bank._rewards = None if self._rewards is None else take(self._rewards, rows)
+        bank._features = {name: take(value, rows) for name, value in self._features.items()}
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
         return bank
@@ -311,25 +317,3 @@ class ResponseBank:
             ValueError: a file is damaged, cut short, of another shape, or of another version.
         """
         return cls(**read_bank(Path(folder)))
-
-
-def _check_selection(prompts: int | slice | npt.ArrayLike, n_prompts: int) -> IntArray:
-    if isinstance(prompts, tuple):
-        raise TypeError("a bank is indexed by prompts alone; for items use bank.embeddings[prompt, response]")
-    if isinstance(prompts, slice):
-        rows = np.arange(n_prompts)[prompts]
-    else:
-        ids = np.atleast_1d(np.asarray(prompts))
-        ids = ids.astype(int) if ids.size == 0 else ids
-        mask = ids.dtype == bool
-        if ids.ndim != 1 or (mask and len(ids) != n_prompts) or (not mask and ids.dtype.kind not in "iu"):
-            raise TypeError(
-                f"a bank is indexed by a slice, by rows of prompts, or by a mask ({n_prompts},); got {describe(ids)}; "
-                "to find prompts by their ids use bank[numpy.isin(bank.prompt_ids, ids)]"
-            )
-        if not mask and len(ids) and (ids.min() < -n_prompts or ids.max() >= n_prompts):
-            raise IndexError(f"rows of prompts must be in [0, {n_prompts}); got {ids.min()} to {ids.max()}")
-        rows = np.arange(n_prompts)[ids]
-    if len(rows) == 0:
-        raise ValueError("a bank has at least one prompt; the selection has none")
-    return rows

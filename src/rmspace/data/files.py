@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the hashes that tell whether a file is still itself."""
+"""Folders that appear whole or not at all, and hashes that tell whether a file has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rmspace._typing import PathLike
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder that this library writes, so that only such a folder is ever replaced."""
+    """A kind of folder that this library writes; only a folder of the same kind is ever replaced."""
 
     format: str  # what the marker says under "format"
     marker: str  # the JSON file that every folder of the kind has
@@ -29,14 +29,14 @@ class FolderKind:
 def new_folder(
     path: PathLike, kind: FolderKind, *, overwrite: bool = False, keep: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that takes its place, whole, when the block ends well.
+    """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
-    Until then, and for good when the block raises (a full disk, say), what stood at `path` stays as it was. Where the
+    Until then `path` stays as it was. It also stays so when the block raises, for example at a full disk. Where the
     block raises after it wrote something named in `keep`, what it wrote stays beside `path`, and the error says where.
 
     Raises:
-        FileExistsError: `path` exists and is not to be, or must not be, replaced; also where it came to exist while
-            the block ran.
+        FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a
+            folder of this kind.
     """
     target = Path(path).absolute().resolve()
     check_target(target, kind, overwrite=overwrite)
@@ -82,7 +82,7 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a full disk, never meets half of it."""
+    """Write a text file whole or not at all, also when the disk is full or somebody reads it meanwhile."""
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
@@ -106,7 +106,7 @@ def _format_of(marker: Path) -> object:
 
 
 def _replace(staged: Path, target: Path) -> None:
-    """Put `staged` at `target`; a folder that stood there is set aside first and removed last."""
+    """Put `staged` at `target`; a folder that was there is renamed first and removed last."""
     if not target.exists():
         staged.rename(target)
         return
@@ -121,6 +121,9 @@ def _replace(staged: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
+    """Have a file or a folder written to the disk; only POSIX systems can do so through a handle for reading."""
+    if os.name != "posix":
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.mapped import blocks, choose, mapped
@@ -54,9 +56,9 @@ class Rectangular:
         for part, block in blocks(self.embeddings, size=n_prompts):
             yield slice(part.start * self.width, part.stop * self.width), block.reshape(-1, self.dim)
 
-    def item_ids(self, prompts: IntArray) -> IntArray:
-        """Return the item ids of some prompts, prompt by prompt."""
-        return (prompts[:, None] * self.width + np.arange(self.width)).ravel()
+    def take(self, values: npt.NDArray[Any], prompts: IntArray) -> npt.NDArray[Any]:
+        """Return the values (n_items,) of some prompts, prompt by prompt."""
+        return values.reshape(-1, self.width)[prompts].reshape(-1)
 
     def select(self, prompts: IntArray, *, is_range: bool) -> Rectangular:
         """Return the layout of some prompts; `is_range` says that they follow one another."""
@@ -103,8 +105,11 @@ class Ragged:
         """Yield (slice of item ids, rows)."""
         return blocks(self.items, size=size)
 
-    def item_ids(self, prompts: IntArray) -> IntArray:
-        """Return the item ids of some prompts, prompt by prompt."""
+    def take(self, values: npt.NDArray[Any], prompts: IntArray) -> npt.NDArray[Any]:
+        """Return the values (n_items,) of some prompts, prompt by prompt."""
+        return values[self._item_ids(prompts)]
+
+    def _item_ids(self, prompts: IntArray) -> IntArray:
         offsets = _offsets_of(self.offsets, prompts)
         shift = self.offsets[prompts] - offsets[:-1]
         return np.repeat(shift, np.diff(offsets)) + np.arange(offsets[-1])
@@ -114,7 +119,7 @@ class Ragged:
         offsets = _offsets_of(self.offsets, prompts)
         if is_range and self.selected is None:
             return layout_of(self.source[self.offsets[prompts[0]] : self.offsets[prompts[-1] + 1]], offsets)
-        ids = self.item_ids(prompts)
+        ids = self._item_ids(prompts)
         return Ragged(self.source, offsets, ids if self.selected is None else self.selected[ids])
 
 

@@ -1,4 +1,4 @@
-"""Arrays in files: mapped for reading, read in blocks, only where they are wanted, and let go of afterwards."""
+"""Arrays in files: mapped for reading, read in blocks where they are used, and released afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from rmspace._typing import FloatArray, IntArray
 
 _BLOCK_BYTES = 1 << 24
-_PAGE, _PAGES = 1 << 21, 16  # the system may map 2 MB around a row that is touched; a block has at most so many
+_PAGE, _PAGES = 1 << 21, 16  # the system may map 2 MB around a row that is read; a block spans at most 16 such pages
 _READ_ONLY = "these rows lie in a file and cannot be written to; numpy.asarray(rows) is a copy that can"
 
 
@@ -35,9 +35,9 @@ class MappedFile(mmap.mmap):
         return mapping
 
     def check(self) -> None:
-        """Raise RuntimeError where the file has changed; reading past an end that moved would end the process.
+        """Raise RuntimeError where the file has changed: to read past a new, earlier end would kill the process.
 
-        A file that was replaced by another is no change: what is mapped is still the old one.
+        It is no change when another file took the place of this one: the old file is still mapped.
         """
         inode, size, _ = self._was
         found = self._path.stat() if self._path.exists() else None
@@ -45,7 +45,7 @@ class MappedFile(mmap.mmap):
         if now != self._was:
             raise RuntimeError(
                 f"{self._path} changed after it was opened ({size:,} bytes then, {now[1]:,} now, time of change "
-                f"{self._was[2]} and {now[2]}); what was read of it may be of two banks: open it again"
+                f"{self._was[2]} and {now[2]}); what was read may come from two banks: open it again"
             )
 
 
@@ -59,10 +59,10 @@ def map_array(path: Path) -> npt.NDArray[Any]:
 
 
 class Rows(NDArrayOperatorsMixin):
-    """Some rows of an array in a file, each read only when asked for; asked for anything else, it reads them all.
+    """Some rows of an array in a file; each is read only when it is used.
 
-    `rows[...]` with an integer, a slice, a mask or ids returns a numpy array, `numpy.asarray(rows)` all of it; every
-    other attribute, method and operator is that of the array so read.
+    `rows[...]` with an integer, a slice, a mask or ids reads these rows and returns a numpy array.
+    `numpy.asarray(rows)` reads all rows. Every other attribute, method and operator is that of this whole array.
 
     Args:
         table: (n, ...), mapped.
@@ -105,7 +105,7 @@ class Rows(NDArrayOperatorsMixin):
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
-            raise ValueError("these rows lie in a file and cannot be had without a copy")
+            raise ValueError("these rows lie in a file, so an array of them is always a copy; leave out copy=False")
         whole = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for part, block in blocks(self):
             whole[part] = block
@@ -127,16 +127,16 @@ class Rows(NDArrayOperatorsMixin):
 
 
 def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) -> Iterator[tuple[slice, FloatArray]]:
-    """Yield (part, rows) for an array, `Rows`, or a choice `ids` of either, a block at a time.
+    """Yield (part, rows) for an array, `Rows`, or a choice `ids` of either, one block at a time.
 
-    Of a mapped array only the pages of these rows are read, those of the next block while this one is used, and
-    the process lets go of each block's pages after its use, so that its memory does not grow. A block of a slice is a
-    view: copy what is to be kept.
+    Of a mapped array only the pages of these rows are read. The pages of the next block are read while the caller uses
+    this one. The process releases the pages of each block after its use, so that its memory does not grow. A block of a
+    slice is a view: copy what is to be kept.
 
     Args:
         array: (n, ...).
         ids: rows to read; all when None.
-        size: at most so many rows in a block; 16 MB of them when None. Rows that lie far apart come in smaller ones.
+        size: the most rows in a block; 16 MB of them when None. Rows that lie far apart come in smaller blocks.
 
     Raises:
         RuntimeError: the file changed since it was opened.
@@ -146,30 +146,30 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
     size = size or max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
     mapping, address = _mapping_of(array)
     parts = _parts(array, ids, size, apart=mapping is not None)
-    ahead = _fetch(mapping, array, address, parts[0], ids) if parts else []
+    ahead = _prefetch(mapping, array, address, parts[0], ids) if parts else []
     for part, following in zip_longest(parts, parts[1:]):
-        now, ahead = ahead, [] if following is None else _fetch(mapping, array, address, following, ids)
+        now, ahead = ahead, [] if following is None else _prefetch(mapping, array, address, following, ids)
         yield part, array[part] if ids is None else array[ids[part]]
-        _let_go(mapping, now)
+        _release(mapping, now)
 
 
 def _parts(array: npt.NDArray[Any], ids: IntArray | None, size: int, *, apart: bool) -> list[slice]:
-    """Cut a choice of rows into blocks of at most `size` rows and, if they lie `apart` in a file, few large pages."""
+    """Cut a choice of rows into blocks of at most `size` rows; rows that lie `apart` in a file span few large pages."""
     n = len(array) if ids is None else len(ids)
     if ids is None or not apart:
         return [slice(start, min(start + size, n)) for start in range(0, n, size)]
     pages = ids * array.strides[0] // _PAGE
-    turned = np.cumsum(np.append(0, pages[1:] != pages[:-1]))[:n]  # pages gone through, were each new
+    entered = np.cumsum(np.append(0, pages[1:] != pages[:-1]))[:n]  # pages entered before each row, counting returns
     parts, start = [], 0
     while start < n:
-        stop = min(start + size, int(np.searchsorted(turned, turned[start] + _PAGES)))
+        stop = min(start + size, int(np.searchsorted(entered, entered[start] + _PAGES)))
         parts.append(slice(start, stop))
         start = stop
     return parts
 
 
 def choose(array: FloatArray, ids: IntArray) -> FloatArray:
-    """Return some rows of an array: a copy, or, of an array in a file, `Rows`, which a caller may take for an array."""
+    """Return some rows: of an array in memory a copy, of an array in a file `Rows`, which can be used like an array."""
     if isinstance(array, Rows):
         array, ids = array.table, array.ids[ids]
     return cast(FloatArray, Rows(array, ids)) if mapped(array) else array[ids]
@@ -192,8 +192,8 @@ def check_unchanged(array: Any) -> bool:
 def _mapping_of(array: npt.NDArray[Any]) -> tuple[mmap.mmap | None, int]:
     """Return the mapping of a file for reading that an array looks into, and its address.
 
-    Only mappings known to be of a file and read-only count, this library's and `numpy.memmap(mode="r")`: to let go of a
-    page of any other may lose what was written to it.
+    Only mappings that are known to be read-only and of a file count: this library's and `numpy.memmap(mode="r")`. To
+    release a page of any other mapping may lose what was written to it.
     """
     base: Any = array
     read_only = False
@@ -205,15 +205,15 @@ def _mapping_of(array: npt.NDArray[Any]) -> tuple[mmap.mmap | None, int]:
     return (base, int(np.frombuffer(base, np.uint8).ctypes.data)) if hasattr(base, "madvise") else (None, 0)
 
 
-def _fetch(
+def _prefetch(
     mapping: mmap.mmap | None, array: npt.NDArray[Any], address: int, part: slice, ids: IntArray | None
 ) -> list[tuple[int, int]]:
-    """Have the pages of some rows read while the process goes on; return them as (start, length) in the mapping."""
+    """Ask the system to read the pages of some rows in the background; return them as (start, length)."""
     if mapping is None:
         return []
     if isinstance(mapping, MappedFile):
         mapping.check()
-    if not array[:1].flags.c_contiguous or array.strides[0] <= 0:  # rows that interleave: the kernel's own guesses
+    if not array[:1].flags.c_contiguous or array.strides[0] <= 0:  # interleaved rows: the system guesses better
         return [(0, len(mapping))]
     row, stride = array[:1].nbytes, array.strides[0]
     rows = np.arange(part.start, part.stop) if ids is None else np.unique(ids[part] % len(array))
@@ -226,8 +226,8 @@ def _fetch(
     return spans
 
 
-def _let_go(mapping: mmap.mmap | None, spans: list[tuple[int, int]]) -> None:
-    """Drop pages, and those between, from the process (the system keeps them), if the file is still what it was."""
+def _release(mapping: mmap.mmap | None, spans: list[tuple[int, int]]) -> None:
+    """Release pages, and those between them, from the process; the system may keep them. Then check the file."""
     if mapping is not None:
         start, end = spans[0][0], sum(spans[-1])
         _advise(mapping, "MADV_DONTNEED", [(start, end - start)])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rmspace._checks import describe
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.data.annotate import annotate
-from rmspace.data.arrays import check_groups, check_items, check_pairs, check_weights
+from rmspace.data.arrays import check_groups, check_items, check_pairs, check_selection, check_weights
 from rmspace.data.mapped import blocks, choose
 from rmspace.data.preference_files import read_preferences, write_preferences
 
@@ -146,9 +146,7 @@ class Preferences:
 
     def __getitem__(self, chosen: int | slice | npt.ArrayLike) -> Preferences:
         """Return some comparisons, by row, slice, rows or mask, with the items that they need and no others."""
-        rows = np.arange(self.n_comparisons)[chosen if isinstance(chosen, slice) else np.atleast_1d(chosen)]
-        if len(rows) == 0:
-            raise ValueError("preferences have at least one comparison; the selection has none")
+        rows = check_selection(chosen, self.n_comparisons, "comparison")
         ids, local = np.unique(self.comparisons[rows], return_inverse=True)
         return Preferences(
             choose(self.items, ids),

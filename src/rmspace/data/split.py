@@ -41,7 +41,7 @@ def split_prompts(data: Data, test_size: int | float, seed: int) -> tuple[Data, 
     (7, 3, set())
     """
     prompts = _prompts(data)
-    n_prompts = len(np.unique(prompts))
+    n_prompts = int(prompts.max()) + 1
     n_test = _test_prompts(test_size, n_prompts)
     order = np.random.default_rng(seed).permutation(n_prompts)
     held_out = np.isin(prompts, order[:n_test])
@@ -75,7 +75,7 @@ def prompt_folds(
     (True, [2, 2, 2])
     """
     prompts = _prompts(preferences)
-    n_prompts = len(np.unique(prompts))
+    n_prompts = int(prompts.max()) + 1
     n_splits = check_int("n_splits", n_splits, low=2)
     if n_splits > n_prompts:
         raise ValueError(f"n_splits must be at most the {n_prompts} prompts that were compared; got {n_splits}")

@@ -46,7 +46,7 @@ def measure_by_n(
         ValueError: an n above the rated responses of every prompt; no prompt with `least` rated responses.
     """
     score, gold = check_scores(scores, rewards)
-    most = int((~np.isnan(gold)).sum(axis=1).max())
+    most = int(_counts(gold).max())
     sizes = None if n is None else as_sizes(n)
     if sizes is not None and max(sizes) > most:
         raise ValueError(
@@ -76,12 +76,16 @@ def as_sizes(n: int | Sequence[int]) -> list[int]:
 
 def _complete_tables(score: Float64Array, gold: Float64Array) -> Iterator[tuple[Rows, Float64Array, Float64Array]]:
     """Yield (rows, scores, rewards) for the prompts with each number of rated responses, without unrated ones."""
-    rated = ~np.isnan(gold)
-    if rated.all():
+    counts = _counts(gold)
+    if counts.min() == gold.shape[1]:
         yield slice(None), score, gold
         return
-    counts = rated.sum(axis=1)
     for count in np.unique(counts[counts > 0]).tolist():
         rows = np.flatnonzero(counts == count)
-        chosen = rated[rows]
+        chosen = ~np.isnan(gold[rows])
         yield rows, score[rows][chosen].reshape(-1, count), gold[rows][chosen].reshape(-1, count)
+
+
+def _counts(gold: Float64Array) -> npt.NDArray[np.intp]:
+    """Return the number of rated responses of each prompt."""
+    return gold.shape[1] - np.count_nonzero(np.isnan(gold), axis=1)

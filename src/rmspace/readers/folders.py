@@ -14,7 +14,8 @@ __all__ = ["open_banks", "open_paper_banks", "open_preferences"]
 def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
     """Open two saved banks as (train, test).
 
-    Raises: see `ResponseBank.open`; ValueError if their embeddings differ in length.
+    Raises:
+        FileNotFoundError, ValueError: as `ResponseBank.open`; embeddings of different lengths.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -32,10 +33,11 @@ def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Res
 def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) -> tuple[ResponseBank, ResponseBank]:
     """Open the banks of one base model on one dataset as (train, test): `root/base_model/dataset/train` and `.../test`.
 
-    Both names are then axes of a study: `data.base_model` and `data.dataset`.
+    Both names can then be axes of a study: `data.base_model` and `data.dataset`.
 
-    Raises: see `open_banks`; FileNotFoundError, which lists what there is, for a name that is no folder; ValueError for
-        one that could not be.
+    Raises:
+        FileNotFoundError: a name that is no folder; the error lists the folders that are there.
+        ValueError: a name that cannot be a folder; a damaged bank.
 
     >>> import tempfile, numpy as np
     >>> with tempfile.TemporaryDirectory() as root:
@@ -46,7 +48,7 @@ def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) ->
     """
     folder = Path(root)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder of banks")
+        raise FileNotFoundError(f"{folder} is no folder; give the one that holds the base models")
     for name in (base_model, dataset):
         if not isinstance(name, str) or Path(name).name != name or name == "..":
             raise ValueError(f"base_model and dataset must be names of folders; got {name!r}")

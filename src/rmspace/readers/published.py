@@ -1,4 +1,4 @@
-"""Published pairs of `.npy` files, in either of their two layouts."""
+"""Published pairs of `.npy` files, embeddings and rewards, in either of two layouts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def read_published(
 ) -> ResponseBank:
     """Read one published `.npy` pair as a bank, memory-mapped.
 
-    Two layouts are in use: `prompts_first`, embeddings (prompts, responses, dim) with rewards (prompts, responses)
-    or (prompts, responses, 1); and `responses_first`, (responses, prompts, dim) with (responses, prompts). `auto`
-    decides by `looks_swapped`; what was found is logged and kept in `metadata["layout"]`. A `responses_first` bank
-    is a transposed view, and its items lie scattered in the file: save it once as a bank if it is used often.
+    Two layouts are in use. `prompts_first` is embeddings (prompts, responses, dim) with rewards (prompts, responses) or
+    (prompts, responses, 1). `responses_first` is (responses, prompts, dim) with (responses, prompts). `auto` decides by
+    `looks_swapped`; the layout that it finds is logged and kept in `metadata["layout"]`. A `responses_first` bank is a
+    transposed view, and the items of a prompt lie far apart in the file: save it as a bank if it is used often.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing, damaged, or does not fit the other; `auto` cannot tell.

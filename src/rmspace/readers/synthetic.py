@@ -1,4 +1,4 @@
-"""A synthetic world whose truth is known: low-rank embeddings and a nonlinear gold reward."""
+"""Synthetic banks whose true reward is known: low-rank embeddings and a nonlinear gold reward."""
 
 from __future__ import annotations
 
@@ -24,32 +24,33 @@ def make_synthetic_banks(
     latent_dim: int = 8,
     seed: int = 0,
 ) -> tuple[ResponseBank, ResponseBank]:
-    """Make (train, test) banks of one world: other prompts, the same map from embedding to reward.
+    """Make (train, test) banks with different prompts and the same map from embedding to reward.
 
     Each prompt has a latent u and each response a latent v, both standard normal in `latent_dim` numbers, and
 
         reward = between_std g(u) + within_std f(u, v) + noise_std e,         e ~ N(0, 1),
         g(u) = (u1 + h(u2)) / sqrt(2),    f(u, v) = (v1 + h(v2) + u1 v3) / sqrt(3),    h(x) = (x^2 - 1) / sqrt(2).
 
-    The terms are orthonormal Hermite polynomials, so g and f have mean 0 and variance 1 exactly: `between_std` and
-    `within_std` are the spread of the explainable reward between and within prompts, and `noise_std` is what no
-    embedding explains. The third term of f makes the best response depend on the prompt. An embedding is a fixed
-    rotation of (u, v) with decaying scales, plus a common offset and small isotropic noise: low-rank and
-    anisotropic, as a language model's are, with rows of length about 1.
+    The terms are orthonormal Hermite polynomials, so g and f have mean 0 and variance 1 exactly. `between_std` and
+    `within_std` are the standard deviations of the explainable reward between and within prompts. `noise_std` is that
+    of the part that no embedding explains. The third term of f makes the best response depend on the prompt. An
+    embedding is a fixed rotation of (u, v) with decaying scales, plus a common offset and small isotropic noise. It is
+    low-rank and anisotropic, like the embeddings of a language model, and its rows have a length of about 1.
 
     Args:
         n_prompts, n_test_prompts: prompts of the two banks.
-        n_responses: responses a prompt; `n_test_responses` for the test bank where it differs.
+        n_responses: responses per prompt.
         dim: length of an embedding, at least `2 * latent_dim`.
-        within_std, between_std, noise_std: the spreads above.
+        within_std, between_std, noise_std: the standard deviations above.
+        n_test_responses: responses per test prompt; `n_responses` when None.
         latent_dim: numbers in u and in v, at least 3.
-        seed: the world and its draws.
+        seed: of the map and of all draws.
 
     Returns:
         (train, test); `features["explainable"]` is the reward without its noise.
 
     Raises:
-        ValueError, TypeError: a size under its least value, or a negative spread.
+        ValueError, TypeError: a size that is too small, or a negative standard deviation.
 
     >>> train, test = make_synthetic_banks(50, 20, 8, 32, noise_std=0.0, seed=0)
     >>> train, test.n_prompts
@@ -75,7 +76,7 @@ def make_synthetic_banks(
         explainable = between_std * _between(u) + within_std * _within(u, v)
         rewards = explainable + noise_std * rng.standard_normal((size, width))
         latents = np.concatenate([np.broadcast_to(u, v.shape), v], axis=2)
-        # Disjoint ids, so that a prompt of one bank is never taken for a prompt of the other.
+        # The ids of the two banks differ, so that no prompt of one is taken for a prompt of the other.
         ids = np.arange(size) + (0 if name == "train" else sizes[0])
         banks.append(
             ResponseBank(
@@ -95,7 +96,7 @@ def make_synthetic_banks(
     return banks[0], banks[1]
 
 
-# Spread of the explainable reward within and between prompts. They are made up, and only differ as base models may.
+# Standard deviations of the explainable reward within and between prompts. They are made up; they only differ.
 _BASE_MODELS = {
     "Gemma2b": (1.0, 0.8),
     "Gemma2b-SFT": (0.8, 1.0),
@@ -119,9 +120,9 @@ def make_synthetic_paper_banks(
 ) -> tuple[ResponseBank, ResponseBank]:
     """Make (train, test) banks that stand in for one base model on one dataset of the paper.
 
-    A `make_synthetic_banks` for each of six base models, which differ in the spread of their rewards within and between
-    prompts, and four datasets, which differ in the unit of reward. The numbers are made up: with them a study's
-    configs, figures and report can be tried with no data at hand, and nothing can be learned about the models named.
+    There are six base models, which differ in the spread of their rewards within and between prompts, and four
+    datasets, which differ in the unit of reward; see `make_synthetic_banks`. The numbers are made up. They are there to
+    try a study's configs, figures and report without data. They say nothing about the models with these names.
 
     Raises:
         ValueError, TypeError: another name; see `make_synthetic_banks`.
