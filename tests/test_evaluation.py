@@ -1,5 +1,5 @@
 from functools import partial
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -189,39 +189,12 @@ def test_one_missing_reward_costs_one_response(rng):
         rm.spearman(scores, rewards)
 
 
-def test_mean_interval_covers_the_mean_of_a_skewed_world():
-    covered = 0
-    for seed in range(200):
-        values = np.random.default_rng(seed).exponential(size=60)
-        _, low, high = rm.mean_interval(values, seed=seed, n_resamples=999)
-        covered += low <= 1.0 <= high
-    assert 0.88 <= covered / 200 <= 0.99
-
-
-def test_mean_interval_of_odd_input():
-    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
-    mean, low, high = rm.mean_interval([1.0, np.nan])
-    assert (mean, np.isnan(low), np.isnan(high)) == (1.0, True, True)
-    assert np.isnan(rm.mean_interval([np.nan])).all()
-    with pytest.raises(ValueError, match="finite"):
-        rm.mean_interval([np.inf, 1.0])
-    with pytest.raises(ValueError, match="one value a prompt"):
-        rm.mean_interval(np.zeros((2, 2)))
-    with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
-        rm.mean_interval([1.0, 2.0], confidence=1.0)
-
-
-def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng):
-    p = [rm.sign_flip_test(rng.normal(size=30), n_resamples=499, seed=seed) for seed in range(200)]
-    assert stats.kstest(p, "uniform").pvalue > 1e-4
-    assert rm.sign_flip_test(rng.normal(loc=1, size=50)) < 0.001
-    assert rm.sign_flip_test(np.zeros(5)) == 1.0
-
-
 def test_evaluate_is_a_table_of_means(rng):
     scores, rewards = rng.normal(size=(30, 12)), rng.normal(size=(30, 12))
     table = rm.evaluate(scores, rewards, n=[1, 4, 12])
-    assert list(table.columns) == ["metric", "n", "value", "low", "high"]
+    assert list(table.columns) == ["model", "metric", "n", "value", "low", "high", "n_prompts"]
+    assert set(table.model) == {"scores"}
+    assert set(table.n_prompts) == {30}
     values = table.set_index(["metric", "n"]).value
     for n in (1, 4, 12):
         assert values["best_of_n", n] == pytest.approx(rm.best_of_n(scores, rewards, n=n).mean())
@@ -233,8 +206,6 @@ def test_evaluate_is_a_table_of_means(rng):
 
 
 def test_evaluate_takes_own_metrics(rng):
-    from functools import partial
-
     scores, rewards = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
     metrics = {
         "bon": partial(rm.best_of_n, n=[2, 3]),
@@ -247,7 +218,7 @@ def test_evaluate_takes_own_metrics(rng):
     assert table.value[2] == pytest.approx(rm.best_of_n(scores, rewards, n=5).mean())
     with pytest.raises(ValueError, match="with metrics, bind it"):
         rm.evaluate(scores, rewards, metrics=metrics, n=3)
-    with pytest.raises(ValueError, match=r"metric 'mean' must return one value a prompt, \(30,\); got float64"):
+    with pytest.raises(ValueError, match=r"metric 'mean' must return one value per prompt, \(30,\); got float64"):
         rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
 
 
@@ -264,6 +235,93 @@ def test_compare_pairs_the_prompts(rng):
     assert row.high - row.low < (single.high - single.low) / 2
     swapped = rm.compare(bad, good, rewards, n=10).set_index("metric").loc["best_of_n"]
     assert swapped.difference == pytest.approx(-row.difference)
+
+
+def test_evaluate_takes_several_models_by_name(rng):
+    one, two, rewards = rng.normal(size=(3, 20, 6))
+    table = rm.evaluate({"BT": one, "CLF": two.ravel()}, rewards)
+    assert table.model.unique().tolist() == ["BT", "CLF"]
+    for name, scores in (("BT", one), ("CLF", two)):
+        part = table[table.model == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, rm.evaluate(scores, rewards).assign(model=name))
+    for wrong in ({}, {1: one}):
+        with pytest.raises(ValueError, match="at least one name"):
+            rm.evaluate(wrong, rewards)
+
+
+def test_the_table_can_be_drawn_as_it_is(rng):
+    rewards = rng.normal(size=(20, 6))
+    rm.best_of_n_curve(rm.evaluate({"BT": rewards + rng.normal(size=(20, 6)), "best": rewards}, rewards))
+
+
+def test_one_missing_reward_leaves_out_one_response(rng):
+    scores, rewards = rng.normal(size=(2, 20, 6))
+    rewards[3, 2] = np.nan
+    scores[3, 2] = np.nan  # it needs no score either
+    table = rm.evaluate(scores, rewards, n=[1, 5, 6]).set_index(["metric", "n"])
+    without = np.delete(scores[3], 2)[None], np.delete(rewards[3], 2)[None]
+    rest = np.delete(scores, 3, axis=0), np.delete(rewards, 3, axis=0)
+    for n, n_prompts in ((1, 20), (5, 20), (6, 19)):  # prompt 3 has five rated responses
+        values = rm.best_of_n(*rest, n=n).tolist() + ([] if n == 6 else rm.best_of_n(*without, n=n).tolist())
+        row = table.loc["best_of_n", n]
+        assert (row.value, row.n_prompts) == (pytest.approx(np.mean(values)), n_prompts)
+    unrated = rewards.copy()
+    unrated[5] = np.nan
+    dropped = rm.evaluate(scores, unrated, n=[2, 5])
+    expected = rm.evaluate(np.delete(scores, 5, axis=0), np.delete(rewards, 5, axis=0), n=[2, 5])
+    pd.testing.assert_frame_equal(dropped, expected)
+    scores[0, 0] = np.nan
+    with pytest.raises(ValueError, match="scores must be finite"):
+        rm.evaluate(scores, rewards)
+    with pytest.raises(ValueError, match="all are NaN"):
+        rm.evaluate(scores, rewards * np.nan)
+
+
+def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng):
+    counts = rng.integers(2, 6, size=12)
+    offsets = np.append(0, np.cumsum(counts))
+    rewards, scores = rng.normal(size=(2, offsets[-1]))
+    ids = [f"prompt {k // 2}" for k in range(12)]  # each id stands twice
+    bank = rm.ResponseBank(np.zeros((offsets[-1], 2), np.float32), rewards, offsets=offsets, prompt_ids=ids)
+    table = rm.evaluate(scores, bank, n=[2, 4])
+    values = [
+        rm.best_of_n(scores[a:b][None], rewards[a:b][None], n=4)[0] if b - a >= 4 else np.nan
+        for a, b in pairwise(offsets)
+    ]
+    row = table[(table.metric == "best_of_n") & (table.n == 4)].iloc[0]
+    assert (row.value, row.low, row.high) == pytest.approx(rm.mean_interval(values, groups=ids))
+    assert row.n_prompts == len({name for name, value in zip(ids, values, strict=True) if not np.isnan(value)})
+    assert table[table.metric == "regret"].n.isna().all()  # of all responses, which are not as many for each prompt
+    pd.testing.assert_frame_equal(rm.evaluate(bank.padded(scores), bank, n=[2, 4]), table)
+    with pytest.raises(ValueError, match="n must be at most"):
+        rm.evaluate(scores, bank, n=6)
+
+
+def test_a_rectangular_bank_is_its_rewards(rng):
+    rewards, scores = rng.normal(size=(2, 15, 4))
+    bank = rm.ResponseBank(np.zeros((15, 4, 2), np.float32), rewards)
+    found, expected = rm.evaluate(scores.ravel(), bank), rm.evaluate(scores, rewards)
+    pd.testing.assert_frame_equal(found, expected)
+    other = rng.normal(size=(15, 4))
+    pd.testing.assert_frame_equal(rm.compare(scores, other.ravel(), bank), rm.compare(scores, other, rewards))
+
+
+def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng):
+    rewards, scores, others = rng.normal(size=(3, 10, 4))
+    rewards[0] = np.nan
+    bank = rm.ResponseBank(np.zeros((10, 4, 2), np.float32), rewards, prompt_ids=np.arange(10) // 2)
+    row = rm.compare(scores, others, bank, n=4).set_index("metric").loc["best_of_n"]
+    difference = (rm.best_of_n(scores, rewards, n=4) - rm.best_of_n(others, rewards, n=4))[1:]
+    groups = np.arange(10)[1:] // 2
+    assert (row.difference, row.low, row.high) == pytest.approx(rm.mean_interval(difference, groups=groups))
+    assert row.p_value == pytest.approx(rm.sign_flip_test(difference, groups=groups))
+    assert row.n_prompts == 5
+
+
+def test_outcomes_that_all_succeed_are_not_certain(rng):
+    rewards = rng.normal(size=(20, 4))
+    row = rm.evaluate(rewards, rewards, n=4).set_index("metric").loc["normalized_gain"]
+    assert (row.value, row.low, row.high) == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
 
 
 def test_compare_takes_rounding_for_nothing(rng):

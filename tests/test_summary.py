@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rmspace as rm
+from rmspace.results import schema, tables
 from rmspace.results.compare import holm
+from rmspace.results.summarize import axes_of
 
 COLUMNS = ["annotator.beta", "seed", "model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
 
@@ -45,8 +47,8 @@ def test_with_one_seed_the_interval_is_that_of_the_run(rng):
 
 
 def test_coverage_of_the_interval_over_seeds(rng):
-    rows = pd.concat([table(rng, betas=[k + 1], models=["BT"], metrics=[("gain", 10)]) for k in range(2000)])
-    found = rm.seed_means(rows)
+    found = rm.seed_means(table(rng, betas=range(1, 2001), models=["BT"], metrics=[("gain", 10)]))
+    assert len(found) == 2000
     covered = ((found.low <= 0) & (found.high >= 0)).mean()
     assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
 
@@ -209,30 +211,64 @@ def test_comparisons_with_one_model_alone(rng):
 
 def test_random_splits_of_one_bank_need_their_overlap(rng):
     """Means of random test thirds of one sample: the plain interval is too short, the corrected one is not."""
-    covered = {0.0: 0, 0.5: 0}
-    for _ in range(300):
+    rows = []
+    for bank in range(200):
         prompts = rng.normal(size=90)
         values = [rng.permutation(prompts)[:30].mean() for _ in range(6)]
-        gains = {"BT": values, "CLF": np.zeros(6)}
-        rows = [(1, k, name, "gain", 9, v, 0, 1, 0, 1) for name, some in gains.items() for k, v in enumerate(some)]
-        frame = pd.DataFrame(rows, columns=COLUMNS)
-        for overlap in covered:
-            found = rm.compare_models(frame, metric="gain", overlap=overlap).iloc[0]
-            covered[overlap] += found.low <= 0 <= found.high
-        means = rm.seed_means(frame[frame.model == "BT"], overlap=0.5).iloc[0]
-        assert (means.low, means.high) == pytest.approx((found.low, found.high))
-    assert covered[0.0] < 0.85 * 300
-    assert covered[0.5] > 0.92 * 300
+        for model, some in (("BT", values), ("CLF", np.zeros(6))):
+            rows += [(bank, seed, model, "gain", 9, value, 0, 1, 0, 1) for seed, value in enumerate(some)]
+    frame = pd.DataFrame(rows, columns=["bank", *COLUMNS[1:]])
+    covered = {}
+    for overlap in (0.0, 0.5):
+        found = rm.compare_models(frame, metric="gain", overlap=overlap)
+        assert len(found) == 200
+        covered[overlap] = ((found.low <= 0) & (found.high >= 0)).sum()
+    means = rm.seed_means(frame[frame.model == "BT"], overlap=0.5)
+    np.testing.assert_allclose(means[["low", "high"]], found[["low", "high"]])
+    assert covered[0.0] < 0.85 * 200
+    assert covered[0.5] > 0.91 * 200
     with pytest.raises(ValueError, match="overlap must be"):
         rm.compare_models(frame, metric="gain", overlap=-0.1)
 
 
-def test_a_seed_of_the_data_that_goes_along_is_no_axis_of_its_own(rng):
+def test_a_seed_of_the_data_that_belongs_to_the_seed_is_no_axis_of_its_own(rng):
     rows = table(rng)
     along = rows.assign(**{"data.seed": rows.seed + 100})
     pd.testing.assert_frame_equal(rm.seed_means(along), rm.seed_means(rows))
     pd.testing.assert_frame_equal(rm.compare_models(along, metric="gain"), rm.compare_models(rows, metric="gain"))
-    few = rows.assign(**{"data.seed": rows.seed // 2})  # two seeds in one world are no two worlds
+    few = rows.assign(**{"data.seed": rows.seed // 2})  # two seeds with the same data are not two draws of the data
     assert "data.seed" in rm.seed_means(few).columns
     crossed = pd.concat([rows.assign(**{"data.seed": k}) for k in (0, 1)])
     assert len(rm.seed_means(crossed)) == 2 * len(rm.seed_means(rows))
+
+
+def test_the_smallest_number_of_prompts_is_kept(rng):
+    rows = table(rng, betas=[1], models=["BT"], metrics=[("gain", 10)]).assign(n_prompts=[40, 38, 41, 40, 39])
+    assert rm.seed_means(rows).n_prompts.tolist() == [38]
+    assert rm.compare_models(pd.concat([rows, rows.assign(model="CLF")]), metric="gain").columns[0] == "annotator.beta"
+    assert "n_prompts" not in rm.seed_means(rows.drop(columns="n_prompts")).columns
+
+
+def test_tables_of_evaluate_are_averaged_over_seeds(rng):
+    rewards = rng.normal(size=(12, 4))
+    runs = [rm.evaluate(rng.normal(size=(12, 4)), rewards, n=4).assign(seed=seed) for seed in range(3)]
+    found = rm.seed_means(pd.concat(runs)).set_index("metric")
+    values = [each.set_index("metric").value["best_of_n"] for each in runs]
+    assert found.value["best_of_n"] == pytest.approx(np.mean(values))
+    assert list(found.columns) == ["model", "n", "value", "low", "high", "n_prompts", "seeds", "over"]
+
+
+def test_names_of_the_schema_are_no_axes():
+    columns = ["pairs", "seed", *schema.names(schema.MEASURES), *schema.names(schema.FACTS)]
+    assert axes_of(pd.DataFrame(columns=columns)) == ["pairs", "seed"]
+
+
+def test_values_that_equal_and_determine_each_other():
+    rows = pd.DataFrame({"a": [1.0, None, None, 2.0], "b": ["x", "y", "y", "x"], "c": [1, 2, 3, 4]})
+    assert tables.equal(rows.a, None).tolist() == [False, True, True, False]
+    assert tables.equal(rows.a, 2.0).tolist() == [False, False, False, True]
+    assert tables.determined_by(rows, "b", "a")
+    assert not tables.determined_by(rows, "a", "b")
+    assert tables.determined_by(rows, "a", "c")
+    assert tables.values_of(rows, "b") == ["x", "y"]
+    assert tables.values_of(rows, None) == [""]

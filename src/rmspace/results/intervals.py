@@ -13,6 +13,8 @@ from rmspace._typing import Float64Array, IntArray
 _BATCH_NUMBERS = 1 << 23
 _ROUNDING = 1e-12  # values that differ by less than this share of their size differ by rounding only
 
+_SMALLEST = float(np.finfo(np.float64).tiny)
+
 
 def mean_interval(
     values: npt.ArrayLike,
@@ -46,7 +48,8 @@ def mean_interval(
 
     Returns:
         (mean, low, high). All three are `nan` where no value is defined. low and high are `nan` where fewer than two
-        prompts have a value. Equal values other than 0 or 1 have no spread to judge by: low and high are then the mean.
+        prompts have a value. Where all prompts have the same mean, other than 0 or 1, there is no spread to judge by:
+        low and high are then the mean.
 
     Raises:
         ValueError: infinite values; values, groups or weights of another shape; negative or infinite weights.
@@ -73,7 +76,8 @@ def mean_interval(
     residuals = weight * (array - mean) / weight.sum()
     if binary and np.isin(array, (0.0, 1.0)).all():
         return mean, *_exact_ends(mean, _independent_rows(mean, residuals, prompts, weight, tail), tail)
-    if np.ptp(array) <= _ROUNDING * np.abs(array).max():
+    sums = _sums(residuals, prompts)
+    if len(sums) * np.abs(sums).max() <= _ROUNDING * np.abs(array).max():
         return mean, mean, mean
     return mean, *_skewed_ends(mean, residuals, prompts, weight, tail)
 
@@ -147,9 +151,10 @@ def _independent_rows(
     n_rows, n_prompts = _kish(weight), _worth(weight, prompts)
     if mean in (0.0, 1.0):  # no spread to judge by: the rows of a prompt may all be one observation
         return n_prompts
-    independent = mean * (1 - mean) / _standard_error(residuals, prompts) ** 2 + 1
-    fewer = stdtrit(len(residuals) - 1, tail) / stdtrit(n_prompts - 1, tail)  # the standard error is from few prompts
-    return float(min(independent, n_rows) * fewer**2)
+    variance = max(_standard_error(residuals, prompts) ** 2, _SMALLEST)
+    rows = min(mean * (1 - mean) / variance + 1, n_rows)
+    fewer = stdtrit(rows - 1, tail) / stdtrit(n_prompts - 1, tail)  # the standard error is estimated from few prompts
+    return float(rows * min(fewer, 1) ** 2)
 
 
 def _worth(weight: Float64Array, prompts: IntArray) -> float:
