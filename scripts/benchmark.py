@@ -19,8 +19,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-from benchmarking.measure import machine
-from benchmarking.stages import STAGES, STUDIES, Row, real_bank
+from benchmarks.measure import machine
+from benchmarks.stages import STAGES, STUDIES, Row, real_bank
 
 
 def as_markdown(rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Whether models work on another device than the CPU, shown on one that is pretended; see pretended_device.py."""
+"""Whether models work on another device than the CPU, shown on a pretended one; see pretended_device.py."""
 
 import json
 import re

@@ -142,6 +142,10 @@ def test_options_are_checked():
 
 @pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])
 def test_a_margin_per_pair_is_that_number_for_each(objective):
-    winner, loser, margins = torch.tensor([1.0, 0.2, -1.0]), torch.tensor([0.0, 0.1, 0.5]), torch.tensor([0.0, 0.5, 3.0])
+    winner, loser, margins = (
+        torch.tensor([1.0, 0.2, -1.0]),
+        torch.tensor([0.0, 0.1, 0.5]),
+        torch.tensor([0.0, 0.5, 3.0]),
+    )
     each = [objective(winner[k], loser[k], margin=float(margins[k])) for k in range(3)]
     torch.testing.assert_close(objective(winner, loser, margin=margins), torch.stack(each))

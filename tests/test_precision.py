@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import linear
 
 import rmspace as rm
-from rmspace.models.core import precision as _hardware
+from rmspace.models.core import precision as precisions
 from rmspace.models.core.network import HiddenLayer, ScoreLayer, build_network
 from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision, on_device
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def gain(monkeypatch):
     def pretend(value):
-        monkeypatch.setattr(_hardware, "bfloat16_gain", lambda _: value)
+        monkeypatch.setattr(precisions, "bfloat16_gain", lambda _: value)
         monkeypatch.setattr("rmspace.models.core.network.bfloat16_gain", lambda _: value)
 
     return pretend
@@ -26,7 +26,7 @@ def gain(monkeypatch):
 def world():
     train, test = rm.make_synthetic_banks(200, 50, 10, 32, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
-    return train, test, rm.annotate(rm.same_prompt(train, 2000, rng), train.rewards, rm.oracle, rng=rng)
+    return train, test, rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
 
 
 def test_the_probe_is_a_ratio_measured_once():
@@ -120,7 +120,7 @@ def test_bfloat16_orders_as_float32_does(gain, world, objective):
     train, test, comparisons = world
     scores = {}
     for precision in ("float32", "bfloat16"):
-        model = rm.MLPReward(objective, hidden_sizes=(64, 32), random_state=0, precision=precision)
+        model = rm.MLPReward(objective, hidden_sizes=(32, 16), max_epochs=8, random_state=0, precision=precision)
         model.fit(train.items, comparisons, groups=train.groups)
         assert model.precision_ == precision
         assert all(value.dtype == torch.float32 for value in model.network_.state_dict().values())

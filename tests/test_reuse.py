@@ -1,4 +1,4 @@
-"""Fits that share what they read: the same results, read once, let go at the end."""
+"""Fits that reuse what they read: the same results, read once, let go at the end."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ import pytest
 import rmspace as rm
 from rmspace import reuse_items
 from rmspace.models import mlp
-from rmspace.models.core import bins as _bins
+from rmspace.models.core import bins
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
     assert len(reads) == 4
     with reuse_items():
-        together = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
+        reusing = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
         assert len(reads) == 5
         assert reads[-1]() is not None
     gc.collect()
     assert reads[-1]() is None, "the rows outlive the block"
-    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(alone, reusing)
 
 
 def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
@@ -63,9 +63,9 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     with reuse_items():
         model().fit(train.items, some, groups=train.groups)
-        together = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
+        reusing = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     assert len(reads) == 2
-    np.testing.assert_array_equal(alone, together)
+    np.testing.assert_array_equal(alone, reusing)
 
 
 def test_items_that_change_in_between_are_read_again(world, reads):
@@ -91,18 +91,18 @@ def test_other_items_are_never_taken_for_these(world, reads):
     np.testing.assert_array_equal(inside, model().fit(doubled, some, groups=train.groups).predict(test.items))
 
 
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap, together):
+def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap, batched):
     train, test, (some, _) = world
-    ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, together=together, random_state=0)
+    ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, batched=batched, random_state=0)
     ensemble.fit(train.items, some, groups=train.groups)
     assert len(reads) == 1
     if not bootstrap:
         for member in ensemble.members_:
             alone = model(member.random_state).fit(train.items, some, groups=train.groups)
             expected, found = alone.predict(test.items), member.predict(test.items)
-            if together:
+            if batched:
                 np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=1e-5)
             else:
                 np.testing.assert_array_equal(found, expected)
@@ -131,18 +131,18 @@ def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
 @pytest.fixture
 def binnings(monkeypatch):
     seen = []
-    make = _bins._bin
+    make = bins._bin
 
     def count(*args):
         seen.append(1)
         return make(*args)
 
-    monkeypatch.setattr(_bins, "_bin", count)
+    monkeypatch.setattr(bins, "_bin", count)
     return seen
 
 
 def trees(objective=rm.bradley_terry, seed=0, **options):
-    return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, **options)
+    return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, n_jobs=1, **options)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
@@ -175,7 +175,7 @@ def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rn
         rm.ResponseBank(items.reshape(200, 2, 600)).save(tmp_path / "bank")
         items = rm.ResponseBank.open(tmp_path / "bank").items
     comparisons = np.arange(400).reshape(200, 2)[:, ::-1]
-    model = trees(rm.classification, parameters=parameters, n_jobs=1).fit(items, comparisons)
+    model = trees(rm.classification, parameters=parameters).fit(items, comparisons)
     stacked = np.asarray(items, dtype=np.float32)[np.sort(comparisons, axis=1).T.ravel()]
     settings = {"objective": "binary", "verbosity": -1, "num_threads": 1, "deterministic": True, **(parameters or {})}
     settings |= {"force_col_wise": True, "seed": model._settings()["seed"]}
@@ -216,15 +216,15 @@ def test_memory_that_another_may_write_to_is_read_again(world, tmp_path, where, 
 
 def test_another_thread_does_not_share(world):
     train, test, labels = world
-    fit = partial(trees, rm.classification, n_jobs=1)
+    fit = partial(trees, rm.classification)
     alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
 
-    async def together():
+    async def all_at_once():
         jobs = [asyncio.to_thread(fit().fit, train.items, labels[k % 2]) for k in range(6)]
         return await asyncio.gather(*jobs)
 
     with reuse_items():
-        fitted = asyncio.run(together())
+        fitted = asyncio.run(all_at_once())
     np.testing.assert_array_equal([model.predict(test.items) for model in fitted], alone)
 
 
@@ -244,9 +244,9 @@ def test_a_broken_item_of_weight_0_is_left_out_here_too(world, kind):
 
 def test_long_lists_of_parameters_are_told_apart(rng):
     items, comparisons = rng.normal(size=(80, 1200)).astype(np.float32), np.arange(80).reshape(40, 2)
-    bins = [np.full(1200, 20), np.full(1200, 20)]
-    bins[1][600] = 3
-    fits = [trees(parameters={"max_bin_by_feature": b}, min_child_samples=2) for b in bins]
+    limits = [np.full(1200, 20), np.full(1200, 20)]
+    limits[1][600] = 3
+    fits = [trees(parameters={"max_bin_by_feature": limit}, min_child_samples=2) for limit in limits]
     alone = [fit.fit(items, comparisons).predict(items) for fit in fits]
     with reuse_items():
         np.testing.assert_array_equal([fit.fit(items, comparisons).predict(items) for fit in fits], alone)

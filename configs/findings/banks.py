@@ -1,4 +1,4 @@
-"""The real bank with one thing about it changed, to find out what a finding on it rests on."""
+"""The real bank with one thing changed, to find out what a finding rests on."""
 
 from pathlib import Path
 
@@ -19,13 +19,14 @@ def changed_bank(
 
         reward = between * (prompt's mean) + (reward - prompt's mean)
 
-    Best-of-N chooses within prompts: `between` changes the labels of cross-prompt pairs and nothing that is measured.
+    Best-of-N chooses within prompts. `between` therefore changes the labels of cross-prompt pairs, but not the measure.
 
     Args:
         folder, seed: as in `open_generators`.
         between: factor of the spread between prompts.
-        centred_items: subtract the mean embedding of a prompt's responses, so that items say nothing about the prompt.
-        n_generators: keep only so many, neighbours in mean training reward, around the middle: answers of like quality.
+        centred_items: subtract the mean embedding of each prompt, so that items say nothing about the prompt.
+        n_generators: keep this number of generators, those in the middle by mean training reward: their responses are
+            of similar quality.
     """
     train, test = rm.open_generators(str(folder), seed=seed)
     chosen = np.arange(train.n_responses)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarking.measure import HIDDEN, fit_flops
+from benchmarks.measure import HIDDEN, fit_flops
 
 NS = [2, 5, 10, 30, 50, 100, 300, 500]
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 import rmspace as rm
-from benchmarking.banks import compare_items, make_bank, open_bank
-from benchmarking.measure import (
+from benchmarks.banks import compare_items, make_bank, open_bank
+from benchmarks.measure import (
     HIDDEN,
     Operations,
     Peak,
@@ -24,8 +24,8 @@ from benchmarking.measure import (
     product_rate,
     products,
 )
-from benchmarking.published import NS, looped_comparisons, permuted_best_of_n, published_fit
-from benchmarking.studies import overhead, two_workers
+from benchmarks.published import NS, looped_comparisons, permuted_best_of_n, published_fit
+from benchmarks.studies import overhead, two_workers
 from rmspace.data.mapped import blocks, map_array
 from rmspace.models.core import bins as _bins
 from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision

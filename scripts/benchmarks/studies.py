@@ -18,10 +18,10 @@ base:
   pairs: {use: same_prompt}
   n_pairs: 20
   annotator: {use: logistic, beta: 1.0}
-  models: {first: {use: benchmarking.studies.FirstNumber}}
+  models: {first: {use: benchmarks.studies.FirstNumber}}
 """
 _TRIVIAL = (
-    _BASE + "  metrics: {first: {use: benchmarking.studies.first_score}}\ngrid: {annotator.beta: [1, 3], seed: [%s]}\n"
+    _BASE + "  metrics: {first: {use: benchmarks.studies.first_score}}\ngrid: {annotator.beta: [1, 3], seed: [%s]}\n"
 )
 _BUSY = """\
 base:

@@ -1,4 +1,4 @@
-"""A page whose tables are filled in: what stands between `<!-- name -->` and `<!-- end -->` is replaced."""
+"""A page with blocks: the text between `<!-- name -->` and `<!-- end -->` is replaced."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _MARKED = re.compile(r"<!-- (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """Put each block between the marks of its name.
+    """Put each block between its marks.
 
     Raises:
         KeyError: a mark without a block, or a block without a mark.
@@ -25,7 +25,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str | None = None) -> None:
-    """Write the page, with figures in a folder beside it, and `missing` at marks that have no block."""
+    """Write the page, with its figures in a folder beside it; `missing` stands where a mark has no block."""
     folder = page.parent / f"{page.stem}-figures"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {}
@@ -42,7 +42,7 @@ def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str 
 
 
 def as_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as a table, empty where one has not a key that another has."""
+    """Return rows as a table; a cell is empty where the row does not have the key."""
     table = list(rows)
     columns = list(dict.fromkeys(key for row in table for key in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]

@@ -1,5 +1,6 @@
 """Claim 6: the closed forms beside simulation, and where a proposition's conditions are needed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import stats
 from scipy.special import expit
 
 import rmspace as rm
-from claims.page import Block, as_markdown
+from findings.page import Block, as_markdown
 from rmspace.paper import theory
 
 Z = 3.29  # 99.9%
@@ -22,7 +23,7 @@ FAMILIES: dict[str, tuple[Any, str]] = {
 }
 
 
-def propositions(folder: str, *, draws: int, seed: int = 0) -> dict[str, Block]:
+def propositions(folder: Path, *, draws: int, seed: int = 0) -> dict[str, Block]:
     """Return the tables of closed forms, of Theorem 11 over families, and of Proposition 24 on the real bank."""
     rng = np.random.default_rng(seed)
     return {
@@ -47,9 +48,7 @@ def _closed_forms(draws: int, rng: np.random.Generator) -> list[dict[str, str]]:
     rows = []
     for variance, printed in ((1, 0.6749), (2, 0.7251), (4, 0.7781)):
         quality = float(theory.annotation_quality(variance**0.5, gap_std=1.0))
-        what = f"E sigma(beta gap), beta^2 Var = {variance} (REFERENCE prints {printed})".replace(
-            "REFERENCE", "the paper"
-        )
+        what = f"E sigma(beta gap), beta^2 Var = {variance} (the paper prints {printed})"
         rows.append(_row(what, quality, expit(variance**0.5 * gap)))
     for beta in (0.5, 1.0, 10.0):
         for name, scale in (("gap_std", 1.0), ("reward_std", 2**0.5)):
@@ -104,9 +103,9 @@ def _families(draws: int, rng: np.random.Generator) -> list[dict[str, str]]:
     return rows
 
 
-def _win_logit(folder: str, rng: np.random.Generator) -> list[dict[str, str]]:
+def _win_logit(folder: Path, rng: np.random.Generator) -> list[dict[str, str]]:
     """Each test item of the real bank against all of its prompt, and against random items of other prompts."""
-    _, test = rm.open_generators(folder)
+    _, test = rm.open_generators(str(folder))
     rewards = np.asarray(test.rewards, dtype=np.float64) / test.rewards.std()
     everyone = rng.choice(rewards.ravel(), 2000)
     rows = []

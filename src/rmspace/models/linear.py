@@ -97,8 +97,8 @@ class LinearReward(BaseReward):
         if (left := float(np.abs(found.jac).max())) > small:
             warnings.warn(
                 f"LinearReward stopped after {found.nit} iterations (max_iter={self.max_iter}) with a gradient of "
-                f"{left:.1e}, above {small:.1e} (tol={self.tol:g} of the first one); raise max_iter, alpha or tol. An "
-                "objective with kinks (hinge) always ends so",
+                f"{left:.1e}, above {small:.1e} (tol={self.tol:g} of the first one); raise max_iter, alpha or tol. "
+                "With an objective that has kinks (hinge) this is expected",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -18,5 +18,8 @@ def fitted_state(model: Any) -> dict[str, Any]:
 def set_fitted_state(model: Any, state: dict[str, Any]) -> None:
     """Set fitted attributes; ValueError for a name that is none."""
     if wrong := [name for name in state if not is_fitted_name(name)]:
-        raise ValueError(f"{wrong[0]!r} is not the name of a fitted attribute, which ends in _")
+        raise ValueError(
+            f"{wrong[0]!r} is not the name of a fitted attribute, which ends in _: the state is damaged, or its class "
+            "needs a read_state for it"
+        )
     vars(model).update(state)
