@@ -24,7 +24,6 @@ base:
   annotator: {{use: logistic, beta: 1.0}}
   models: {{BT: {{use: LinearReward}}}}
   metrics: {{gain: {{use: gain, n: [2, 6]}}, spearman: {{use: spearman}}}}
-  confidence: 0.9
 """
 LINEAR = BASE + "grid: {annotator.beta: [1, 10], seed: [0, 1]}\n"
 THREE_MODELS = (
@@ -108,13 +107,18 @@ def worker_processes(pid):
     return found
 
 
-def wait_for(condition, seconds=120):
-    """Return what a condition gives, as soon as that is true; a study's file may not be there yet."""
+def wait_for(condition, process=None, seconds=300):
+    """Return what a condition gives, as soon as that is true; a study's file may not be there yet.
+
+    Fails at once where `process`, which is to bring it about, has ended.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        ended = process is not None and process.poll() is not None
         with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):
             if value := condition():
                 return value
+        assert not ended, finish(process)
         time.sleep(0.02)
     raise TimeoutError(condition)
 

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 
@@ -65,7 +66,8 @@ def test_a_cell_is_one_call_of_run(three_models):
     table = study.results()
     found = table[(table["annotator.beta"] == 10) & (table.models == "MLP") & (table.seed == 1)]
     same = [name for name in names((*MEASURES, *FACTS)) if name != "fit_seconds"]
-    pd.testing.assert_frame_equal(found[same].reset_index(drop=True), expected[same], check_exact=True)
+    found = found[same].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, expected[same], check_exact=True, check_dtype=False)
 
 
 def test_results_have_the_axes_and_the_columns_of_the_schema(three_models):
@@ -203,8 +205,8 @@ def test_another_grid_or_base_is_refused(linear, tmp_path):
     grid = LINEAR.replace("seed: [0, 1]", "n_pairs: [10, 20]")
     with pytest.raises(ValueError, match=r"another grid, .* it lacks seed, it also has n_pairs; choose another"):
         rm.run_study(write_grid(tmp_path, grid), out)
-    base = LINEAR.replace("confidence: 0.9", "confidence: 0.8")
-    with pytest.raises(ValueError, match="another base: confidence was 0.9 and is 0.8"):
+    base = LINEAR.replace("n_pairs: 50", "n_pairs: 60")
+    with pytest.raises(ValueError, match="another base: n_pairs was 50 and is 60"):
         rm.run_study(write_grid(tmp_path, base), out)
     with pytest.raises(ValueError, match="begun with 1 threads a cell"):
         rm.run_study(linear / "grid.yaml", out, threads=2)
@@ -281,6 +283,35 @@ def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path):
     assert "their function returns other data at each call" in study.cells().error.dropna().iloc[0]
 
 
+def test_preferences_and_ragged_banks_are_data_too(tmp_path):
+    (tmp_path / "judged.py").write_text(
+        "import numpy as np, rmspace as rm\n"
+        "def make():\n"
+        "    train, test = rm.make_synthetic_banks(40, 15, 6, 16)\n"
+        "    rng = np.random.default_rng(0)\n"
+        "    judged = rm.Preferences.from_bank(train, rm.same_prompt(train, 80, rng), rm.oracle, rng=rng)\n"
+        "    return judged, rm.ResponseBank(test.items[:-1], test.item_rewards[:-1], offsets=[*range(0, 90, 6), 89])\n"
+    )
+    text = (
+        "base:\n  data: {use: judged.make}\n  models: {BT: {use: LinearReward}}\n"
+        "  metrics: {gain: {use: gain, n: 6}}\n"
+        "grid: {n_pairs: [20, 80], models.BT.alpha: [1, 10]}\n"
+    )
+    study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
+    assert study.counts() == {"done": 4}
+    assert set(study.results().n_prompts) == {14}  # the last prompt has five responses
+    judged, test = rm.load_config(write_cell(study, tmp_path)).data()
+    assert set(study.cells().train) == {judged.fingerprint()}
+    assert set(study.cells().test) == {test.fingerprint()}
+
+
+def write_cell(study, folder):
+    """Write the config of the first cell of a study."""
+    path = folder / "cell.yaml"
+    path.write_text(rm.config.dump_yaml(study.config(study.cells().key[0])))
+    return path
+
+
 class Known:
     """Data of which only the fingerprint matters."""
 
@@ -332,7 +363,9 @@ def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path):
     path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
     with pytest.raises(rm.config.ConfigError, match="--allow study_cases"):
         rm.run_study(path, tmp_path / "out")
-    assert rm.run_study(path, tmp_path / "out", allow=["study_cases"]).counts() == {"done": 1}
+    study = rm.run_study(path, tmp_path / "out", allow=["study_cases"])
+    assert study.counts() == {"done": 1}
+    assert study.allow == ["study_cases"]
 
 
 def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
@@ -432,12 +465,10 @@ def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process is alive")
 def test_the_lock_of_a_dead_process_is_taken_over(begun):
     path, out = begun
-    dead = os.fork()
-    if dead == 0:
-        os._exit(0)
-    os.waitpid(dead, 0)
-    set_driver(out, platform.node(), dead, process_start(os.getpid()))
-    with pytest.warns(UserWarning, match=f"from process {dead}, which is dead"):
+    dead = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
+    dead.wait()
+    set_driver(out, platform.node(), dead.pid, process_start(os.getpid()))
+    with pytest.warns(UserWarning, match=f"from process {dead.pid}, which is dead"):
         rm.run_study(path, out)
 
 

@@ -19,6 +19,13 @@ from rmspace.study.store import FILE, Store
 class Study:
     """A study to read, while it runs or afterwards.
 
+    Attributes:
+        path: its folder.
+        columns: the axes, as columns of the results.
+        grid: YAML of the grid that was run last, with everything filled in.
+        threads: of each cell.
+        allow: modules that the configs may import, besides those beside the grid.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Study.open(folder)
@@ -32,6 +39,7 @@ class Study:
             self.columns: list[str] = store.meta("columns")
             self.grid: str = store.meta("grid")
             self.threads: int = store.meta("threads")
+            self.allow: list[str] = store.meta("allow") or []
 
     @classmethod
     def open(cls, path: PathLike) -> Study:

@@ -113,7 +113,7 @@ def _write_plan(store: Store, grid: Grid, settings: Settings) -> list[Task]:
     known = store.known_data()
     tasks, data = make_tasks(grid, list(grid.cells()), settings.columns, known)
     with store.transaction():
-        store.set_meta(settings._asdict())
+        store.set_meta({**settings._asdict(), "allow": list(grid.allow)})
         store.set_data({**known, **data})
         store.set_plan((task.labels, task.key) for task in tasks)
     return tasks

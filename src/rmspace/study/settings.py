@@ -53,7 +53,10 @@ def base_settings(grid: Grid) -> dict[str, Any]:
 
 
 def check_threads(threads: int, workers: int) -> None:
-    """Raise ValueError where the processes would compute with more threads than this process has cores."""
+    """Raise ValueError where the processes would compute with more threads than this process has cores.
+
+    Only Linux tells which cores a process may use. On macOS and Windows all cores of the machine count.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads > 1 and max(workers, 1) * threads > cores:
         raise ValueError(

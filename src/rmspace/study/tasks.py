@@ -30,7 +30,7 @@ def make_tasks(
         ConfigError: data that cannot be read; two cells that are the same since their data hold the same values.
     """
     order = [grid.columns.index(column) for column in columns]
-    source = source_of(grid)
+    source = Source(grid.path.resolve(), tuple(grid.folders), tuple(grid.allow))
     found: dict[str, Fingerprints] = {}
     cell_of: dict[str, Cell] = {}
     tasks = []
@@ -73,11 +73,6 @@ def sample_tasks(tasks: Sequence[Task], size: int | None) -> list[Task]:
     shuffled = sorted(tasks, key=lambda task: hashlib.sha256(task.labels.encode()).digest())
     chosen = {task.key for task in shuffled[:size]}
     return [task for task in tasks if task.key in chosen]
-
-
-def source_of(grid: Grid) -> Source:
-    """Return where the configs of a grid's cells come from."""
-    return Source(grid.path.resolve(), tuple(grid.folders), tuple(grid.allow))
 
 
 def _fingerprints(cell: Cell, before: Fingerprints | None) -> Fingerprints:

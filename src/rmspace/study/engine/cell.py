@@ -44,7 +44,6 @@ class CellRunner:
         status, error, trace = DONE, None, None
         try:
             table = self._compute(task)
-            table = table.reindex(columns=names((*MEASURES, *FACTS)))
             measures, facts = _rows(table, names(MEASURES)), _rows_per_model(table)
         except (Exception, SystemExit) as problem:
             status, error, trace = FAILED, _in_one_line(problem), traceback.format_exc()
