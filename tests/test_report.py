@@ -1,9 +1,18 @@
+"""The report of a study: one page, its words, its tables, its figures."""
+
+import base64
+import re
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
+from rmspace.results.schema import MEASURES
+from rmspace.results.schema import names as names_of
+from rmspace.study import report
 from study_cases import ALLOW, BASE, faulty_grid, write_grid
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,6 +41,47 @@ def test_the_page_says_what_was_run(page_file):
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_figures_stand_under_the_question_that_they_answer(page_file):
+    text = page_file.read_text()
+    questions = re.findall("<h3>(.*?)</h3>", text)
+    assert questions == ["How does the gain change with annotations?", "Which differences are significant?"]
+    assert len(set(questions)) == len(questions)
+    assert "A line for each model, over annotations." in text
+    for data in re.findall('image/svg.xml;base64,([^"]*)', text):
+        assert b"<svg" in base64.b64decode(data)
+    assert text.count("<figure>") == 2
+
+
+def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
+    """Both are made from one table: marks and p-values cannot differ."""
+    noise = np.random.default_rng(0).normal(size=(2, 3, 4))
+    rows = [
+        (size, seed, model, "gain", 6, k + 0.8 * noise[j, k, seed], 0.0, 1.0, 0.1, 1.0, 15)
+        for j, size in enumerate((20, 40)) for k, model in enumerate(("BT", "CLF", "LGB")) for seed in range(4)
+    ]  # fmt: skip
+    names = ["n_pairs", "seed", *names_of(MEASURES)[:6], "error_rate", "mean_abs_gap", "n_prompts"]
+    results = pd.DataFrame(rows, columns=names).astype({"n": "Int64", "n_prompts": "Int64"})
+    drawn = []
+    monkeypatch.setattr(report, "_as_data", lambda figure: drawn.append(figure) or "")
+    found = report._findings(results)
+    columns = found["differences"]["columns"]
+    table = {
+        float(value[columns.index("difference")][1]): float(value[columns.index("p_corrected")][1]) < 0.05
+        for value in found["differences"]["rows"]
+    }
+    assert 0 < sum(table.values()) < len(table)
+    points = [line for line in drawn[-1].axes[0].lines if line.get_marker() in ("o", "s", "D")]
+    marks = {float(x): line.get_markerfacecolor() != "white" for line in points for x in line.get_xdata()}
+    assert marks == table
+    assert found["n_prompts"] == "15"
+
+
+def test_figures_of_a_study_are_written_by_the_command(page_file, tmp_path, capsys):
+    assert main(["figures", str(page_file.parent / "out"), "-o", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve_n_pairs.png", "curve_n_pairs.svg"]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 def test_the_page_is_the_same_each_time(page_file, tmp_path):
     assert main(["report", str(page_file.parent / "out"), "-o", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
@@ -47,8 +97,8 @@ def test_intervals_over_splits_are_explained(tmp_path):
     study = rm.run_study(write_grid(tmp_path, BASE + 'grid: {"data.seed, seed": [[0, 0], [1, 1]]}\n'), tmp_path / "out")
     assert main(["report", str(study.path), "-o", str(tmp_path / "report.html")]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "that of data.seed, which goes along with the seed" in text
-    assert "the test prompts are the same for every seed" not in text
+    assert "and in data.seed, which changes with the seed" in text
+    assert "Every seed has the same test prompts" not in text
 
 
 @pytest.fixture(scope="module")

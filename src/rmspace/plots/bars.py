@@ -15,6 +15,7 @@ from rmspace.plots.panels import (
     bars_layout,
     draw_bars,
     facet_names,
+    limit_values,
     make_panels,
     one_per_group,
     set_groups,
@@ -69,7 +70,7 @@ def study_bars(
     means = means_of(table, metric, n, shown, overlap, confidence)
     models, groups = list(means.model.unique()), values_of(means, x)
     labels = [plain_text(model) for model in models]
-    panels = make_panels(means, panel, bars_layout(groups, len(models)), labels=labels, ax=ax)
+    panels = make_panels(means, panel, bars_layout(groups, len(models)), labels=labels, ax=ax, value="value")
     width = min(0.3, 0.8 / len(models))
     for part in panels.parts:
         for k, model in enumerate(models):
@@ -78,6 +79,7 @@ def study_bars(
             draw_bars(part.axes, places, rows, width, **bar_style(k))
     set_groups(panels, groups, x)
     set_values(panels, axis_name(metric))
+    cut = limit_values(panels)
     add_legend(panels, [Patch(label=label, **bar_style(k)) for k, label in enumerate(labels)])
-    add_study_caption(panels, means, metric, confidence)
+    add_study_caption(panels, means, metric, confidence, cut=cut)
     return panels.figure

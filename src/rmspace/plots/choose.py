@@ -20,15 +20,16 @@ from rmspace.plots.bars import study_bars
 from rmspace.plots.contrast import study_contrast
 from rmspace.plots.curves import study_curves
 from rmspace.plots.differences import labelled, row_height, study_differences
-from rmspace.plots.panels import Layout, arrange, bars_layout, is_setting, rows_that_fit
+from rmspace.plots.panels import TALLEST, Layout, arrange, bars_layout, is_setting, leading_axes, rows_that_fit
 from rmspace.plots.scatter import scatter_points, study_scatter
 from rmspace.plots.style import COLOURS, MODELS_TOLD_APART, NORMAL, axis_name, named_value, plain_text, save_figure
-from rmspace.results.summarize import MODELS, SEED, axes_of, one_measure, without_models_axis
+from rmspace.results.schema import MODELS, SEED
+from rmspace.results.summarize import axes_of, one_measure, without_models_axis
 from rmspace.results.tables import determined_by, values_of
 
 _PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman")
 _LONGEST = 150  # letters of a file's name
-_ROOM_FOR_ROWS = 7.0  # inches of a page, for rows of differences
+_ROOM_FOR_ROWS = TALLEST - 1.5  # inches of a page, for rows of differences
 _MOST_PAGES = 2  # of differences
 
 
@@ -126,13 +127,7 @@ def pictures_of(table: pd.DataFrame, comparison: pd.DataFrame | None = None) -> 
 
 def varying_axes(rows: pd.DataFrame) -> list[str]:
     """Return the axes with several values, except seeds, models, and axes that another one determines."""
-    several = [name for name in axes_of(rows) if name not in (SEED, MODELS) and len(rows[name].unique()) > 1]
-    found: list[str] = []
-    for name in several:
-        leading = [other for other in several if other != name and determined_by(rows, name, other)]
-        if not any(other in found or not determined_by(rows, other, name) for other in leading):
-            found.append(name)
-    return found
+    return leading_axes(rows, [name for name in axes_of(rows) if name not in (SEED, MODELS)])
 
 
 def _add_contrast(found: Pictures, rows: pd.DataFrame, contrast: str, metric: str) -> pd.Series[bool]:

@@ -15,6 +15,7 @@ from rmspace.plots.panels import (
     bars_layout,
     draw_bars,
     facet_names,
+    limit_values,
     make_panels,
     one_per_group,
     set_groups,
@@ -64,7 +65,7 @@ def study_contrast(
     for label, hatch in zip(sides, ("", "////"), strict=True):
         handles.append(Patch(facecolor="0.75", edgecolor="0.2", hatch=hatch, label=plain_text(label)))
     labels = [str(handle.get_label()) for handle in handles]
-    panels = make_panels(means, panel, bars_layout(groups, 2 * len(models)), labels=labels, ax=ax)
+    panels = make_panels(means, panel, bars_layout(groups, 2 * len(models)), labels=labels, ax=ax, value="value")
     width = min(0.3, 0.86 / (2 * len(models)))
     for part in panels.parts:
         for k, model in enumerate(models):
@@ -75,6 +76,7 @@ def study_contrast(
                 draw_bars(part.axes, places, rows, width, **bar_style(k, second=bool(side)))
     set_groups(panels, groups, x)
     set_values(panels, axis_name(metric))
+    cut = limit_values(panels)
     add_legend(panels, handles)
-    add_study_caption(panels, means, metric, confidence)
+    add_study_caption(panels, means, metric, confidence, cut=cut)
     return panels.figure

@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmspace.plots.over_seeds import add_study_caption, means_of
-from rmspace.plots.panels import Facets, Layout, add_legend, facet_names, make_panels, set_numbers, set_values
+from rmspace.plots.panels import (
+    Facets,
+    Layout,
+    add_legend,
+    facet_names,
+    limit_values,
+    make_panels,
+    set_numbers,
+    set_values,
+)
 from rmspace.plots.style import axis_name, line_style, plain_style, plain_text
 from rmspace.results.tables import values_of
 
@@ -59,7 +68,7 @@ def study_curves(
     models = list(means.model.unique())
     shade = 0.15 if len(models) <= 4 else 0.07  # of the intervals, which lie over each other
     labels = [plain_text(model) for model in models]
-    panels = make_panels(means, panel, LAYOUT, labels=labels, ax=ax)
+    panels = make_panels(means, panel, LAYOUT, labels=labels, ax=ax, value="value")
     for part in panels.parts:
         for k, model in enumerate(models):
             rows = part.rows[part.rows.model == model].sort_values(place)
@@ -68,8 +77,9 @@ def study_curves(
             part.axes.plot(places, rows.value, markersize=3, **style)
     set_numbers(panels, means[place].astype(float), place, percent=over_errors)
     set_values(panels, axis_name(metric))
+    cut = limit_values(panels)
     add_legend(panels, [Line2D([], [], markersize=3, label=label, **line_style(k)) for k, label in enumerate(labels)])
-    add_study_caption(panels, means, metric, confidence)
+    add_study_caption(panels, means, metric, confidence, cut=cut)
     return panels.figure
 
 

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from rmspace._checks import check_number
 from rmspace.plots.panels import (
+    TALLEST,
     Facets,
     Layout,
     Panels,
@@ -19,6 +20,7 @@ from rmspace.plots.panels import (
     add_legend,
     facet_names,
     is_setting,
+    leading_axes,
     make_panels,
     set_x_label,
 )
@@ -85,8 +87,12 @@ def study_differences(
     facets = facet_names(panel)
     tallest = max(part.row.nunique() for _, part in (rows.groupby(facets, dropna=False) if facets else [("", rows)]))
     height = 0.35 + tallest * row_height(rows, len(hues))
+    if height > TALLEST - 1:
+        raise ValueError(
+            f"{len(rows)} rows of differences do not fit a page; draw some of them with where, or give a hue"
+        )
     layout = Layout(columns=1, height=height, alone=height)
-    panels = make_panels(rows, panel, layout, labels=labels, ax=ax, share_y=False)
+    panels = make_panels(rows, panel, layout, labels=labels, ax=ax)
     for part in panels.parts:
         _draw_rows(part.axes, part.rows, hue, hues, alpha)
         if part.bottom:
@@ -131,7 +137,7 @@ def _pairs_compared(rows: pd.DataFrame) -> pd.Series[str]:
 def _row_labels(rows: pd.DataFrame, pairs: pd.Series[str], shown: list[str]) -> list[str]:
     """Name each row by the settings that vary and have no panel or colour, and by what it compares if that varies."""
     columns = [str(name) for name in rows.columns if name not in _NEEDED]
-    settings = [name for name in columns[:-1] if name not in shown and len(rows[name].unique()) > 1]
+    settings = [name for name in leading_axes(rows, columns[:-1]) if name not in shown]
     known = any(determined_by(rows.assign(pair=pairs), "pair", name) for name in shown)
     name_pairs = not known and (len(pairs.unique()) > 1 or len(rows) == 1 or not settings)
     labels = []

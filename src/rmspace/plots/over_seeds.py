@@ -9,7 +9,8 @@ import pandas as pd
 
 from rmspace.plots.panels import Panels, add_caption
 from rmspace.plots.style import MODELS_TOLD_APART, axis_name
-from rmspace.results.summarize import SEED, axes_of, one_measure, seed_means, without_models_axis
+from rmspace.results.schema import SEED
+from rmspace.results.summarize import axes_of, one_measure, seed_means, without_models_axis
 from rmspace.results.tables import determined_by, values_of
 
 
@@ -55,7 +56,9 @@ def two_values(rows: pd.DataFrame, contrast: str) -> tuple[Any, Any]:
     return labels[0], labels[1]
 
 
-def add_study_caption(panels: Panels, means: pd.DataFrame, metric: str, confidence: float | None) -> None:
+def add_study_caption(
+    panels: Panels, means: pd.DataFrame, metric: str, confidence: float | None, *, cut: bool = False
+) -> None:
     """Say what a point is: the metric, its n and unit, over how many seeds, and what the interval covers."""
     sizes = means.n.dropna().unique()
     at = f" at N = {int(sizes[0])}" if len(sizes) else ""
@@ -66,4 +69,6 @@ def add_study_caption(panels: Panels, means: pd.DataFrame, metric: str, confiden
     if confidence is not None and (over := set(means.over[means.low.notna()])):
         kinds = {"seeds": f"{confidence:.0%} interval over seeds", "prompts": "the run's own interval over prompts"}
         words.append(" or, with one seed, ".join(kinds[kind] for kind in ("seeds", "prompts") if kind in over))
+    if cut:
+        words.append("longer intervals are cut at the edge")
     add_caption(panels, "; ".join(words))

@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,10 +22,11 @@ from rmspace.plots.style import (
     letters,
     named_value,
     plain_text,
+    shortened,
     spaced_ticks,
     wrapped,
 )
-from rmspace.results.tables import equal
+from rmspace.results.tables import determined_by, equal
 
 WIDTH, TALLEST = 5.5, 9.0  # inches: the text of a page with one column
 _LINE = 0.155  # inches, of text of the normal size
@@ -33,6 +34,9 @@ _LEGEND_WIDTH = 74  # letters of the normal size that fit the width
 
 Facets = str | Sequence[str] | None
 """The axes that have a panel for each value: none, one, or several."""
+
+
+Sharing = Literal["all", "col", "row", "none"]
 
 
 class Layout(NamedTuple):
@@ -112,6 +116,59 @@ def is_setting(rows: pd.DataFrame, facets: Sequence[str], setting: Sequence[Any]
     return chosen
 
 
+def sharing(rows: pd.DataFrame, facets: Sequence[str], placed: Arrangement, value: str | None) -> Sharing:
+    """Return which panels share the y axis: those whose largest values are alike, within a factor of four.
+
+    Rewards of different data have different units. On one axis, the panels of the smaller unit would be flat.
+    """
+    if value is None:
+        return "none"
+    sizes = np.array([rows.loc[is_setting(rows, facets, setting), value].abs().max() for setting in placed.settings])
+    if _alike(sizes):
+        return "all"
+    if placed.is_grid:
+        grid = sizes.reshape(placed.down, placed.across)
+        if all(_alike(column) for column in grid.T):
+            return "col"
+        if all(_alike(row) for row in grid):
+            return "row"
+    return "none"
+
+
+def _alike(sizes: np.ndarray) -> bool:
+    known = sizes[~np.isnan(sizes)].astype(float)
+    return bool(len(known) == 0 or known.max() <= 4 * known.min())
+
+
+def limit_values(panels: Panels) -> bool:
+    """Cut intervals that are much longer than any value at the edge, and return whether there are any.
+
+    The axis reaches as far beyond the values, and zero, as they are apart: longer intervals would make them all flat.
+    """
+    cut = False
+    for part in panels.parts:
+        together = part.axes.get_shared_y_axes().get_siblings(part.axes)
+        values = pd.concat([other.rows.value for other in panels.parts if other.axes in together])
+        least, most = min(0.0, float(values.min())), max(0.0, float(values.max()))
+        low, high = part.axes.get_ylim()
+        lowest, highest = least - (most - least), most + (most - least)
+        if most > least and (low < lowest or high > highest):
+            cut = True
+            part.axes.set_ylim(max(low, lowest), min(high, highest))
+    return cut
+
+
+def leading_axes(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return the columns with several values, except those that another one of them determines."""
+    several = [name for name in names if len(rows[name].unique()) > 1]
+    found: list[str] = []
+    for name in several:
+        leading = [other for other in several if other != name and determined_by(rows, name, other)]
+        if not any(other in found or not determined_by(rows, other, name) for other in leading):
+            found.append(name)
+    return found
+
+
 def rows_that_fit(layout: Layout, labels: Sequence[str]) -> int:
     """Return how many rows of panels fit a page, below a legend of these labels."""
     return max(1, int((TALLEST - _rest(layout, labels)) / layout.height))
@@ -124,7 +181,7 @@ def make_panels(
     *,
     labels: Sequence[str],
     ax: Axes | None = None,
-    share_y: bool = True,
+    value: str | None = None,
 ) -> Panels:
     """Return a figure with a panel for each setting of the axes of `panel`, or the one panel that `ax` is.
 
@@ -134,7 +191,8 @@ def make_panels(
         layout: of the form.
         labels: of the legend, which needs room.
         ax: axes that the caller gave.
-        share_y: whether the panels have the same y axis. They always have the same x axis.
+        value: column on the y axis, which panels share as far as its sizes are alike; None where it is not shared. The
+            x axis is always shared.
 
     Raises:
         ValueError: `ax` and several panels; more panels than fit a page.
@@ -156,35 +214,40 @@ def make_panels(
             f"{len(placed.settings)} panels of {', '.join(facets)} do not fit a page, which holds "
             f"{most * placed.across}; choose some of the values, or let rmspace.plots.choose.pictures_of make pages"
         )
-    return _draw_panels(rows, facets, placed, layout, labels, share_y)
+    return _draw_panels(rows, facets, placed, layout, labels, sharing(rows, facets, placed, value))
 
 
 def _draw_panels(
-    rows: pd.DataFrame, facets: list[str], placed: Arrangement, layout: Layout, labels: Sequence[str], share_y: bool
+    rows: pd.DataFrame, facets: list[str], placed: Arrangement, layout: Layout, labels: Sequence[str], share: Sharing
 ) -> Panels:
     each = layout.height if len(placed.settings) > 1 else layout.alone
     height = min(TALLEST, each * placed.down + _rest(layout, labels))
     figure = NotebookFigure(figsize=(WIDTH, height), layout="constrained")
-    grid = figure.subplots(placed.down, placed.across, sharex=True, sharey=share_y, squeeze=False)
+    grid = figure.subplots(placed.down, placed.across, sharex=True, sharey=share, squeeze=False)
     width = (WIDTH - 0.8) / placed.across
     count = len(placed.settings)
     parts = []
     for k, (axes, setting) in enumerate(zip(grid.flat, placed.settings, strict=False)):
         _dress(axes)
         left, bottom = k % placed.across == 0, k + placed.across >= count
-        axes.tick_params(labelbottom=bottom, labelleft=left)
+        axes.tick_params(labelbottom=bottom, labelleft=left or share in ("col", "none"))
         parts.append(Panel(axes, rows[is_setting(rows, facets, setting)], left, bottom))
         names = [named_value(name, value) for name, value in zip(facets, setting, strict=True)]
         if placed.is_grid:
             if k < placed.across:
-                axes.set_title(wrapped(names[1], 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+                axes.set_title(_in_three_lines(names[1], width), fontsize=NORMAL)
             if (k + 1) % placed.across == 0:
-                _title_at_the_right(axes, wrapped(names[0], 72 * layout.height / letters("m", NORMAL)))
+                _title_at_the_right(axes, _in_three_lines(names[0], layout.height))
         elif names:
-            axes.set_title(wrapped(", ".join(names), 72 * width / letters("m", NORMAL)), fontsize=NORMAL)
+            axes.set_title(_in_three_lines(", ".join(names), width), fontsize=NORMAL)
     for axes in grid.flat[count:]:
         axes.remove()
     return Panels(figure, parts, False, width)
+
+
+def _in_three_lines(text: str, inches: float) -> str:
+    room = 72 * inches / letters("m", NORMAL)
+    return wrapped(shortened(text, int(2.5 * room)), room)
 
 
 def _title_at_the_right(axes: Axes, text: str) -> None:
@@ -308,7 +371,7 @@ def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, 
 
 def bars_layout(groups: Sequence[object], bars: int) -> Layout:
     """Return the layout of panels with so many bars in each group: as many side by side as leave a bar 4 points."""
-    columns = max(1, min(4, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
+    columns = max(1, min(3, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
     return Layout(columns, 1.6 if columns == 1 else 1.25, foot=foot_of(groups, (WIDTH - 0.8) / columns))
 
 

@@ -15,7 +15,8 @@ from scipy import stats
 from rmspace.plots.over_seeds import add_study_caption, measured, two_values
 from rmspace.plots.panels import Facets, Layout, add_legend, facet_names, make_panels, set_values, set_x_label
 from rmspace.plots.style import NORMAL, SMALL, axis_name, letters, plain_style, plain_text, point_style, wrapped
-from rmspace.results.summarize import SEED, axes_of
+from rmspace.results.schema import SEED
+from rmspace.results.summarize import axes_of
 from rmspace.results.tables import equal
 
 __all__ = ["study_scatter"]
@@ -70,7 +71,8 @@ def study_scatter(
         Line2D([], [], linestyle="", markersize=4, label=plain_text(model), **point_style(k))
         for k, model in enumerate(models)
     ]
-    panels = make_panels(points, panel, LAYOUT, labels=[str(handle.get_label()) for handle in handles], ax=ax)
+    labels = [str(handle.get_label()) for handle in handles]
+    panels = make_panels(points, panel, LAYOUT, labels=labels, ax=ax, value="difference")
     named = plain_text({"first": first, "second": second}[gap_of])
     for part in panels.parts:
         for k, model in enumerate(models):

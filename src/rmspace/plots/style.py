@@ -112,6 +112,12 @@ def named_value(column: str, value: Any) -> str:
     return f"{axis_name(column)} {f'{value:g}' if is_float else plain_text(value)}"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most so many letters, its middle left out where it is longer."""
+    side = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:side]}\u2026{text[-side:]}"
+
+
 def wrapped(text: str, width: float) -> str:
     """Return a text in lines of at most `width` letters."""
     return "\n".join(textwrap.wrap(text, max(4, int(width))))
