@@ -69,7 +69,7 @@ def test_two_checkouts_are_compared_stage_by_stage():
 def test_stages_for_two_checkouts_run_on_small_sizes(tmp_path):
     from benchmarks import against_stages
 
-    sizes = against_stages.Sizes(pairs=40, prompts=20, responses=4, dims=(8, 16), epochs=1, trees=2, cells=4)
+    sizes = against_stages.Sizes(pairs=400, prompts=20, responses=4, dims=(8, 16), epochs=1, trees=2, cells=4)
     stages = against_stages.make_stages(tmp_path, sizes)
     assert {"pairs", "annotate", "best_of_n", "evaluate", "LightGBMReward fit", "save and load"} <= set(stages)
     for name, prepare in stages.items():

@@ -32,7 +32,7 @@ def make_bank(folder: Path, n_items: int, dim: int) -> Path:
 
 
 def open_bank(path: Path) -> rm.ResponseBank:
-    return rm.read_published(path / "embeddings.npy", path / "rewards.npy", layout="prompts_first")
+    return rm.read_published(str(path / "embeddings.npy"), str(path / "rewards.npy"), layout="prompts_first")
 
 
 def compare_items(bank: rm.ResponseBank, n_pairs: int) -> np.ndarray:

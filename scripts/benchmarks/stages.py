@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -132,7 +132,7 @@ def reading(folder: Path, quick: bool) -> list[Row]:
         mapped, before = map_array(path), megabytes_read()
         table = mapped.reshape(-1, 2048)[:n_rows]
         if how == "MADV_RANDOM":
-            mapped._mmap.madvise(mmap.MADV_RANDOM)
+            cast(Any, mapped)._mmap.madvise(mmap.MADV_RANDOM)
 
         def work() -> None:
             if how != "blocks":
@@ -227,7 +227,7 @@ def trees(folder: Path, quick: bool) -> list[Row]:
         spent.append(time.perf_counter() - start)
         return found
 
-    _bins._bin = timed
+    _bins._bin = timed  # type: ignore[assignment]
     rows = []
     size = f"{2 * n:,} rows x {dim:,}, {rounds} trees"
     for name, objective in (("BT-LGB", rm.bradley_terry), ("CLF-LGB", rm.classification)):
@@ -245,7 +245,7 @@ def trees(folder: Path, quick: bool) -> list[Row]:
                 model = rm.LightGBMReward(objective, n_estimators=rounds, quantized=quantized, random_state=0)
                 with Peak() as peak:
                     seconds = least_seconds(partial(model.fit, bank.items, labels), 1)
-                row = {"stage": f"{name}, {what}", "size": size, "seconds": seconds, "peak MB": peak.megabytes}
+                row: Row = {"stage": f"{name}, {what}", "size": size, "seconds": seconds, "peak MB": peak.megabytes}
                 if what == "first fit":
                     first = seconds - sum(spent)
                 row["note"] = f"{sum(spent):.2f} s of it binning ({len(spent)} times)"
@@ -341,13 +341,13 @@ def ensembles(dim: int, hidden: tuple[int, ...], batch: int, n: int, *, repeats:
 
 
 def growth(folder: Path, quick: bool) -> list[Row]:
-    """Seconds against size, with the exponent of the best power law."""
+    """Seconds against size, with the exponent of the power law that fits best."""
     counts = [2_500, 5_000, 10_000] if quick else [5_000, 10_000, 20_000, 40_000, 80_000, 160_000]
     dims = [384, 768, 1536] if quick else [384, 768, 1536, 3072, 4096]
     sizes = [10_000, 30_000, 100_000] if quick else [10_000, 30_000, 100_000, 300_000, 1_000_000]
     n_small = 100_000 if quick else 400_000
     small = open_bank(make_bank(folder, n_small, 384))
-    options = {"max_epochs": 1, "random_state": 0}
+    options: dict[str, Any] = {"max_epochs": 1, "random_state": 0}
     model = rm.MLPReward(**options).fit(small.items, compare_items(small, 5_000), groups=small.groups)
 
     def fit(bank: rm.ResponseBank, n: int) -> float:
@@ -363,7 +363,7 @@ def growth(folder: Path, quick: bool) -> list[Row]:
     }  # fmt: skip
     large = open_bank(make_bank(folder, max(sizes), 384))
     series["MLP predict, items (dim 384)"] = (
-        sizes, [least_seconds(lambda n=n: model.predict(large.items[:n]), 2) for n in sizes],
+        sizes, [least_seconds(partial(model.predict, large.items[:n]), 2) for n in sizes],
     )  # fmt: skip
     rows = []
     for name, (x, seconds) in series.items():
@@ -380,7 +380,7 @@ def growth(folder: Path, quick: bool) -> list[Row]:
 
 def real_bank(folder: Path, quick: bool) -> list[Row]:
     """Best-of-N that each precision and kind of gradient reaches on a real bank, over seeds."""
-    train, test = rm.open_generators(folder)
+    train, test = rm.open_generators(str(folder))
     variants = {
         "BT-MLP": (rm.MLPReward(precision="float32"), rm.MLPReward(precision="bfloat16")),
         "CLF-MLP": tuple(rm.MLPReward(rm.classification, precision=p) for p in ("float32", "bfloat16")),

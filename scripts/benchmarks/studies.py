@@ -35,7 +35,7 @@ grid: {annotator.beta: [1, 3, 10], seed: [%s]}
 """
 
 
-class FirstNumber(BaseEstimator):
+class FirstNumber(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Scores an item by its first number: a reward model that costs nothing."""
 
     def fit(self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None) -> "FirstNumber":
@@ -110,11 +110,12 @@ def two_workers(folder: Path, quick: bool) -> list[dict[str, Any]]:
 
 def _seconds_of_run(grid: Path) -> float:
     """Return the mean time of `run` alone on cells of a grid."""
+    from rmspace.config import dump_yaml
     from rmspace.study.plan.grid import read_grid
 
     path = grid.with_name("one.yaml")
-    path.write_text(rm.config.dump_yaml(next(read_grid(grid, allow=["benchmarks"]).cells()).config))
-    experiment = rm.load_config(path)
+    path.write_text(dump_yaml(next(read_grid(grid, allow=["benchmarks"]).cells()).config))
+    experiment = rm.load_config(path, allow=["benchmarks"])
     train, test = experiment.data()
     start = time.perf_counter()
     for _ in range(300):
