@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,7 @@ grid:
 """
 )
 
+Process = subprocess.Popen[str]
 ALLOW = ["study_cases"]  # this module is not beside the grids that name `study_cases.Faulty`
 # Other processes find `study_cases.Faulty` too.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
@@ -45,10 +48,10 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__fi
 class Faulty(BaseEstimator):
     """A reward model that does what `kind` says while it is fitted."""
 
-    def __init__(self, kind="ok", seconds=0.0, random_state=None):
+    def __init__(self, kind: str = "ok", seconds: float = 0.0, random_state: int | None = None) -> None:
         self.kind, self.seconds, self.random_state = kind, seconds, random_state
 
-    def fit(self, items, comparisons, sample_weight=None, groups=None):
+    def fit(self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None) -> "Faulty":
         time.sleep(self.seconds)
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -64,38 +67,43 @@ class Faulty(BaseEstimator):
         self.weights_ = rng.normal(size=np.shape(items)[1])
         return self
 
-    def predict(self, items):
+    def predict(self, items: Any) -> Any:
         return np.asarray(items, dtype=np.float64) @ self.weights_
 
 
-def write_grid(folder, text):
+def write_grid(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "grid.yaml"
     path.write_text(text)
     return path
 
 
-def faulty_grid(kinds, seeds, seconds=0.0):
+def faulty_grid(kinds: Iterable[str], seeds: Iterable[int], seconds: float = 0.0) -> str:
     return BASE.replace("{BT: {use: LinearReward}}", f"{{BT: {{use: study_cases.Faulty, seconds: {seconds}}}}}") + (
         f"grid:\n  models.BT.kind: {list(kinds)}\n  seed: {list(seeds)}\n".replace("'", "")
     )
 
 
-def start(*arguments, **options):
+def start(*arguments: Any, **options: Any) -> Process:
     """Start `rmspace study` in a process group of its own that hears Ctrl-C."""
     command = [sys.executable, "-m", "rmspace", "study", *map(str, arguments), "--allow", *ALLOW]
     hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }
     return subprocess.Popen(command, env=ENVIRONMENT, **{**pipes, **hears, **options})
 
 
-def finish(process, seconds=300):
+def finish(process: Process, seconds: float = 600) -> tuple[int, str, str]:
     """Return (status, output, errors) of a process that must end by itself."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
 
-def worker_processes(pid):
+def worker_processes(pid: int) -> list[int]:
     """Return the numbers of the worker processes below a process."""
     import psutil  # distributed needs it too
 
@@ -107,26 +115,27 @@ def worker_processes(pid):
     return found
 
 
-def wait_for(condition, process=None, seconds=300):
+def wait_for(condition: Callable[[], Any], process: Process | None = None, seconds: float = 300) -> Any:
     """Return what a condition gives, as soon as that is true; a study's file may not be there yet.
 
     Fails at once where `process`, which is to bring it about, has ended.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        ended = process is not None and process.poll() is not None
+        ended = process is not None and process.poll() is not None  # before the condition, which it may have met
         with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):
             if value := condition():
                 return value
-        assert not ended, finish(process)
+        if process is not None and ended:
+            raise AssertionError(f"the process ended too soon: {finish(process)}")
         time.sleep(0.02)
     raise TimeoutError(condition)
 
 
-def numbers(folder):
+def numbers(folder: Path) -> pd.DataFrame:
     """Return a study's rows without the times, in the order of the grid."""
     return rm.Study.open(folder).results().drop(columns="fit_seconds")
 
 
-def assert_same(folder, other):
+def assert_same(folder: Path, other: Path) -> None:
     pd.testing.assert_frame_equal(numbers(folder), numbers(other), check_exact=True)

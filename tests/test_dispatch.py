@@ -1,16 +1,23 @@
 """The dispatcher against workers that die at random, which are simulated here without any process."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmspace.study.engine.dispatch import RETRIES, Dispatcher
+from rmspace.study.engine.dispatch import RETRIES, Batch, Dispatcher
+from rmspace.study.engine.task import Source, Task
+from rmspace.study.fingerprints import Fingerprints
 
 
-def cells(groups):
-    return [[SimpleNamespace(key=f"{g}-{k}") for k in range(size)] for g, size in enumerate(groups)]
+def cells(groups: list[int]) -> list[list[Task]]:
+    """Return groups of so many tasks, of which only the keys matter."""
+    return [[task(f"{g}-{k}") for k in range(size)] for g, size in enumerate(groups)]
+
+
+def task(key: str) -> Task:
+    return Task(key, "[]", {}, Source(Path(), ()), Fingerprints("train", "test", None), {}, "group")
 
 
 @settings(max_examples=150, deadline=None)
@@ -21,15 +28,19 @@ def cells(groups):
     seed=st.integers(0, 10_000),
     deaths=st.integers(0, 12),
 )
-def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poison, seed, deaths):
+def test_every_cell_ends_once_and_only_poison_is_given_up(
+    groups: list[int], n_workers: int, poison: set[tuple[int, int]], seed: int, deaths: int
+) -> None:
     rng = np.random.default_rng(seed)
     tasks = cells(groups)
     keys = {task.key for group in tasks for task in group}
     bad = {f"{g}-{k}" for g, k in poison} & keys
     dispatcher = Dispatcher(tasks)
-    batches = {f"w{k}": [] for k in range(n_workers)}
+    batches: dict[str, list[Batch]] = {f"w{k}": [] for k in range(n_workers)}
     names = iter(f"w{k}" for k in range(n_workers, 10_000))
-    ended, crashed, killed_alone = [], [], {}
+    ended: list[str] = []
+    crashed: list[str] = []
+    killed_alone: dict[str, int] = {}
     for _ in range(20_000):
         if dispatcher.finished:
             break
@@ -68,7 +79,7 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(groups, n_workers, poi
         assert killed_alone[key] == RETRIES
 
 
-def test_groups_stay_with_a_worker_until_none_is_left():
+def test_groups_stay_with_a_worker_until_none_is_left() -> None:
     (first, second) = cells([4, 4])
     dispatcher = Dispatcher([first, second])
     assert [dispatcher.next_batch("a"), dispatcher.next_batch("a")] == [(first[0],), (first[1],)]
@@ -78,7 +89,7 @@ def test_groups_stay_with_a_worker_until_none_is_left():
     assert dispatcher.next_batch("a") == (first[2],)
 
 
-def test_quick_cells_are_sent_in_batches_and_slow_ones_are_not():
+def test_quick_cells_are_sent_in_batches_and_slow_ones_are_not() -> None:
     (group,) = cells([40])
     dispatcher = Dispatcher([group])
     dispatcher.ended("a", dispatcher.next_batch("a"), 0.02)
@@ -91,7 +102,7 @@ def test_quick_cells_are_sent_in_batches_and_slow_ones_are_not():
     assert len(dispatcher.next_batch("a")) == 1
 
 
-def test_the_cells_of_a_batch_run_alone_after_a_crash_and_only_then_does_it_count():
+def test_the_cells_of_a_batch_run_alone_after_a_crash_and_only_then_does_it_count() -> None:
     (group,) = cells([4])
     dispatcher = Dispatcher([group])
     dispatcher.ended("a", dispatcher.next_batch("a"), 0.01)
@@ -106,7 +117,7 @@ def test_the_cells_of_a_batch_run_alone_after_a_crash_and_only_then_does_it_coun
     assert dispatcher.crashes == {group[2].key: 1}
 
 
-def test_an_idle_worker_helps_with_the_longest_group():
+def test_an_idle_worker_helps_with_the_longest_group() -> None:
     (group,) = cells([9])
     dispatcher = Dispatcher([group])
     assert dispatcher.next_batch("a") == (group[0],)
@@ -114,7 +125,7 @@ def test_an_idle_worker_helps_with_the_longest_group():
     assert dispatcher.next_batch("a") == (group[1],)
 
 
-def test_the_late_cell_of_a_stopped_worker_does_not_run_again():
+def test_the_late_cell_of_a_stopped_worker_does_not_run_again() -> None:
     (group,) = cells([3])
     dispatcher = Dispatcher([group])
     dispatcher.next_batch("a")
@@ -125,7 +136,7 @@ def test_the_late_cell_of_a_stopped_worker_does_not_run_again():
     assert dispatcher.died("never seen") is None
 
 
-def test_the_cells_of_a_late_batch_are_each_timed_alone():
+def test_the_cells_of_a_late_batch_are_each_timed_alone() -> None:
     (group,) = cells([3])
     dispatcher = Dispatcher([group])
     dispatcher.ended("a", dispatcher.next_batch("a"), 0.01)

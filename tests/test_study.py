@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,26 +27,26 @@ from study_cases import ALLOW, BASE, LINEAR, SYNTHETIC, THREE_MODELS, faulty_gri
 
 
 @pytest.fixture(scope="module")
-def three_models(tmp_path_factory):
+def three_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("three_models")
     rm.run_study(write_grid(folder, THREE_MODELS), folder / "out")
     return folder
 
 
 @pytest.fixture(scope="module")
-def linear(tmp_path_factory):
+def linear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("linear")
     rm.run_study(write_grid(folder, LINEAR), folder / "out")
     return folder
 
 
-def save_banks(folder, seed):
+def save_banks(folder: Path, seed: int) -> None:
     banks = rm.make_synthetic_banks(40, 15, 6, 16, seed=seed)
     for side, bank in zip(("train", "test"), banks, strict=True):
         bank.save(folder / side, overwrite=True)
 
 
-def with_data(data, text=LINEAR):
+def with_data(data: str, text: str = LINEAR) -> str:
     assert SYNTHETIC in text
     return text.replace(SYNTHETIC, data)
 
@@ -53,7 +54,7 @@ def with_data(data, text=LINEAR):
 # What a study computes
 
 
-def test_a_cell_is_one_call_of_run(three_models):
+def test_a_cell_is_one_call_of_run(three_models: Path) -> None:
     study = rm.Study.open(three_models / "out")
     cells = study.cells()
     assert study.counts() == {"done": 12}
@@ -70,7 +71,7 @@ def test_a_cell_is_one_call_of_run(three_models):
     pd.testing.assert_frame_equal(found, expected[same], check_exact=True, check_dtype=False)
 
 
-def test_results_have_the_axes_and_the_columns_of_the_schema(three_models):
+def test_results_have_the_axes_and_the_columns_of_the_schema(three_models: Path) -> None:
     table = rm.Study.open(three_models / "out").results()
     assert list(table.columns) == ["annotator.beta", "models", "seed", *names(MEASURES), *names(FACTS)]
     dtypes = {column.name: column.dtype for column in (*MEASURES, *FACTS) if column.dtype != "str"}
@@ -84,7 +85,7 @@ def test_results_have_the_axes_and_the_columns_of_the_schema(three_models):
     assert table[table.model == "BT"].precision.isna().all()
 
 
-def test_the_file_has_the_columns_of_the_schema(linear):
+def test_the_file_has_the_columns_of_the_schema(linear: Path) -> None:
     expected = {"cell": names(CELL), "result": names(MEASURES), "fit": ["model", *names(FACTS)]}
     with closing(Store.open(linear / "out" / "study.sqlite")) as store:
         for table, columns in expected.items():
@@ -92,7 +93,7 @@ def test_the_file_has_the_columns_of_the_schema(linear):
             assert found[-len(columns) :] == columns
 
 
-def test_in_parts_and_in_another_order_the_numbers_are_the_same(linear, tmp_path):
+def test_in_parts_and_in_another_order_the_numbers_are_the_same(linear: Path, tmp_path: Path) -> None:
     path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", sample=1)
     assert rm.Study.open(tmp_path / "out").counts() == {"waiting": 3, "done": 1}
@@ -101,7 +102,7 @@ def test_in_parts_and_in_another_order_the_numbers_are_the_same(linear, tmp_path
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), numbers(linear / "out"), check_exact=True)
 
 
-def test_cells_that_reuse_items_give_the_numbers_of_cells_that_do_not(three_models):
+def test_cells_that_reuse_items_give_the_numbers_of_cells_that_do_not(three_models: Path) -> None:
     grid = read_grid(three_models / "grid.yaml")
     tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     alone = [row for task in tasks for row in CellRunner().run(task).measures]
@@ -109,7 +110,7 @@ def test_cells_that_reuse_items_give_the_numbers_of_cells_that_do_not(three_mode
     assert [row[names(MEASURES).index("value")] for row in alone] == table.value.tolist()
 
 
-def test_values_survive_the_file_to_the_last_bit(tmp_path):
+def test_values_survive_the_file_to_the_last_bit(tmp_path: Path) -> None:
     values = [0.1 + 0.2, 5e-324, float("nan"), 1.7976931348623157e308 / 15]
     (tmp_path / "constants.py").write_text(
         "import numpy as np\ndef constant(scores, rewards, value):\n    return np.full(len(rewards), value)\n"
@@ -123,7 +124,7 @@ def test_values_survive_the_file_to_the_last_bit(tmp_path):
         assert np.array_equal(found[f"v{k}"], np.full(15, value).mean(), equal_nan=True)
 
 
-def test_labels_keep_their_types(tmp_path):
+def test_labels_keep_their_types(tmp_path: Path) -> None:
     text = BASE + "grid:\n  pairs.repeats: [true, false]\n  reward_scale: [std, 2.5]\n  n_pairs: [10]\n"
     study = rm.run_study(write_grid(tmp_path, text), tmp_path / "out")
     cells = study.cells()
@@ -136,13 +137,13 @@ def test_labels_keep_their_types(tmp_path):
 # Going on
 
 
-def test_what_is_done_is_not_done_again(linear):
+def test_what_is_done_is_not_done_again(linear: Path) -> None:
     before = rm.Study.open(linear / "out").cells()
     rm.run_study(linear / "grid.yaml", linear / "out")
     pd.testing.assert_frame_equal(rm.Study.open(linear / "out").cells(), before)
 
 
-def test_a_study_grows(tmp_path):
+def test_a_study_grows(tmp_path: Path) -> None:
     path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", overrides=["grid.seed=[0]"])
     first = rm.Study.open(tmp_path / "out").cells()
@@ -153,7 +154,7 @@ def test_a_study_grows(tmp_path):
     assert both.set_index("key").ended[first.key].tolist() == first.ended.tolist()
 
 
-def test_failed_cells_stop_nothing_and_can_be_tried_again(tmp_path, capsys):
+def test_failed_cells_stop_nothing_and_can_be_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = write_grid(tmp_path, faulty_grid(["ok", "fail"], [0, 1])), tmp_path / "out"
     command = ["study", str(path), "--out", str(out), "--allow", *ALLOW]
     assert main(command) == 1
@@ -173,13 +174,13 @@ def test_failed_cells_stop_nothing_and_can_be_tried_again(tmp_path, capsys):
     pd.testing.assert_frame_equal(study.cells().query("status == 'done'"), done)
 
 
-def test_an_exit_inside_a_cell_is_a_failure(tmp_path):
+def test_an_exit_inside_a_cell_is_a_failure(tmp_path: Path) -> None:
     study = rm.run_study(write_grid(tmp_path, faulty_grid(["ok", "leave"], [0])), tmp_path / "out", allow=ALLOW)
     assert study.counts() == {"done": 1, "failed": 1}
     assert study.cells().error[1] == "SystemExit: giving up"
 
 
-def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path):
+def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path: Path) -> None:
     path, out = write_grid(tmp_path, LINEAR), tmp_path / "out"
     rm.run_study(path, out)
     study = rm.run_study(path, out, overrides=["grid.seed=[1]"])
@@ -190,7 +191,7 @@ def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path):
     assert study.cells().ended.sort_values().tolist() == ended
 
 
-def test_the_name_of_a_model_is_part_of_its_cell(tmp_path):
+def test_the_name_of_a_model_is_part_of_its_cell(tmp_path: Path) -> None:
     grid = "grid: {models: {BT: {use: LinearReward}, CLF: {use: LinearReward, objective: {use: classification}}}}\n"
     study = rm.run_study(write_grid(tmp_path, BASE + grid), tmp_path / "out")
     before = study.cells()
@@ -200,7 +201,7 @@ def test_the_name_of_a_model_is_part_of_its_cell(tmp_path):
     assert [a == b for a, b in zip(before.key, after.key, strict=True)] == [False, True]
 
 
-def test_another_grid_or_base_is_refused(linear, tmp_path):
+def test_another_grid_or_base_is_refused(linear: Path, tmp_path: Path) -> None:
     out = linear / "out"
     grid = LINEAR.replace("seed: [0, 1]", "n_pairs: [10, 20]")
     with pytest.raises(ValueError, match=r"another grid, .* it lacks seed, it also has n_pairs; choose another"):
@@ -214,7 +215,7 @@ def test_another_grid_or_base_is_refused(linear, tmp_path):
     rm.run_study(write_grid(tmp_path, overridden), out)
 
 
-def test_a_first_attempt_that_fails_settles_nothing(tmp_path):
+def test_a_first_attempt_that_fails_settles_nothing(tmp_path: Path) -> None:
     path, out = write_grid(tmp_path, LINEAR.replace("n_pairs: 50", "n_pairs: fifty")), tmp_path / "out"
     with pytest.raises(ValueError, match="must be a whole number"):
         rm.run_study(path, out)
@@ -223,7 +224,7 @@ def test_a_first_attempt_that_fails_settles_nothing(tmp_path):
     assert rm.run_study(path, out, sample=1).counts() == {"waiting": 3, "done": 1}
 
 
-def test_mistakes_leave_no_study_behind(tmp_path):
+def test_mistakes_leave_no_study_behind(tmp_path: Path) -> None:
     path = write_grid(tmp_path, LINEAR)
     mistakes = [
         ({"overrides": ["grid.n_pair=[1]"]}, "did you mean n_pairs"),
@@ -240,7 +241,7 @@ def test_mistakes_leave_no_study_behind(tmp_path):
 # Data and modules
 
 
-def test_a_bank_that_changed_makes_new_cells(tmp_path):
+def test_a_bank_that_changed_makes_new_cells(tmp_path: Path) -> None:
     save_banks(tmp_path / "banks", 0)
     text = BASE + "grid: {seed: [0, 1]}\n"
     path = write_grid(tmp_path, with_data("{use: open_banks, train: banks/train, test: banks/test}", text))
@@ -260,7 +261,7 @@ def test_a_bank_that_changed_makes_new_cells(tmp_path):
     assert study.cells(old=True).ended.sort_values().tolist() == ended
 
 
-def test_a_bank_behind_a_link_that_changed_is_noticed(tmp_path):
+def test_a_bank_behind_a_link_that_changed_is_noticed(tmp_path: Path) -> None:
     save_banks(tmp_path / "elsewhere" / "Helpful", 0)
     (tmp_path / "root").mkdir()
     try:
@@ -273,7 +274,7 @@ def test_a_bank_behind_a_link_that_changed_is_noticed(tmp_path):
     assert rm.run_study(path, tmp_path / "out", sample=1).results().value.tolist() != first
 
 
-def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path):
+def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path: Path) -> None:
     (tmp_path / "moody_data.py").write_text(
         "import itertools, rmspace as rm\ncount = itertools.count()\n"
         "def make():\n    return rm.make_synthetic_banks(40, 15, 6, 16, seed=next(count))\n"
@@ -283,7 +284,7 @@ def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path):
     assert "their function returns other data at each call" in study.cells().error.dropna().iloc[0]
 
 
-def test_preferences_and_ragged_banks_are_data_too(tmp_path):
+def test_preferences_and_ragged_banks_are_data_too(tmp_path: Path) -> None:
     (tmp_path / "judged.py").write_text(
         "import numpy as np, rmspace as rm\n"
         "def make():\n"
@@ -305,7 +306,7 @@ def test_preferences_and_ragged_banks_are_data_too(tmp_path):
     assert set(study.cells().test) == {test.fingerprint()}
 
 
-def write_cell(study, folder):
+def write_cell(study: rm.Study, folder: Path) -> Path:
     """Write the config of the first cell of a study."""
     path = folder / "cell.yaml"
     path.write_text(rm.config.dump_yaml(study.config(study.cells().key[0])))
@@ -315,16 +316,16 @@ def write_cell(study, folder):
 class Known:
     """Data of which only the fingerprint matters."""
 
-    def __init__(self, text):
+    def __init__(self, text: str | None) -> None:
         self.text = text
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         if self.text is None:
             raise AssertionError("these data were read without need")
         return self.text
 
 
-def test_unchanged_files_are_not_read_again():
+def test_unchanged_files_are_not_read_again() -> None:
     check_unchanged(Known(None), Known(None), Fingerprints("a", "b", "files"), "files")
     check_unchanged(Known("a"), Known("b"), Fingerprints("a", "b", "files"), "newer files")
     check_unchanged(Known("a"), Known("b"), Fingerprints("a", "b", None), None)
@@ -334,7 +335,7 @@ def test_unchanged_files_are_not_read_again():
         check_unchanged(Known("a"), Known("x"), Fingerprints("a", "b", "files"), "newer files")
 
 
-def test_the_signature_follows_the_files_of_rmspaces_readers_only(tmp_path):
+def test_the_signature_follows_the_files_of_rmspaces_readers_only(tmp_path: Path) -> None:
     file = tmp_path / "bank" / "items.npy"
     file.parent.mkdir()
     file.write_bytes(b"one")
@@ -347,7 +348,7 @@ def test_the_signature_follows_the_files_of_rmspaces_readers_only(tmp_path):
     assert file_signature({"use": "open_banks", **block}) != first
 
 
-def test_models_of_the_user_lie_beside_the_grid(tmp_path):
+def test_models_of_the_user_lie_beside_the_grid(tmp_path: Path) -> None:
     (tmp_path / "reversed_model.py").write_text(
         "import rmspace as rm\n"
         "class Reversed(rm.LinearReward):\n"
@@ -359,7 +360,7 @@ def test_models_of_the_user_lie_beside_the_grid(tmp_path):
     assert spearman["Reversed"] == pytest.approx(-spearman["BT"])
 
 
-def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path):
+def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path: Path) -> None:
     path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
     with pytest.raises(rm.config.ConfigError, match="--allow study_cases"):
         rm.run_study(path, tmp_path / "out")
@@ -368,7 +369,7 @@ def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path):
     assert study.allow == ["study_cases"]
 
 
-def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
+def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path: Path) -> None:
     (tmp_path / "judge_mod.py").write_text("def judge(gap):\n    return (gap > 0) * 1.0\n")
     (tmp_path / "edit_mod.py").write_text(
         "import pathlib\ndef score(train, test):\n"
@@ -385,7 +386,7 @@ def test_a_module_edited_while_the_study_runs_fails_its_cells(tmp_path):
 # The file and its lock
 
 
-def test_files_that_are_no_study(tmp_path):
+def test_files_that_are_no_study(tmp_path: Path) -> None:
     file = tmp_path / "study.sqlite"
     with pytest.raises(FileNotFoundError, match="there is no study at"):
         rm.Study.open(tmp_path)
@@ -408,7 +409,7 @@ def test_files_that_are_no_study(tmp_path):
         ("3", "by a newer rmspace: its format is version 3, and this one reads version 2; upgrade"),
     ],
 )
-def test_another_version_of_the_file_is_refused(linear, tmp_path, version, message):
+def test_another_version_of_the_file_is_refused(linear: Path, tmp_path: Path, version: str, message: str) -> None:
     file = tmp_path / "study.sqlite"
     file.write_bytes((linear / "out" / "study.sqlite").read_bytes())
     with closing(sqlite3.connect(file)) as connection, connection:
@@ -420,20 +421,20 @@ def test_another_version_of_the_file_is_refused(linear, tmp_path, version, messa
     assert file.read_bytes() == before
 
 
-def set_driver(folder, host, pid, started):
+def set_driver(folder: Path, host: str, pid: int, started: str) -> None:
     with closing(Store.open(folder / "study.sqlite")) as store, store.transaction():
         store.set_driver(Driver(host, pid, started, "today"), "token")
 
 
 @pytest.fixture
-def begun(tmp_path):
+def begun(tmp_path: Path) -> tuple[Path, Path]:
     """A grid, and the folder of its study, of which one cell is done."""
     path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", sample=1)
     return path, tmp_path / "out"
 
 
-def test_a_study_that_runs_is_not_run_a_second_time(begun):
+def test_a_study_that_runs_is_not_run_a_second_time(begun: tuple[Path, Path]) -> None:
     path, out = begun
     me = os.getpid()
     set_driver(out, platform.node(), me, process_start(me))
@@ -442,7 +443,7 @@ def test_a_study_that_runs_is_not_run_a_second_time(begun):
     assert rm.Study.open(out).counts() == {"waiting": 3, "done": 1}  # to read needs no lock
 
 
-def test_the_lock_of_a_process_on_another_host_is_taken_over_when_asked(begun):
+def test_the_lock_of_a_process_on_another_host_is_taken_over_when_asked(begun: tuple[Path, Path]) -> None:
     path, out = begun
     set_driver(out, "elsewhere", 7, "1")
     with pytest.raises(
@@ -454,7 +455,7 @@ def test_the_lock_of_a_process_on_another_host_is_taken_over_when_asked(begun):
 
 
 @pytest.mark.skipif(not process_start(os.getpid()), reason="only Linux tells when a process started")
-def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun):
+def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun: tuple[Path, Path]) -> None:
     path, out = begun
     space, _ = process_start(os.getpid()).split()
     set_driver(out, platform.node(), os.getpid(), f"{space} 1")
@@ -463,7 +464,7 @@ def test_a_process_that_has_the_number_of_a_dead_one_holds_no_lock(begun):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process is alive")
-def test_the_lock_of_a_dead_process_is_taken_over(begun):
+def test_the_lock_of_a_dead_process_is_taken_over(begun: tuple[Path, Path]) -> None:
     path, out = begun
     dead = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
     dead.wait()
@@ -472,7 +473,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(begun):
         rm.run_study(path, out)
 
 
-def test_a_driver_whose_lock_was_taken_over_writes_no_more(begun):
+def test_a_driver_whose_lock_was_taken_over_writes_no_more(begun: tuple[Path, Path]) -> None:
     _, out = begun
     with closing(Store.open(out / "study.sqlite")) as first, closing(Store.open(out / "study.sqlite")) as second:
         for store, token in ((first, "one"), (second, "two")):
@@ -486,7 +487,7 @@ def test_a_driver_whose_lock_was_taken_over_writes_no_more(begun):
 # The commands
 
 
-def test_the_commands(linear, capsys, tmp_path):
+def test_the_commands(linear: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = str(linear / "out")
     assert main(["study", str(linear / "grid.yaml"), "--dry-run", "--timed", "2"]) == 0
     said = capsys.readouterr().out

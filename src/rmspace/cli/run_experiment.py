@@ -71,6 +71,7 @@ def run_experiment(
 def summary(table: pd.DataFrame) -> str:
     """Return the largest N of a table as text, one line per model: value and interval of at most four metrics.
 
+    >>> from rmspace.results.schema import MEASURES, names
     >>> rows = [("BT", "spearman", None, 0.5, 0.4, 0.6, 20, 0.1, 2.0)]
     >>> columns = [*names(MEASURES), "error_rate", "mean_abs_gap"]
     >>> print(summary(pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})).splitlines()[1].split())

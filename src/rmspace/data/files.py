@@ -32,7 +32,7 @@ def new_folder(
     """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
     Until then `path` stays as it was. It also stays so when the block raises, for example at a full disk. Where the
-    block raises after it wrote something that `keep` names, all of it stays beside `path`, and the error says where.
+    block raises after it wrote something named in `keep`, what it wrote stays beside `path`, and the error says where.
 
     Raises:
         FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a
