@@ -255,8 +255,8 @@ class TestLinear:
         ours = rm.LinearReward(rm.classification, alpha=alpha, tol=1e-7).fit(train.items, comparisons)
         rows = train.items[comparisons.T.ravel()].astype(float)
         labels = np.repeat([1, 0], len(comparisons))
-        touched = train.items[np.unique(comparisons)].astype(float)
-        alpha *= ((touched - touched.mean(axis=0)) ** 2).sum(axis=1).mean()
+        used = train.items[np.unique(comparisons)].astype(float)
+        alpha *= ((used - used.mean(axis=0)) ** 2).sum(axis=1).mean()
         theirs = LogisticRegression(C=1 / (alpha * len(comparisons)), tol=1e-10, max_iter=10_000).fit(rows, labels)
         np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=2e-4)
         np.testing.assert_allclose(ours.predict(test.items), theirs.decision_function(test.items), atol=2e-4)
@@ -542,8 +542,8 @@ class TestEnsemble:
         with torch.no_grad():
             loud.weight *= 1000
             loud.bias.mul_(1000).add_(7)
-        touched = model.members_[0].predict(train.items[np.unique(comparisons)]).astype(float)
-        model.locations_[0], model.scales_[0] = touched.mean(), touched.std()
+        used = model.members_[0].predict(train.items[np.unique(comparisons)]).astype(float)
+        model.locations_[0], model.scales_[0] = used.mean(), used.std()
         np.testing.assert_allclose(model.predict(test.items), before, atol=1e-3)
 
     @pytest.mark.parametrize("reduce", [rm.mean, rm.minimum, rm.lower_confidence, partial(rm.lower_confidence, k=0.0)])

@@ -38,7 +38,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     more code. For anything else, override `write_state` and `read_state`. A class is registered by its name when it is
     defined, so that `rmspace.load` finds it; two classes of one name are an error.
 
-    >>> class MeanGap(BaseReward):
+    >>> class WinnerDirection(BaseReward):
     ...     '''Score along the mean of winner minus loser.'''
     ...
     ...     def __init__(self, shrink=0.0):
@@ -52,7 +52,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     ...     def _score(self, rows):
     ...         return rows @ self.coef_
     >>> items, comparisons = np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]])
-    >>> model = MeanGap().fit(items, comparisons)
+    >>> model = WinnerDirection().fit(items, comparisons)
     >>> model.score(items, comparisons)
     1.0
     >>> import tempfile, rmspace
