@@ -168,7 +168,13 @@ def hall(values: np.ndarray, **_: Any) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-CANDIDATES = {"BCa bootstrap": bca, "bootstrap-t": bootstrap_t, "t": plain_t, "Hall": hall, "the rule": the_rule}
+CANDIDATES: dict[str, Callable[..., tuple[float, float]]] = {
+    "BCa bootstrap": bca,
+    "bootstrap-t": bootstrap_t,
+    "t": plain_t,
+    "Hall": hall,
+    "the rule": the_rule,
+}
 
 
 def table(cases: tuple[Case, ...], datasets: int) -> str:

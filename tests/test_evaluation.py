@@ -383,3 +383,11 @@ def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses)
     for row in range(n_prompts):
         expected = [brute_force_best_of_n(scores[row], rewards[row], n) for n in sizes]
         np.testing.assert_allclose(found[row], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_zeros_in_units_of_reward_are_no_outcomes(rng):
+    rewards = rng.normal(size=(20, 4))
+    perfect = rm.evaluate(rewards, rewards, n=4).set_index("metric")
+    assert perfect.loc["regret", ["value", "low", "high"]].tolist() == [0.0, 0.0, 0.0]
+    constant = rm.evaluate(np.zeros((20, 4)), rewards, metrics={"gain": partial(rm.normalized_gain, n=4)})
+    assert constant[["value", "low", "high"]].values.tolist() == [[0.0, 0.0, 0.0]]

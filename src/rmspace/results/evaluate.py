@@ -16,7 +16,7 @@ from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Metric
 from rmspace.metrics._by_count import as_sizes
 from rmspace.metrics.ranking import kendall, pairwise_accuracy, spearman
-from rmspace.metrics.selection import best_of_n, normalized_gain, quantile_of_chosen, regret
+from rmspace.metrics.selection import best_of_n, gain, normalized_gain, quantile_of_chosen, regret
 from rmspace.results.intervals import mean_interval, sign_flip_test
 from rmspace.results.schema import MEASURES, PAIRED, table_of
 
@@ -24,6 +24,7 @@ UNNAMED = "scores"
 """The model's name in the table of scores that came without one."""
 
 _LADDER = (1, 2, 5, 10, 30, 50, 100, 300, 500)
+_OF_ANY_SIZE = (best_of_n, gain, regret, spearman, kendall)
 
 
 class Measured(NamedTuple):
@@ -32,6 +33,7 @@ class Measured(NamedTuple):
     metric: str
     n: int | None
     values: Float64Array
+    function: Any  # the metric without the options that were bound
 
 
 def evaluate(
@@ -74,8 +76,10 @@ def evaluate(
     rows = []
     for name, array in named(scores).items():
         score, gold, prompts = _rated(array, rewards)
-        for metric, size, values in _measure(score, gold, n, metrics):
-            interval = mean_interval(values, groups=prompts, confidence=confidence)
+        for metric, size, values, function in _measure(score, gold, n, metrics):
+            interval = mean_interval(
+                values, groups=prompts, confidence=confidence, binary=_is_outcome(function, values)
+            )
             rows.append((name, metric, size, *interval, _count(values, prompts)))
     return table_of(rows, MEASURES)
 
@@ -118,7 +122,7 @@ def compare(
     other, _, _ = _rated(others, rewards)
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
-    for (metric, size, a), (_, _, b) in measured:
+    for (metric, size, a, _), (_, _, b, _) in measured:
         rounding = 1e-12 * np.maximum(np.abs(a), np.abs(b))
         difference = np.where(np.abs(a - b) <= rounding, 0.0, a - b)
         interval = mean_interval(difference, groups=prompts, confidence=confidence, binary=False)
@@ -180,24 +184,32 @@ def _measure_all(scores: Float64Array, rewards: Float64Array, n: int | Sequence[
     every = most if (counts == most).all() else None  # the n of a metric of all responses
     sizes = as_sizes(sorted({size for size in _LADDER if size < most} | {most}) if n is None else n)
     for size, values in zip(sizes, best_of_n(scores, rewards, n=sizes).T, strict=True):
-        yield Measured("best_of_n", size, values)
+        yield Measured("best_of_n", size, values, best_of_n)
     for size, values in zip(sizes, normalized_gain(scores, rewards, n=sizes).T, strict=True):
         if size > 1:
-            yield Measured("normalized_gain", size, values)
+            yield Measured("normalized_gain", size, values, normalized_gain)
     if most > 1:
-        yield Measured("quantile_of_chosen", every, quantile_of_chosen(scores, rewards))
-    yield Measured("regret", every, regret(scores, rewards))
-    yield Measured("spearman", None, spearman(scores, rewards))
-    yield Measured("kendall", None, kendall(scores, rewards))
-    yield Measured("pairwise_accuracy", None, pairwise_accuracy(scores, rewards))
+        yield Measured("quantile_of_chosen", every, quantile_of_chosen(scores, rewards), quantile_of_chosen)
+    yield Measured("regret", every, regret(scores, rewards), regret)
+    yield Measured("spearman", None, spearman(scores, rewards), spearman)
+    yield Measured("kendall", None, kendall(scores, rewards), kendall)
+    yield Measured("pairwise_accuracy", None, pairwise_accuracy(scores, rewards), pairwise_accuracy)
 
 
 def _measure_own(name: str, metric: Metric, scores: Float64Array, rewards: Float64Array) -> Iterator[Measured]:
     values = np.asarray(metric(scores.copy(), rewards.copy()), dtype=np.float64)  # it may sort them in place
+    function = getattr(metric, "func", metric)
     bound: Any = getattr(metric, "keywords", {}).get("n")  # functools.partial(best_of_n, n=[...])
     if values.ndim == 2 and values.shape == (len(rewards), np.size(bound)) and bound is not None:
-        yield from (Measured(name, int(size), column) for size, column in zip(bound, values.T, strict=True))
+        yield from (Measured(name, int(size), column, function) for size, column in zip(bound, values.T, strict=True))
     elif values.shape == (len(rewards),):
-        yield Measured(name, bound, values)
+        yield Measured(name, bound, values, function)
     else:
         raise ValueError(f"metric {name!r} must return one value per prompt, ({len(rewards)},); got {describe(values)}")
+
+
+def _is_outcome(metric: Any, values: Float64Array) -> bool:
+    """Say whether values that are all 0 or 1 are outcomes, which can be nothing else."""
+    if metric is normalized_gain:  # at most 1, and below 0 where scores mislead
+        return bool((values[~np.isnan(values)] == 1).all())
+    return metric not in _OF_ANY_SIZE
