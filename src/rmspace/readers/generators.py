@@ -10,8 +10,8 @@ import numpy as np
 
 from rmspace._checks import check_int
 from rmspace._typing import ExistingPath
-from rmspace.data.bank import ResponseBank
 from rmspace.data.array_files import load_array
+from rmspace.data.bank import ResponseBank
 
 __all__ = ["open_generators", "read_generators"]
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from rmspace._typing import ExistingPath
-from rmspace.data.bank import ResponseBank
 from rmspace.data.array_files import load_array
+from rmspace.data.bank import ResponseBank
 from rmspace.data.health import looks_swapped
 
 __all__ = ["open_published", "read_published"]
