@@ -45,7 +45,7 @@ ALLOW = ["study_cases"]  # this module is not beside the grids that name `study_
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
 
 
-class Faulty(BaseEstimator):
+class Faulty(BaseEstimator):  # type: ignore[misc]
     """A reward model that does what `kind` says while it is fitted."""
 
     def __init__(self, kind: str = "ok", seconds: float = 0.0, random_state: int | None = None) -> None:
@@ -105,7 +105,7 @@ def finish(process: Process, seconds: float = 600) -> tuple[int, str, str]:
 
 def worker_processes(pid: int) -> list[int]:
     """Return the numbers of the worker processes below a process."""
-    import psutil  # distributed needs it too
+    import psutil  # type: ignore[import-untyped]  # distributed needs it too
 
     found = []
     for child in psutil.Process(pid).children():

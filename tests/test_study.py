@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -226,7 +227,7 @@ def test_a_first_attempt_that_fails_settles_nothing(tmp_path: Path) -> None:
 
 def test_mistakes_leave_no_study_behind(tmp_path: Path) -> None:
     path = write_grid(tmp_path, LINEAR)
-    mistakes = [
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"overrides": ["grid.n_pair=[1]"]}, "did you mean n_pairs"),
         ({"workers": -1}, "workers must be at least 0"),
         ({"cell_timeout": -1}, "cell_timeout must be at least 0"),
