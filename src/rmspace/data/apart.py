@@ -69,6 +69,8 @@ def _n_prompts(data: Data) -> int:
 def _prompts_in_common(train: Data, test: Data) -> IntArray:
     """Return the numbers of the test prompts whose values are those of a training prompt."""
     rewarded = all(isinstance(data, ResponseBank) and data.has_rewards for data in (train, test))
+    if rewarded and not (_rows_within(train, test) or _rows_within(test, train)):
+        return np.empty(0, np.int64)
     counted = _rated(train), _rated(test)
     ids = _with_common_rewards(train, test, counted) if rewarded else counted
     sides = [_items(data, chosen, rated) for data, chosen, rated in zip((train, test), ids, counted, strict=True)]
@@ -77,6 +79,22 @@ def _prompts_in_common(train: Data, test: Data) -> IntArray:
     contained, _ = _contained(sides[1], sides[0])
     _, containing = _contained(sides[0], sides[1])
     return np.union1d(contained, containing)
+
+
+def _rows_within(inner: Any, outer: Any) -> bool:
+    """Return whether any row of one bank has only rewards that the other bank has, too: a quick test before reading."""
+    rewards = inner.item_rewards.astype(np.float32)
+    known = np.sort(outer.item_rewards.astype(np.float32))
+    starts = inner.offsets[:-1]
+    rows = np.flatnonzero(_found(rewards[starts], known))  # most rows end here, at their first reward
+    ids = [np.arange(starts[row], inner.offsets[row + 1]) for row in rows]
+    return any(_found(rewards[row], known).all() for row in ids)
+
+
+def _found(rewards: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Return which rewards are among the `known`, in order; one that is missing may be any."""
+    place = np.searchsorted(known, rewards).clip(max=len(known) - 1)
+    return np.asarray((known[place] == rewards) | np.isnan(rewards))
 
 
 def _rated(data: Data) -> IntArray:
