@@ -168,7 +168,7 @@ def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path, positio
 
 
 def test_what_was_finished_is_kept(tmp_path):
-    with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", KIND, keep="table") as folder:
+    with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", KIND, keep=["table"]) as folder:
         (folder / "table").write_text("1")
         raise RuntimeError
     (kept,) = tmp_path.iterdir()

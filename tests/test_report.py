@@ -62,7 +62,7 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
     names = ["n_pairs", "seed", *names_of(MEASURES)[:6], "error_rate", "mean_abs_gap", "n_prompts"]
     results = pd.DataFrame(rows, columns=names).astype({"n": "Int64", "n_prompts": "Int64"})
     drawn = []
-    monkeypatch.setattr(report, "_as_data", lambda figure: drawn.append(figure) or "")
+    monkeypatch.setattr(report, "svg_text", lambda figure: drawn.append(figure) or "")
     found = report._findings(results)
     columns = found["differences"]["columns"]
     table = {

@@ -29,7 +29,7 @@ base:
   annotator: {{use: logistic, beta: 1.0}}
   models: {{linear: {{use: LinearReward}}}}
   metrics: {{gain: {{use: gain, n: [2]}}}}
-  n_resamples: 100
+  {intervals}
 grid: {{annotator.beta: [1, 3], seed: [{seeds}]}}
 """
 
@@ -166,7 +166,7 @@ def _save_and_load(folder: Path, sizes: Sizes, mlp: dict[str, Any]) -> Work:
 def _study(folder: Path, sizes: Sizes) -> Work:
     grid = folder / f"study-{time.time_ns()}.yaml"
     seeds = ", ".join(map(str, range(sizes.cells // 2)))
-    grid.write_text(_STUDY.format(synthetic=names.SYNTHETIC, seeds=seeds), encoding="utf-8")
+    grid.write_text(_STUDY.format(synthetic=names.SYNTHETIC, intervals=names.INTERVALS, seeds=seeds), encoding="utf-8")
 
     def work() -> None:
         study = rm.run_study(grid, folder / f"study-{time.time_ns()}", workers=0)

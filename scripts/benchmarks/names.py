@@ -17,6 +17,9 @@ def either(*names: str) -> Any:
 make_synthetic_banks = either("make_synthetic_banks", "make_reward_world")
 SYNTHETIC = "make_synthetic_banks" if hasattr(rm, "make_synthetic_banks") else "make_reward_world"
 
+# The fewest resamples that were allowed, where intervals were made by resampling.
+INTERVALS = "n_resamples: 100" if "n_resamples" in signature(rm.run).parameters else "confidence: 0.95"
+
 
 def ensemble(member: Any, size: int) -> Any:
     """Return an ensemble whose members train as one program."""
