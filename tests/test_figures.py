@@ -37,7 +37,7 @@ def test_lines_and_bars_show_the_numbers():
     assert {(round(x), round(y, 6)) for x, y in band} == {
         (n, round(0.1 * n + d, 6)) for n in (1, 2, 5) for d in (-0.05, 0.05)
     }
-    assert "7 test prompts, 90% interval" in curve.axes[0].get_ylabel()
+    assert "7 prompts, 90% interval" in curve.axes[0].get_ylabel()
     axes = rm.gain_bars(table("A", "B", "random response")).axes[0]
     assert [patch.get_width() for patch in axes.patches] == pytest.approx([0.5, 0.5])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B"]
@@ -47,8 +47,8 @@ def test_lines_and_bars_show_the_numbers():
 
 def test_prompts_are_counted_where_the_table_counts_them():
     rows = table("A").assign(n_prompts=[40, 40, 38] * 2)
-    assert "38 to 40 test prompts" in rm.best_of_n_curve(rows).axes[0].get_ylabel()
-    assert "(mean over test prompts," in rm.best_of_n_curve(table("A")).axes[0].get_ylabel()
+    assert "38 to 40 prompts" in rm.best_of_n_curve(rows).axes[0].get_ylabel()
+    assert "mean over prompts," in rm.best_of_n_curve(table("A")).axes[0].get_ylabel()
 
 
 def test_labels_of_close_sizes_do_not_meet():
@@ -68,7 +68,7 @@ def test_the_table_of_evaluate_is_drawn(rng):
     for one in (found, found.drop(columns="model")):  # without a column model there is one model without a name
         figure = rm.best_of_n_curve(one)
         assert figure.axes[0].lines[0].get_ydata().tolist() == found[found.metric == "best_of_n"].value.tolist()
-        assert "30 test prompts" in figure.axes[0].get_ylabel()
+        assert "30 prompts" in figure.axes[0].get_ylabel()
         width = found[(found.metric == "normalized_gain") & (found.n == 8)].value.item()
         assert rm.gain_bars(one).axes[0].patches[0].get_width() == pytest.approx(width)
     assert figure.legends == []

@@ -55,7 +55,7 @@ def best_of_n_curve(
         axes.fill_between(sizes, line.low, line.high, color=style["color"], alpha=0.15, linewidth=0)
         axes.plot(sizes, line.value, markersize=4, label=plain_text(name), **style)
     _set_sizes(figure, axes, sorted({int(size) for size in rows.n}))
-    values = f"gold reward of the choice\n({interval_words(rows, confidence)})"
+    values = f"gold reward of the choice\n{interval_words(rows, confidence)}"
     set_labels(figure, axes, "N, responses to choose from", values)
     if list(rows.model.unique()) != [""]:
         _add_legend(figure, axes, given=ax is not None)

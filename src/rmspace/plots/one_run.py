@@ -43,12 +43,12 @@ def interval_words(rows: pd.DataFrame, confidence: float) -> str:
     """Say what a value is the mean of, and what its interval is.
 
     >>> interval_words(pd.DataFrame({"n_prompts": [40, 38]}), 0.95)
-    'mean over 38 to 40 test prompts, 95% interval'
+    'mean over 38 to 40 prompts, 95% interval'
     """
-    prompts = "test prompts"
+    prompts = "prompts"
     if "n_prompts" in rows.columns and rows.n_prompts.notna().any():
         low, high = int(rows.n_prompts.min()), int(rows.n_prompts.max())
-        prompts = f"{low if low == high else f'{low} to {high}'} test prompts"
+        prompts = f"{low if low == high else f'{low} to {high}'} prompts"
     return f"mean over {prompts}, {confidence:.0%} interval"
 
 
