@@ -25,13 +25,13 @@ ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 
 
 @pytest.fixture(scope="session")
-def world() -> tuple[rm.ResponseBank, rm.ResponseBank]:
+def banks() -> tuple[rm.ResponseBank, rm.ResponseBank]:
     return rm.make_synthetic_banks(120, 60, 6, 32, noise_std=0.2, seed=0)
 
 
 @pytest.fixture(scope="session")
-def comparisons(world: tuple[rm.ResponseBank, rm.ResponseBank]) -> IntArray:
-    train, _ = world
+def comparisons(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> IntArray:
+    train, _ = banks
     rng = np.random.default_rng(0)
     return rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
 

@@ -12,36 +12,41 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 from weakref import finalize
 
 import numpy as np
 import torch
-from torch import library
+from torch import Tensor, library
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import rmspace as rm
+from rmspace._typing import IntArray
 from rmspace.models.core import precision
 from rmspace.models.core.precision import bfloat16_gain
 
 NAME = "pretended"
+T = TypeVar("T")
 
 
 class Log:
     """What the device did: operations by name, bytes sent to it, times it was waited for, bytes it holds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
         self.held, self.limit = 0, float("inf")
-        self.users = Counter()  # tensors by storage, as views share one
+        self.users: Counter[int] = Counter()  # tensors by storage, as views share one
 
-    def clear(self):
-        self.operations, self.sent, self.waits = Counter(), 0, 0
+    def clear(self) -> None:
+        self.operations: Counter[str] = Counter()
+        self.sent, self.waits = 0, 0
 
-    def take(self, tensor):
+    def take(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         place, size = storage.data_ptr(), storage.nbytes()
         if place not in self.users:
@@ -51,7 +56,7 @@ class Log:
         self.users[place] += 1
         finalize(tensor, self.give, place, size)
 
-    def give(self, place, size):
+    def give(self, place: int, size: int) -> None:
         self.users[place] -= 1
         if not self.users[place]:
             del self.users[place]
@@ -61,11 +66,13 @@ class Log:
 LOG = Log()
 
 
-class There(torch.Tensor):
+class There(Tensor):
     """A tensor on the device; `here` is what it holds."""
 
+    here: Tensor
+
     @staticmethod
-    def __new__(cls, here):
+    def __new__(cls, here: Tensor) -> "There":
         LOG.take(here)
         found = torch.Tensor._make_wrapper_subclass(
             cls,
@@ -79,7 +86,7 @@ class There(torch.Tensor):
         return found
 
     @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = function._schema.name.removeprefix("aten::")
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
@@ -103,15 +110,17 @@ class There(torch.Tensor):
         return tree_map_only(torch.Tensor, lambda x: known[id(x)] if id(x) in known else There(x), found)
 
 
-def register():
+def register() -> library.Library:
     """Make the device known to torch; the returned kernels must be kept."""
     _setup_privateuseone_for_python_backend(NAME)
     kernels = library.Library("aten", "IMPL")
 
-    def empty(size, *, dtype=None, **_):
+    def empty(size: list[int], *, dtype: torch.dtype | None = None, **_: object) -> There:
         return There(torch.empty(size, dtype=dtype))
 
-    def empty_strided(size, stride, *, dtype=None, **_):
+    def empty_strided(
+        size: list[int], stride: list[int], *, dtype: torch.dtype | None = None, **_: object
+    ) -> There:
         return There(torch.empty_strided(size, stride, dtype=dtype))
 
     kernels.impl("empty.memory_format", empty, "PrivateUse1")
@@ -119,14 +128,14 @@ def register():
     return kernels
 
 
-def make_data():
+def make_data() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
     train, test = rm.make_synthetic_banks(120, 30, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 500, rng), train.rewards, rm.oracle, rng=rng)
 
 
 @contextmanager
-def memory_for(more):
+def memory_for(more: int) -> Iterator[None]:
     """Let the device hold so many more bytes than it does."""
     LOG.limit = LOG.held + more
     try:
@@ -135,7 +144,7 @@ def memory_for(more):
         LOG.limit = float("inf")
 
 
-def warned(work, words):
+def warned(work: Callable[[], T], words: str) -> T:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         done = work()
@@ -146,16 +155,17 @@ def warned(work, words):
 MLP = partial(rm.MLPReward, hidden_sizes=(8, 4), max_epochs=2, batch_size=100, random_state=0, precision="float32")
 
 
-def case_a_fit_and_a_prediction_are_those_of_the_cpu():
+def case_a_fit_and_a_prediction_are_those_of_the_cpu() -> None:
     train, test, comparisons = make_data()
-    for options in (
+    choices: list[dict[str, Any]] = [
         {},
         {"objective": rm.classification},
         {"precision": "bfloat16"},
         {"validation_fraction": 0.0},
         {"hidden_sizes": ()},
         {"dropout": 0.2},
-    ):
+    ]
+    for options in choices:
         models = [MLP(device=device, **options) for device in (NAME, "cpu")]
         for model in models:
             model.fit(train.items, comparisons, groups=train.groups)
@@ -170,7 +180,7 @@ def case_a_fit_and_a_prediction_are_those_of_the_cpu():
         assert LOG.operations["addmm"] > 0
 
 
-def case_tensors_that_are_elsewhere_are_refused():
+def case_tensors_that_are_elsewhere_are_refused() -> None:
     rows = torch.ones(3, device=NAME)
     try:
         rows + torch.ones(3)
@@ -180,7 +190,7 @@ def case_tensors_that_are_elsewhere_are_refused():
         raise AssertionError("a mistake of devices would go unseen here")
 
 
-def case_a_batch_is_not_waited_for():
+def case_a_batch_is_not_waited_for() -> None:
     train, _, comparisons = make_data()
     waits = []
     for batch_size in (300, 50):
@@ -190,7 +200,7 @@ def case_a_batch_is_not_waited_for():
     assert len(set(waits)) == 1, waits
 
 
-def case_rows_are_sent_once_in_the_precision_of_the_bank():
+def case_rows_are_sent_once_in_the_precision_of_the_bank() -> None:
     train, _, comparisons = make_data()
     bank = np.tile(train.items, 16).astype(np.float16)  # so wide that rows are most of what is sent
     rows = len(np.unique(comparisons)) * bank.shape[1] * 2
@@ -217,10 +227,11 @@ def case_rows_are_sent_once_in_the_precision_of_the_bank():
         assert LOG.sent < 1.2 * rows / 2 * size
 
 
-def case_members_are_one_program_by_default_with_fewer_products():
+def case_members_are_one_program_by_default_with_fewer_products() -> None:
     train, test, comparisons = make_data()
     member = MLP(device=NAME, hidden_sizes=(64, 32), max_epochs=1)
-    calls = {}
+    calls: dict[str | bool, int] = {}
+    batched: Literal["auto"] | bool
     for batched in ("auto", False):
         LOG.clear()
         model = rm.EnsembleReward(member, 10, bootstrap=True, batched=batched, random_state=0)
@@ -235,7 +246,7 @@ def case_members_are_one_program_by_default_with_fewer_products():
     np.testing.assert_allclose(there, here, atol=1e-3)
 
 
-def case_a_full_device_gives_way_to_the_cpu():
+def case_a_full_device_gives_way_to_the_cpu() -> None:
     train, test, comparisons = make_data()
     expected = MLP(device="cpu").fit(train.items, comparisons, groups=train.groups).predict(test.items)
     for more in (1_000, 40_000, 70_000):  # not the rows; the rows but not the training; the first steps
@@ -249,7 +260,7 @@ def case_a_full_device_gives_way_to_the_cpu():
         np.testing.assert_array_equal(model.predict(test.items), expected)
 
 
-def case_a_device_too_full_for_all_members_trains_one_by_one():
+def case_a_device_too_full_for_all_members_trains_one_by_one() -> None:
     train, test, comparisons = make_data()
     member = MLP(device=NAME, hidden_sizes=(256,), max_epochs=1)
     alone = rm.EnsembleReward(member, 4, batched=False, random_state=0)
@@ -261,7 +272,7 @@ def case_a_device_too_full_for_all_members_trains_one_by_one():
     np.testing.assert_array_equal(model.predict(test.items), alone.predict(test.items))
 
 
-def case_nothing_stays_behind():
+def case_nothing_stays_behind() -> None:
     train, test, comparisons = make_data()
     before = LOG.held
     model = rm.EnsembleReward(MLP(device=NAME), 3, random_state=0)
@@ -269,7 +280,7 @@ def case_nothing_stays_behind():
     assert LOG.held == before, LOG.held - before
 
 
-def case_a_model_of_the_device_is_saved_and_used_elsewhere():
+def case_a_model_of_the_device_is_saved_and_used_elsewhere() -> None:
     train, test, comparisons = make_data()
     model = MLP(device=NAME).fit(train.items, comparisons, groups=train.groups)
     with tempfile.TemporaryDirectory() as folder:
@@ -279,7 +290,7 @@ def case_a_model_of_the_device_is_saved_and_used_elsewhere():
     np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
 
 
-def case_the_probe_takes_large_products():
+def case_the_probe_takes_large_products() -> None:
     sizes = []
     found, precision._gain = precision._gain, lambda *args: sizes.append(args) or 0.1
     try:
@@ -290,7 +301,7 @@ def case_the_probe_takes_large_products():
     assert precision._gain(NAME, 8, 16) > 0
 
 
-def main():
+def main() -> None:
     kernels = register()
     warnings.simplefilter("ignore", UserWarning)
     probe, precision._gain = precision._gain, lambda *_: 0.1  # it multiplies large matrices where there is a GPU

@@ -18,7 +18,7 @@ from rmspace.models.core.training import Comparisons, Learner, Schedule, train
 
 
 @pytest.fixture(scope="module")
-def world():
+def banks():
     train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.cross_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
@@ -28,8 +28,8 @@ def own(winner, loser):
     return (1 - (winner - loser)).square() + 0.1 * winner.square()
 
 
-def both_ways(world, member, *, weights=None, **options):
-    train, _, comparisons = world
+def both_ways(banks, member, *, weights=None, **options):
+    train, _, comparisons = banks
     return [
         rm.EnsembleReward(member, 4, batched=batched, random_state=0, **options).fit(
             train.items, comparisons, weights, groups=train.groups
@@ -80,10 +80,10 @@ def test_learners_do_not_influence_each_other(objective, validation, sizes, hidd
 
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_an_ensemble_has_the_same_members_either_way(world, objective, bootstrap):
-    _, test, _ = world
+def test_an_ensemble_has_the_same_members_either_way(banks, objective, bootstrap):
+    _, test, _ = banks
     member = rm.MLPReward(objective, hidden_sizes=(8, 4), batch_size=64, patience=1, learning_rate=0.02, max_epochs=12)
-    alone, batched = both_ways(world, member, bootstrap=bootstrap)
+    alone, batched = both_ways(banks, member, bootstrap=bootstrap)
     for a, b in zip(alone.members_, batched.members_, strict=True):
         assert a.random_state == b.random_state
         assert (a.n_training_, a.n_validation_) == (b.n_training_, b.n_validation_)
@@ -93,30 +93,30 @@ def test_an_ensemble_has_the_same_members_either_way(world, objective, bootstrap
     assert np.corrcoef(batched.members_[0].predict(test.items), batched.members_[1].predict(test.items))[0, 1] < 0.95
 
 
-def test_weights_reach_every_member(world):
-    _, test, comparisons = world
+def test_weights_reach_every_member(banks):
+    _, test, comparisons = banks
     weights = np.random.default_rng(1).random(len(comparisons)) * (np.arange(len(comparisons)) % 4 > 0)
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=3)
-    alone, batched = both_ways(world, member, weights=weights)
+    alone, batched = both_ways(banks, member, weights=weights)
     np.testing.assert_allclose(batched.predict(test.items), alone.predict(test.items), rtol=0, atol=1e-3)
-    _, unweighted = both_ways(world, member)
+    _, unweighted = both_ways(banks, member)
     assert np.abs(unweighted.predict(test.items) - alone.predict(test.items)).max() > 0.05
 
 
 @pytest.mark.parametrize("gain", [0.1, 2.0], ids=["rounded float32", "bfloat16"])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_in_bfloat16_too(world, gain, monkeypatch):
+def test_in_bfloat16_too(banks, gain, monkeypatch):
     for module in (precision, network):
         monkeypatch.setattr(module, "bfloat16_gain", lambda _: gain)
-    _, test, _ = world
+    _, test, _ = banks
     member = rm.MLPReward(hidden_sizes=(16, 8), max_epochs=3, precision="bfloat16")
-    alone, batched = both_ways(world, member)
+    alone, batched = both_ways(banks, member)
     assert {m.precision_ for m in batched.members_} == {"bfloat16"}
     assert np.corrcoef(alone.predict(test.items), batched.predict(test.items))[0, 1] > 0.999
 
 
-def test_a_member_that_diverges_stops_all_with_its_place(world):
-    train, _, comparisons = world
+def test_a_member_that_diverges_stops_all_with_its_place(banks):
+    train, _, comparisons = banks
 
     def steep(winner, loser):  # infinite once a gap exceeds what the first steps reach
         return (winner - loser).abs().mul(200).exp()
@@ -146,8 +146,8 @@ def test_auto_is_for_tiny_members_and_for_gpus(member, expected, monkeypatch):
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_members_are_trained_as_one_program_or_one_by_one(world, monkeypatch, batched):
-    train, _, comparisons = world
+def test_members_are_trained_as_one_program_or_one_by_one(banks, monkeypatch, batched):
+    train, _, comparisons = banks
     seen, learn = [], mlp.train
 
     def watch(learners, *args, **options):
@@ -161,8 +161,8 @@ def test_members_are_trained_as_one_program_or_one_by_one(world, monkeypatch, ba
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(world, batched):
-    train, test, comparisons = world
+def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks, batched):
+    train, test, comparisons = banks
     seen = []
     held_out = rm.Preferences.from_bank(
         test, rm.same_prompt(test, 100, np.random.default_rng(1)), rm.oracle, rng=np.random.default_rng(1)
@@ -177,8 +177,8 @@ def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(world, batche
         assert member.score(held_out) == pytest.approx(member.history_[member.best_epoch_ - 1]["validation_accuracy"])
 
 
-def test_a_pipeline_as_member_transforms_the_eval_set(world):
-    train, _, comparisons = world
+def test_a_pipeline_as_member_transforms_the_eval_set(banks):
+    train, _, comparisons = banks
     member = make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,), max_epochs=2))
     preferences = rm.Preferences(train.items, comparisons, train.groups)
     model = rm.EnsembleReward(member, 2, random_state=0).fit(preferences, eval_set=preferences)
@@ -188,8 +188,8 @@ def test_a_pipeline_as_member_transforms_the_eval_set(world):
 
 
 @pytest.mark.parametrize("member", [rm.LinearReward(), rm.MLPReward(dropout=0.1)])
-def test_members_that_cannot_be_trained_batched_are_refused(world, member):
-    train, _, comparisons = world
+def test_members_that_cannot_be_trained_batched_are_refused(banks, member):
+    train, _, comparisons = banks
     with pytest.raises(ValueError, match="batched=True needs an MLPReward without dropout as member; got"):
         rm.EnsembleReward(member, 2, batched=True).fit(train.items, comparisons)
     with pytest.raises(TypeError, match="batch_size must be an integer"):
@@ -198,8 +198,8 @@ def test_members_that_cannot_be_trained_batched_are_refused(world, member):
         rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)
 
 
-def test_members_that_do_not_fit_at_once_are_trained_one_by_one(world, monkeypatch):
-    train, test, comparisons = world
+def test_members_that_do_not_fit_at_once_are_trained_one_by_one(banks, monkeypatch):
+    train, test, comparisons = banks
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=2)
     expected = rm.EnsembleReward(member, 2, batched=False, random_state=0)
     expected.fit(train.items, comparisons, groups=train.groups)
@@ -217,8 +217,8 @@ def test_members_that_do_not_fit_at_once_are_trained_one_by_one(world, monkeypat
     np.testing.assert_array_equal(model.predict(test.items), expected.predict(test.items))
 
 
-def test_a_saved_ensemble_keeps_how_it_was_trained(world, tmp_path):
-    train, test, comparisons = world
+def test_a_saved_ensemble_keeps_how_it_was_trained(banks, tmp_path):
+    train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, batched=True, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups).save(tmp_path / "model")
     again = rm.load(tmp_path / "model")
@@ -245,8 +245,8 @@ MEMBERS = {
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_an_ensemble_scores_as_its_members_do(world, name, dtype):
-    train, test, comparisons = world
+def test_an_ensemble_scores_as_its_members_do(banks, name, dtype):
+    train, test, comparisons = banks
     items, unseen = train.items.astype(dtype), test.items.astype(dtype)
     groups = None if name == "pipeline" else train.groups
     model = rm.EnsembleReward(MEMBERS[name], 3, bootstrap=True, random_state=0).fit(items, comparisons, groups=groups)
@@ -258,8 +258,8 @@ def test_an_ensemble_scores_as_its_members_do(world, name, dtype):
     np.testing.assert_allclose(model.scales_, used.std(axis=1), rtol=1e-4)
 
 
-def test_a_block_is_filled_once_for_all_members(world, monkeypatch):
-    train, test, comparisons = world
+def test_a_block_is_filled_once_for_all_members(banks, monkeypatch):
+    train, test, comparisons = banks
     model = rm.EnsembleReward(MEMBERS["mlp"], 5, random_state=0).fit(train.items, comparisons, groups=train.groups)
     monkeypatch.setattr(scoring, "_BLOCK_NUMBERS", 50 * train.dim)
     fill, seen = scoring.fill, []
@@ -269,8 +269,8 @@ def test_a_block_is_filled_once_for_all_members(world, monkeypatch):
     assert len({place for place, _ in seen}) == 1
 
 
-def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(world):
-    train, _, comparisons = world
+def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(banks):
+    train, _, comparisons = banks
 
     def fussy(winner, loser):
         if winner.isnan().any():
@@ -282,8 +282,8 @@ def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(w
         model.fit(train.items, comparisons, groups=train.groups)
 
 
-def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(world):
-    train, test, comparisons = world
+def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(banks):
+    train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups)
     with torch.no_grad():

@@ -13,8 +13,8 @@ from rmspace.data.apart import check_apart
 MLP = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
 
 
-def run(world, **options):
-    train, test = world
+def run(banks, **options):
+    train, test = banks
     settings = {
         "train": train, "test": test, "pairs": rm.same_prompt, "n_pairs": 400, "n": [2, 6],
         "annotator": partial(rm.logistic, beta=2.0), "models": {"linear": rm.LinearReward()},
@@ -26,8 +26,8 @@ def values(table, model):
     return table[table.model == model].drop(columns="fit_seconds").reset_index(drop=True)
 
 
-def test_the_table(world):
-    table = run(world, baselines={"random": rm.random_response, "best": rm.best_response})
+def test_the_table(banks):
+    table = run(banks, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
         "model", "metric", "n", "value", "low", "high", "n_prompts", "n_pairs", "error_rate", "mean_abs_gap",
         "fit_seconds", "precision", "device",
@@ -42,50 +42,50 @@ def test_the_table(world):
     assert not table.duplicated(["model", "metric", "n"]).any()
 
 
-def test_adding_a_model_changes_nothing_else(world):
-    alone = run(world, models={"mlp": MLP})
-    both = run(world, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
+def test_adding_a_model_changes_nothing_else(banks):
+    alone = run(banks, models={"mlp": MLP})
+    both = run(banks, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
     pd.testing.assert_frame_equal(values(alone, "mlp"), values(both, "mlp"))
 
 
-def test_changing_the_annotator_keeps_the_pairs(world):
+def test_changing_the_annotator_keeps_the_pairs(banks):
     seen = []
 
     def recording(bank, n_pairs, rng):
         seen.append(rm.same_prompt(bank, n_pairs, rng))
         return seen[-1]
 
-    run(world, pairs=recording)
-    run(world, pairs=recording, annotator=rm.oracle, models={"mlp": MLP})
-    run(world, pairs=recording, seed=1)
+    run(banks, pairs=recording)
+    run(banks, pairs=recording, annotator=rm.oracle, models={"mlp": MLP})
+    run(banks, pairs=recording, seed=1)
     np.testing.assert_array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_same_seed_same_table_and_models_are_not_touched(world):
+def test_same_seed_same_table_and_models_are_not_touched(banks):
     model = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
-    a, b = run(world, models={"mlp": model}), run(world, models={"mlp": model})
+    a, b = run(banks, models={"mlp": model}), run(banks, models={"mlp": model})
     pd.testing.assert_frame_equal(values(a, "mlp"), values(b, "mlp"))
     assert model.random_state is None
     assert not hasattr(model, "network_")
 
 
-def test_pipelines_ensembles_and_classifiers(world):
+def test_pipelines_ensembles_and_classifiers(banks):
     models = {
         "pipeline": make_pipeline(Normalizer(), MLP),
         "ensemble": rm.EnsembleReward(make_pipeline(Normalizer(), MLP), 2),
         "classifier": rm.ClassifierReward(LogisticRegression(C=100)),
     }
-    table = run(world, models=models)
+    table = run(banks, models=models)
     assert set(table.model) == set(models)
 
 
-def test_own_functions_in_every_role(world):
+def test_own_functions_in_every_role(banks):
     def first_prompts(bank, n_pairs, rng):
         return rm.same_prompt(bank[:50], n_pairs, rng)
 
     table = run(
-        world,
+        banks,
         pairs=first_prompts,
         annotator=lambda gap: np.where(gap > 0, 0.9, 0.1),
         models={"own": rm.LinearReward(lambda w, o: (2 - (w - o)).square())},
@@ -95,10 +95,10 @@ def test_own_functions_in_every_role(world):
     )
     assert table.metric.unique().tolist() == ["top"]
     first = table[table.model == "first"].value.iloc[0]
-    assert first == pytest.approx(world[1].rewards[:, 0].mean())
+    assert first == pytest.approx(banks[1].rewards[:, 0].mean())
 
 
-def test_a_failure_names_the_model_and_loses_nothing(world):
+def test_a_failure_names_the_model_and_loses_nothing(banks):
     done = []
 
     def broken(winner, loser):
@@ -106,7 +106,7 @@ def test_a_failure_names_the_model_and_loses_nothing(world):
 
     with pytest.raises(RuntimeError, match="out of cheese") as caught:
         run(
-            world,
+            banks,
             models={"good": rm.LinearReward(), "bad": rm.LinearReward(broken)},
             on_model=lambda name, model, rows: done.append((name, hasattr(model, "coef_"), len(rows))),
         )
@@ -114,8 +114,8 @@ def test_a_failure_names_the_model_and_loses_nothing(world):
     assert done == [("good", True, 9)]
 
 
-def test_prompts_in_both_banks_are_refused(world):
-    train, _ = world
+def test_prompts_in_both_banks_are_refused(banks):
+    train, _ = banks
     with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
         run((train[:50], train[47:57]))
     half = rm.ResponseBank(train.embeddings[45:55].astype(np.float16)[:, ::-1], train.rewards[45:55, ::-1].astype("f4"))
@@ -126,9 +126,9 @@ def test_prompts_in_both_banks_are_refused(world):
         run((train, other))
 
 
-def test_apart_by_text_ids_whatever_the_values(world):
-    train, test = world
-    named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in world]
+def test_apart_by_text_ids_whatever_the_values(banks):
+    train, test = banks
+    named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in banks]
     with pytest.raises(
         ValueError, match="60 prompt ids are on both sides, the first is 'p0'; split with split_prompts"
     ):
@@ -144,8 +144,8 @@ def ragged(bank, counts, rewards=None):
     return rm.ResponseBank(np.asarray(bank.items)[rows], gold[rows], offsets=np.cumsum([0, *counts]))
 
 
-def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(world):
-    train, test = world
+def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(banks):
+    train, test = banks
     rng = np.random.default_rng(0)
     counts = rng.integers(2, 7, train.n_prompts)
     part = ragged(train, counts)
@@ -163,19 +163,19 @@ def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(world):
     check_apart(*halves)
 
 
-def test_unrated_items_are_never_in_common(world):
+def test_unrated_items_are_never_in_common(banks):
     """Padding is the same in every bank: rewards NaN, embeddings zero."""
     sides = []
-    for bank in world:
+    for bank in banks:
         embeddings, rewards = bank.embeddings.copy(), bank.rewards.astype(np.float64)
         embeddings[:, 4:], rewards[:, 4:] = 0, np.nan
         sides.append(rm.ResponseBank(embeddings, rewards))
     check_apart(*sides)
 
 
-def test_padding_and_raggedness_are_the_same_experiment(world):
+def test_padding_and_raggedness_are_the_same_experiment(banks):
     """Responses that nobody rated change no pair, no fit and no metric."""
-    train, test = world
+    train, test = banks
     counts = np.random.default_rng(0).integers(2, 7, test.n_prompts)
     rewards = test.rewards.astype(np.float64)
     rewards[np.arange(6) >= counts[:, None]] = np.nan
@@ -186,8 +186,8 @@ def test_padding_and_raggedness_are_the_same_experiment(world):
     assert used.to_dict() == {2: 60, 3: int((counts >= 3).sum())}
 
 
-def test_training_on_a_ragged_bank(world):
-    train, test = world
+def test_training_on_a_ragged_bank(banks):
+    train, test = banks
     table = run((ragged(train, np.random.default_rng(0).integers(2, 7, train.n_prompts)), test))
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].value
     assert gain.iloc[0] > 0.2
@@ -195,7 +195,7 @@ def test_training_on_a_ragged_bank(world):
 
 
 @pytest.fixture
-def judged(world):
+def judged(banks):
     """Preferences whose comparisons are what `run` makes of the bank."""
     seen = []
 
@@ -208,20 +208,20 @@ def judged(world):
             seen.append(comparisons)
             return super().fit(items, comparisons, *args, **kwargs)
 
-    table = run(world, pairs=recording, models={"linear": Record()})
-    return rm.Preferences(world[0].items, seen[-1], world[0].groups), table
+    table = run(banks, pairs=recording, models={"linear": Record()})
+    return rm.Preferences(banks[0].items, seen[-1], banks[0].groups), table
 
 
-def test_preferences_train_as_the_bank_that_they_come_from(world, judged):
+def test_preferences_train_as_the_bank_that_they_come_from(banks, judged):
     preferences, expected = judged
-    table = rm.run(train=preferences, test=world[1], models={"linear": rm.LinearReward()}, n=[2, 6])
+    table = rm.run(train=preferences, test=banks[1], models={"linear": rm.LinearReward()}, n=[2, 6])
     same = ["metric", "n", "value", "low", "high", "n_prompts", "n_pairs"]
     pd.testing.assert_frame_equal(table[same], expected[same])
     assert table.error_rate.isna().all()
     assert table.mean_abs_gap.isna().all()
 
 
-def test_n_pairs_draws_from_preferences(world, judged):
+def test_n_pairs_draws_from_preferences(banks, judged):
     preferences, _ = judged
     drawn = []
 
@@ -231,20 +231,20 @@ def test_n_pairs_draws_from_preferences(world, judged):
             return super().fit(items, comparisons, *args, **kwargs)
 
     for n_pairs, seed in ((None, 0), (400, 0), (100, 0), (200, 0), (100, 1)):
-        table = rm.run(train=preferences, test=world[1], n_pairs=n_pairs, models={"m": Record()}, n=2, seed=seed)
+        table = rm.run(train=preferences, test=banks[1], n_pairs=n_pairs, models={"m": Record()}, n=2, seed=seed)
         assert table.n_pairs.unique().tolist() == [n_pairs or 400]
     every, again, small, large, other = drawn
     assert every == again == {tuple(row) for row in preferences.comparisons.tolist()}
     assert small < large < every  # a learning curve grows by new comparisons
     assert small != other
     with pytest.raises(ValueError, match="n_pairs must be at most the 400 comparisons of the preferences; got 401"):
-        rm.run(train=preferences, test=world[1], n_pairs=401, models={"m": rm.LinearReward()})
+        rm.run(train=preferences, test=banks[1], n_pairs=401, models={"m": rm.LinearReward()})
 
 
-def test_no_gold_reward_is_needed(world):
+def test_no_gold_reward_is_needed(banks):
     rng = np.random.default_rng(0)
     sides = []
-    for name, bank in zip("ab", world, strict=True):
+    for name, bank in zip("ab", banks, strict=True):
         comparisons = rm.Preferences.from_bank(bank, rm.same_prompt(bank, 200, rng), rm.oracle, rng=rng).comparisons
         groups = [f"{name}{k}" for k in bank.groups]
         sides.append(rm.Preferences(bank.items, comparisons, groups, weight=rng.random(200) + 0.5))
@@ -260,16 +260,16 @@ def test_no_gold_reward_is_needed(world):
     np.testing.assert_allclose(alone.predict(sides[1].items), scores, rtol=1e-5, atol=1e-6)
 
 
-def test_what_does_not_go_together_is_refused(world, judged):
+def test_what_does_not_go_together_is_refused(banks, judged):
     preferences, _ = judged
-    test, models = world[1], {"m": rm.LinearReward()}
+    test, models = banks[1], {"m": rm.LinearReward()}
     for options, message in (
         (
             {"train": preferences, "test": test, "pairs": rm.same_prompt},
             "preferences are judged already, so they take no",
         ),
-        ({"train": world[0], "test": test, "annotator": rm.oracle}, "a training bank must be judged; give pairs"),
-        ({"train": world[0], "test": test}, "give pairs and annotator, or train on Preferences"),
+        ({"train": banks[0], "test": test, "annotator": rm.oracle}, "a training bank must be judged; give pairs"),
+        ({"train": banks[0], "test": test}, "give pairs and annotator, or train on Preferences"),
     ):
         with pytest.raises(ValueError, match=message):
             rm.run(models=models, n_pairs=10, **options)
@@ -282,15 +282,15 @@ def test_what_does_not_go_together_is_refused(world, judged):
         rm.run(train=preferences, test=np.zeros(3), models=models)
 
 
-def test_bad_input(world):
+def test_bad_input(banks):
     with pytest.raises(ValueError, match="at least one model"):
-        run(world, models={})
+        run(banks, models={})
     with pytest.raises(ValueError, match="name both"):
-        run(world, baselines={"linear": rm.random_response})
+        run(banks, baselines={"linear": rm.random_response})
     with pytest.raises(ValueError, match="at most 6, the largest number of rated responses of a prompt; got 7"):
-        run(world, n=7)
+        run(banks, n=7)
     with pytest.raises(TypeError, match="seed must be an integer"):
-        run(world, seed=None)
+        run(banks, seed=None)
 
 
 def test_the_real_bank(alpacaeval):

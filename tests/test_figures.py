@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rmspace as rm
-from drawn import check_readable
+from drawn import check_readable, rectangles, segments, xs, ys
 from rmspace.plots.one_run import BEST, RANDOM
 
 COLUMNS = ["model", "metric", "n", "value", "low", "high"]
@@ -31,17 +31,17 @@ def test_every_model_is_in_the_legend_with_its_own_name():
 def test_lines_and_bars_show_the_numbers():
     curve = rm.best_of_n_curve(table("A", "B").assign(n_prompts=7), confidence=0.9)
     line = next(line for line in curve.axes[0].lines if line.get_label() == "B")
-    assert line.get_xdata().tolist() == [1, 2, 5]
-    assert line.get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.5])
+    assert xs(line).tolist() == [1, 2, 5]
+    assert ys(line).tolist() == pytest.approx([0.1, 0.2, 0.5])
     band = curve.axes[0].collections[1].get_paths()[0].vertices
     assert {(round(x), round(y, 6)) for x, y in band} == {
         (n, round(0.1 * n + d, 6)) for n in (1, 2, 5) for d in (-0.05, 0.05)
     }
     assert "7 test prompts, 90% interval" in curve.axes[0].get_ylabel()
     axes = rm.gain_bars(table("A", "B", "random response")).axes[0]
-    assert [patch.get_width() for patch in axes.patches] == pytest.approx([0.5, 0.5])
+    assert [patch.get_width() for patch in rectangles(axes)] == pytest.approx([0.5, 0.5])
     assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B"]
-    errors = axes.collections[0].get_segments()
+    errors = segments(axes)
     assert np.array(errors) == pytest.approx(np.array([[[0.45, k], [0.55, k]] for k in (0, 1)]))
 
 
@@ -67,10 +67,10 @@ def test_the_table_of_evaluate_is_drawn(rng):
     found = rm.evaluate(scores, rewards, n=[1, 2, 8])
     for one in (found, found.drop(columns="model")):  # without a column model there is one model without a name
         figure = rm.best_of_n_curve(one)
-        assert figure.axes[0].lines[0].get_ydata().tolist() == found[found.metric == "best_of_n"].value.tolist()
+        assert ys(figure.axes[0].lines[0]).tolist() == found[found.metric == "best_of_n"].value.tolist()
         assert "30 test prompts" in figure.axes[0].get_ylabel()
         width = found[(found.metric == "normalized_gain") & (found.n == 8)].value.item()
-        assert rm.gain_bars(one).axes[0].patches[0].get_width() == pytest.approx(width)
+        assert rectangles(rm.gain_bars(one).axes[0])[0].get_width() == pytest.approx(width)
     assert figure.legends == []
     several = rm.evaluate({"BT": scores, "CLF": -scores}, rewards, n=[1, 2, 8])
     legend = rm.best_of_n_curve(several).legends[0]
@@ -138,7 +138,7 @@ def test_a_form_from_outside_the_package(tmp_path):
         return figure
 
     figure = n_needed(table("A", "B"), reward=0.2)
-    assert [patch.get_width() for patch in figure.axes[0].patches] == [2, 2]
+    assert [patch.get_width() for patch in rectangles(figure.axes[0])] == [2, 2]
     first = [path.read_bytes() for path in save_figure(figure, tmp_path / "first")]
     assert first == [
         path.read_bytes() for path in save_figure(n_needed(table("A", "B"), reward=0.2), tmp_path / "again")

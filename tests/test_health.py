@@ -16,9 +16,9 @@ def prompt_bank(n_prompts=40, n_responses=8, dim=16, seed=0):
     return embeddings.astype(np.float32), rng.normal(size=(n_prompts, n_responses))
 
 
-def test_a_sound_bank_has_no_findings(world):
+def test_a_sound_bank_has_no_findings(banks):
     assert found(rm.ResponseBank(*prompt_bank())).empty
-    assert found(world[0]).empty
+    assert found(banks[0]).empty
 
 
 def test_every_finding():

@@ -23,7 +23,7 @@ def gain(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def world():
+def banks():
     train, test = rm.make_synthetic_banks(200, 50, 10, 32, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
@@ -59,8 +59,8 @@ def test_bfloat16_where_it_is_slow_warns(gain):
         assert find_precision("bfloat16", CPU) == torch.bfloat16
 
 
-def test_unknown_words_are_refused(world):
-    train, _, comparisons = world
+def test_unknown_words_are_refused(banks):
+    train, _, comparisons = banks
     with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16; got 'half'"):
         rm.MLPReward(precision="half").fit(train.items, comparisons, groups=train.groups)
     for name in ("gpu", "cuda:99", 3.5):
@@ -115,9 +115,9 @@ def test_rows_in_float32_meet_an_ordinary_network():
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_bfloat16_orders_as_float32_does(gain, world, objective):
+def test_bfloat16_orders_as_float32_does(gain, banks, objective):
     gain(0.1)
-    train, test, comparisons = world
+    train, test, comparisons = banks
     scores = {}
     for precision in ("float32", "bfloat16"):
         model = rm.MLPReward(objective, hidden_sizes=(32, 16), max_epochs=8, random_state=0, precision=precision)
@@ -145,8 +145,8 @@ def test_scores_by_bfloat16_are_almost_all_distinct(gain):
     assert len(np.unique(scores)) > 0.99 * len(scores)
 
 
-def test_weights_that_turn_non_finite_stop_the_fit_with_its_place(world):
-    train, _, comparisons = world
+def test_weights_that_turn_non_finite_stop_the_fit_with_its_place(banks):
+    train, _, comparisons = banks
 
     def steep(winner, loser):  # a finite loss whose slope is infinite
         return (winner - loser - (winner - loser).detach()).sqrt()

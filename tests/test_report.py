@@ -71,7 +71,7 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
     }
     assert 0 < sum(table.values()) < len(table)
     points = [line for line in drawn[-1].axes[0].lines if line.get_marker() in ("o", "s", "D")]
-    marks = {float(x): line.get_markerfacecolor() != "white" for line in points for x in line.get_xdata()}
+    marks = {float(x): line.get_markerfacecolor() != "white" for line in points for x in xs(line)}
     assert marks == table
     assert found["n_prompts"] == "15"
 

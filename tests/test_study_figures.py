@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rmspace as rm
-from drawn import check_readable, texts_of
+from drawn import check_readable, rectangles, segments, texts_of, xs, ys
 from rmspace.plots.choose import pictures_of, save_figures
 
 COLUMNS = ["model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
@@ -30,7 +30,7 @@ def table(models=("BT", "CLF"), **axes):
 
 
 def bars(axes):
-    return [round(patch.get_height(), 6) for patch in axes.patches]
+    return [round(patch.get_height(), 6) for patch in rectangles(axes)]
 
 
 def test_bars_stand_where_they_belong():
@@ -39,7 +39,7 @@ def test_bars_stand_where_they_belong():
     assert [axes.get_title() for axes in figure.axes] == ["x", "y"]
     assert bars(figure.axes[0]) == [1, 2, 3, 1.5, 2.5, 3.5]  # BT at a, b, c, then CLF
     assert bars(figure.axes[1]) == [11, 12, 13, 11.5, 12.5, 13.5]
-    errors = [bar for bars in figure.axes[0].collections for bar in bars.get_segments()]
+    errors = segments(figure.axes[0])
     half = 12.706204736 * np.std([-0.5, 0.5], ddof=1) / np.sqrt(2)  # t of one degree of freedom
     assert errors[0][:, 1] == pytest.approx([1 - half, 1 + half])
 
@@ -57,8 +57,8 @@ def test_contrasts_are_plain_and_shaded():
     rows = table(data__base=["a", "b"], pairs=["same", "cross"])
     axes = rm.study_contrast(rows, x="data.base").axes[0]
     assert bars(axes) == [1, 2, 11, 12, 1.5, 2.5, 11.5, 12.5]
-    assert [bool(patch.get_hatch()) for patch in axes.patches] == [False, False, True, True] * 2
-    places = [patch.get_x() for patch in axes.patches]
+    assert [bool(patch.get_hatch()) for patch in rectangles(axes)] == [False, False, True, True] * 2
+    places = [patch.get_x() for patch in rectangles(axes)]
     assert places[0] < places[2] < places[4] < places[6] < places[1]
 
 
@@ -66,11 +66,11 @@ def test_curves_over_the_error_rate_and_over_a_number():
     rows = table(annotator__beta=[1, 3, 10])
     axes = rm.study_curves(rows, x="annotator.beta").axes[0]
     assert axes.get_xlabel() == "annotation error rate"
-    assert axes.lines[0].get_xdata() == pytest.approx([0.1, 0.2, 0.3])
-    assert axes.lines[1].get_ydata() == pytest.approx([1.5, 2.5, 3.5])
+    assert xs(axes.lines[0]) == pytest.approx([0.1, 0.2, 0.3])
+    assert ys(axes.lines[1]) == pytest.approx([1.5, 2.5, 3.5])
     axes = rm.study_curves(table(n_pairs=[100, 5, 20]), x="n_pairs").axes[0]
-    assert axes.lines[0].get_xdata().tolist() == [5, 20, 100]
-    assert axes.lines[0].get_ydata().tolist() == [2, 3, 1]
+    assert xs(axes.lines[0]).tolist() == [5, 20, 100]
+    assert ys(axes.lines[0]).tolist() == [2, 3, 1]
     with pytest.raises(ValueError, match=r"a curve needs an axis of numbers, .* pairs has"):
         rm.study_curves(table(pairs=["a", "b"]), x="pairs")
 
@@ -79,20 +79,20 @@ def test_the_scatter_is_of_differences():
     rows = table(data__base=["a", "b", "c", "d"], pairs=["same", "cross"])
     extra = rows["data.base"].map({"a": 0.0, "b": 1.0, "c": 2.0, "d": 3.0}) * (rows.pairs == "cross")
     axes = rm.study_scatter(rows.assign(value=rows.value + extra)).axes[0]
-    points = axes.lines[0].get_xydata()
+    points = np.column_stack([xs(axes.lines[0]), ys(axes.lines[0])])
     assert points[:, 1] == pytest.approx([10, 11, 12, 13])  # cross minus same
     assert points[:, 0] == pytest.approx([11, 12, 13, 14])  # the gap inside cross pairs
     assert axes.get_title() == "4 settings; r: BT 1.00, CLF 1.00"
     other = rm.study_scatter(rows.assign(value=rows.value + extra), gap_of="first").axes[0]
-    assert other.lines[0].get_xdata() == pytest.approx([1, 2, 3, 4])
+    assert xs(other.lines[0]) == pytest.approx([1, 2, 3, 4])
 
 
 def test_the_scatter_pairs_seed_by_seed():
     rows = table(data__base=["a", "b", "c", "d"], pairs=["same", "cross"])
     rows = rows.assign(value=rows.value + 100 * rows.seed)
     rows = rows[~((rows.pairs == "cross") & (rows.seed == 1))]
-    points = rm.study_scatter(rows).axes[0].lines[0].get_xydata()
-    assert points[:, 1] == pytest.approx([10] * 4)
+    points = rm.study_scatter(rows).axes[0].lines[0]
+    assert ys(points) == pytest.approx([10] * 4)
 
 
 def test_no_mean_over_a_hidden_axis_is_drawn():
@@ -217,7 +217,7 @@ def test_a_grid_of_54_cells_has_one_picture_for_each_question():
     assert sorted(heights) == pytest.approx(sorted(means))  # each setting once, and no mean over an axis
     for figure in figures[1:]:
         assert len(figure.axes) == 6
-        drawn = [value for axes in figure.axes for line in axes.lines for value in line.get_ydata()]
+        drawn = [value for axes in figure.axes for line in axes.lines for value in ys(line)]
         assert sorted(drawn) == pytest.approx(sorted(means))
 
 
@@ -240,7 +240,7 @@ def test_two_axes_make_rows_and_columns_with_names_at_the_outer_edges():
     for k, base in enumerate("abc"):
         for j, name in enumerate("xy"):
             part = rows[(rows["data.base"] == base) & (rows["data.set"] == name) & (rows.model == "BT")]
-            assert grid[k, j].lines[0].get_ydata() == pytest.approx(part.groupby("n_pairs").value.mean().tolist())
+            assert ys(grid[k, j].lines[0]) == pytest.approx(part.groupby("n_pairs").value.mean().tolist())
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["BT", "CLF"]
 
 
@@ -277,7 +277,7 @@ def test_a_third_axis_has_pages_with_its_values_in_name_and_title():
     assert list(curve.pages) == ["curve_n_pairs__kind-p", "curve_n_pairs__kind-q"]
     figures = [draw() for draw in curve.pages.values()]
     assert [figure.legends[0].get_title().get_text() for figure in figures] == ["p", "q"]
-    drawn = [value for figure in figures for axes in figure.axes for line in axes.lines for value in line.get_ydata()]
+    drawn = [value for figure in figures for axes in figure.axes for line in axes.lines for value in ys(line)]
     assert sorted(drawn) == pytest.approx(
         sorted(rows.groupby(["n_pairs", "data.base", "data.set", "kind", "model"]).value.mean())
     )
@@ -447,7 +447,7 @@ def test_a_part_of_a_comparison_keeps_its_marks_and_says_how_many_tests_there_we
     comparison["p_corrected"] = [0.06, 1, 0.06, 1, 1, 1]  # Holm over six tests; over two of them, both were significant
     figure = rm.study_differences(comparison, where=comparison.index.isin([0, 2]))
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    faces = [line.get_markerfacecolor() for line in points for _ in line.get_xdata()]
+    faces = [line.get_markerfacecolor() for line in points for _ in xs(line)]
     assert faces == ["white", "white"]
     assert "corrected for 6 tests" in " ".join(text.get_text() for text in texts_of(figure)).replace("\n", " ")
     with pytest.raises(ValueError, match="where is False everywhere"):
@@ -465,7 +465,7 @@ def test_colours_tell_what_is_compared_where_the_chooser_draws_differences(rng):
     assert names == [f"{a} \N{MINUS SIGN} {b}" for a, b in itertools.combinations(("BT", "CLF", "LGB"), 2)]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["annotations 10", "annotations 20"]
     points = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "s", "D")]
-    drawn = {round(x, 9): line.get_markerfacecolor() != "white" for line in points for x in line.get_xdata()}
+    drawn = {round(x, 9): line.get_markerfacecolor() != "white" for line in points for x in xs(line)}
     assert drawn == {round(row.difference, 9): row.p_corrected < 0.05 for row in comparison.itertuples()}
 
 
