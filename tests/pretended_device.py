@@ -72,7 +72,7 @@ class There(Tensor):
     here: Tensor
 
     @staticmethod
-    def __new__(cls, here: Tensor) -> "There":
+    def __new__(cls: Any, here: Tensor) -> "There":
         LOG.take(here)
         found = torch.Tensor._make_wrapper_subclass(
             cls,
@@ -118,9 +118,7 @@ def register() -> library.Library:
     def empty(size: list[int], *, dtype: torch.dtype | None = None, **_: object) -> There:
         return There(torch.empty(size, dtype=dtype))
 
-    def empty_strided(
-        size: list[int], stride: list[int], *, dtype: torch.dtype | None = None, **_: object
-    ) -> There:
+    def empty_strided(size: list[int], stride: list[int], *, dtype: torch.dtype | None = None, **_: object) -> There:
         return There(torch.empty_strided(size, stride, dtype=dtype))
 
     kernels.impl("empty.memory_format", empty, "PrivateUse1")

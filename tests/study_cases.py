@@ -87,7 +87,7 @@ def faulty_grid(kinds: Iterable[str], seeds: Iterable[int], seconds: float = 0.0
 def start(*arguments: Any, **options: Any) -> Process:
     """Start `rmspace study` in a process group of its own that hears Ctrl-C."""
     command = [sys.executable, "-m", "rmspace", "study", *map(str, arguments), "--allow", *ALLOW]
-    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    hears: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     pipes: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,

@@ -1,6 +1,9 @@
 """Members trained as one program: they are the same members, and when this is done."""
 
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,26 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from torch import nn
+from torch import Tensor, nn
 
 import rmspace as rm
+from rmspace._typing import FloatArray, IntArray
 from rmspace.models import mlp
-from rmspace.models.core import network, precision, scoring
+from rmspace.models.core import network, precision, scoring, training
 from rmspace.models.core.training import Comparisons, Learner, Schedule, train
+from rmspace.models.io.tensors import fill
 
 
 @pytest.fixture(scope="module")
-def banks():
+def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
     train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.cross_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
 
 
-def own(winner, loser):
+def own(winner: Tensor, loser: Tensor) -> Tensor:
     return (1 - (winner - loser)).square() + 0.1 * winner.square()
 
 
-def both_ways(banks, member, *, weights=None, **options):
+def both_ways(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    member: rm.MLPReward,
+    *,
+    weights: FloatArray | None = None,
+    **options: Any,
+) -> list[rm.EnsembleReward]:
     train, _, comparisons = banks
     return [
         rm.EnsembleReward(member, 4, batched=batched, random_state=0, **options).fit(
@@ -38,7 +49,9 @@ def both_ways(banks, member, *, weights=None, **options):
     ]
 
 
-def learners_of(rows, sizes, hidden, *, validation, seed=0):
+def learners_of(
+    rows: Tensor, sizes: list[int], hidden: tuple[() | int], *, validation: bool, seed: int = 0
+) -> list[Any]:
     """Learners in double precision, where rounding hides nothing, with different numbers of weighted comparisons."""
     rng = np.random.default_rng(seed)
     found = []
@@ -62,7 +75,14 @@ def learners_of(rows, sizes, hidden, *, validation, seed=0):
     patience=st.integers(1, 3),
 )
 @settings(max_examples=15, deadline=None)
-def test_learners_do_not_influence_each_other(objective, validation, sizes, hidden, batch_size, patience):
+def test_learners_do_not_influence_each_other(
+    objective: Callable[..., Any],
+    validation: bool,
+    sizes: list[int],
+    hidden: tuple[() | int],
+    batch_size: int,
+    patience: int,
+) -> None:
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(30, 4)))
     schedule = Schedule(0.02, 0.01, batch_size, 4, patience)
     batched = learners_of(rows, sizes, hidden, validation=validation)
@@ -80,7 +100,9 @@ def test_learners_do_not_influence_each_other(objective, validation, sizes, hidd
 
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_an_ensemble_has_the_same_members_either_way(banks, objective, bootstrap):
+def test_an_ensemble_has_the_same_members_either_way(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], objective: Callable[..., Any], bootstrap: bool
+) -> None:
     _, test, _ = banks
     member = rm.MLPReward(objective, hidden_sizes=(8, 4), batch_size=64, patience=1, learning_rate=0.02, max_epochs=12)
     alone, batched = both_ways(banks, member, bootstrap=bootstrap)
@@ -93,7 +115,7 @@ def test_an_ensemble_has_the_same_members_either_way(banks, objective, bootstrap
     assert np.corrcoef(batched.members_[0].predict(test.items), batched.members_[1].predict(test.items))[0, 1] < 0.95
 
 
-def test_weights_reach_every_member(banks):
+def test_weights_reach_every_member(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
     _, test, comparisons = banks
     weights = np.random.default_rng(1).random(len(comparisons)) * (np.arange(len(comparisons)) % 4 > 0)
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=3)
@@ -105,7 +127,9 @@ def test_weights_reach_every_member(banks):
 
 @pytest.mark.parametrize("gain", [0.1, 2.0], ids=["rounded float32", "bfloat16"])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_in_bfloat16_too(banks, gain, monkeypatch):
+def test_in_bfloat16_too(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], gain: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (precision, network):
         monkeypatch.setattr(module, "bfloat16_gain", lambda _: gain)
     _, test, _ = banks
@@ -115,10 +139,12 @@ def test_in_bfloat16_too(banks, gain, monkeypatch):
     assert np.corrcoef(alone.predict(test.items), batched.predict(test.items))[0, 1] > 0.999
 
 
-def test_a_member_that_diverges_stops_all_with_its_place(banks):
+def test_a_member_that_diverges_stops_all_with_its_place(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+) -> None:
     train, _, comparisons = banks
 
-    def steep(winner, loser):  # infinite once a gap exceeds what the first steps reach
+    def steep(winner: Tensor, loser: Tensor) -> Tensor:  # infinite once a gap exceeds what the first steps reach
         return (winner - loser).abs().mul(200).exp()
 
     for batched in (False, True):
@@ -138,7 +164,7 @@ def test_a_member_that_diverges_stops_all_with_its_place(banks):
         (make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,))), False),
     ],
 )
-def test_auto_is_for_tiny_members_and_for_gpus(member, expected, monkeypatch):
+def test_auto_is_for_tiny_members_and_for_gpus(member: Any, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rm.EnsembleReward(member, 2)._is_batched(16) is expected
     assert not rm.EnsembleReward(rm.MLPReward(), 1, batched=True)._is_batched(16)  # one member: nothing to batch
     monkeypatch.setattr(mlp, "find_device", lambda _: torch.device("cuda"))
@@ -146,11 +172,14 @@ def test_auto_is_for_tiny_members_and_for_gpus(member, expected, monkeypatch):
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_members_are_trained_as_one_program_or_one_by_one(banks, monkeypatch, batched):
+def test_members_are_trained_as_one_program_or_one_by_one(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch, batched: bool
+) -> None:
     train, _, comparisons = banks
-    seen, learn = [], mlp.train
+    seen: list[int] = []
+    learn = training.train
 
-    def watch(learners, *args, **options):
+    def watch(learners: list[Any], *args: Any, **options: Any) -> Any:
         seen.append(len(learners))
         return learn(learners, *args, **options)
 
@@ -161,9 +190,11 @@ def test_members_are_trained_as_one_program_or_one_by_one(banks, monkeypatch, ba
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks, batched):
+def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], batched: bool
+) -> None:
     train, test, comparisons = banks
-    seen = []
+    seen: list[Any] = []
     held_out = rm.Preferences.from_bank(
         test, rm.same_prompt(test, 100, np.random.default_rng(1)), rm.oracle, rng=np.random.default_rng(1)
     )
@@ -177,7 +208,7 @@ def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks, batche
         assert member.score(held_out) == pytest.approx(member.history_[member.best_epoch_ - 1]["validation_accuracy"])
 
 
-def test_a_pipeline_as_member_transforms_the_eval_set(banks):
+def test_a_pipeline_as_member_transforms_the_eval_set(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
     train, _, comparisons = banks
     member = make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,), max_epochs=2))
     preferences = rm.Preferences(train.items, comparisons, train.groups)
@@ -188,7 +219,9 @@ def test_a_pipeline_as_member_transforms_the_eval_set(banks):
 
 
 @pytest.mark.parametrize("member", [rm.LinearReward(), rm.MLPReward(dropout=0.1)])
-def test_members_that_cannot_be_trained_batched_are_refused(banks, member):
+def test_members_that_cannot_be_trained_batched_are_refused(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], member: rm.LinearReward | rm.MLPReward
+) -> None:
     train, _, comparisons = banks
     with pytest.raises(ValueError, match="batched=True needs an MLPReward without dropout as member; got"):
         rm.EnsembleReward(member, 2, batched=True).fit(train.items, comparisons)
@@ -198,14 +231,16 @@ def test_members_that_cannot_be_trained_batched_are_refused(banks, member):
         rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)
 
 
-def test_members_that_do_not_fit_at_once_are_trained_one_by_one(banks, monkeypatch):
+def test_members_that_do_not_fit_at_once_are_trained_one_by_one(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, test, comparisons = banks
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=2)
     expected = rm.EnsembleReward(member, 2, batched=False, random_state=0)
     expected.fit(train.items, comparisons, groups=train.groups)
-    learn = mlp.train
+    learn = training.train
 
-    def full(learners, *args, **options):
+    def full(learners: list[Any], *args: Any, **options: Any) -> None:
         if len(learners) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         learn(learners, *args, **options)
@@ -217,7 +252,9 @@ def test_members_that_do_not_fit_at_once_are_trained_one_by_one(banks, monkeypat
     np.testing.assert_array_equal(model.predict(test.items), expected.predict(test.items))
 
 
-def test_a_saved_ensemble_keeps_how_it_was_trained(banks, tmp_path):
+def test_a_saved_ensemble_keeps_how_it_was_trained(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], tmp_path: Path
+) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, batched=True, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups).save(tmp_path / "model")
@@ -229,7 +266,7 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(banks, tmp_path):
 class Negated(rm.LinearReward):
     """A member with a `predict` of its own."""
 
-    def predict(self, items):
+    def predict(self, items: FloatArray) -> FloatArray:
         return -super().predict(items)
 
 
@@ -245,7 +282,9 @@ MEMBERS = {
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_an_ensemble_scores_as_its_members_do(banks, name, dtype):
+def test_an_ensemble_scores_as_its_members_do(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], name: str, dtype: type[Any]
+) -> None:
     train, test, comparisons = banks
     items, unseen = train.items.astype(dtype), test.items.astype(dtype)
     groups = None if name == "pipeline" else train.groups
@@ -258,21 +297,30 @@ def test_an_ensemble_scores_as_its_members_do(banks, name, dtype):
     np.testing.assert_allclose(model.scales_, used.std(axis=1), rtol=1e-4)
 
 
-def test_a_block_is_filled_once_for_all_members(banks, monkeypatch):
+def test_a_block_is_filled_once_for_all_members(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(MEMBERS["mlp"], 5, random_state=0).fit(train.items, comparisons, groups=train.groups)
     monkeypatch.setattr(scoring, "_BLOCK_NUMBERS", 50 * train.dim)
-    fill, seen = scoring.fill, []
-    monkeypatch.setattr(scoring, "fill", lambda out, *args: seen.append((out.data_ptr(), len(out))) or fill(out, *args))
+    seen: list[tuple[int, int]] = []
+
+    def watch(out: Tensor, block: FloatArray, ids: IntArray | None = None) -> None:
+        seen.append((out.data_ptr(), len(out)))
+        fill(out, block, ids)
+
+    monkeypatch.setattr(scoring, "fill", watch)
     model.predict(test.items)
     assert [size for _, size in seen] == [50] * 6
     assert len({place for place, _ in seen}) == 1
 
 
-def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(banks):
+def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+) -> None:
     train, _, comparisons = banks
 
-    def fussy(winner, loser):
+    def fussy(winner: Tensor, loser: Tensor) -> Tensor:
         if winner.isnan().any():
             raise ValueError("these scores are no numbers")
         return (winner - loser - 200).square().square().exp()
@@ -282,7 +330,9 @@ def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(b
         model.fit(train.items, comparisons, groups=train.groups)
 
 
-def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(banks):
+def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups)

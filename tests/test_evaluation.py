@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +12,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 import rmspace as rm
+from rmspace._typing import FloatArray
 
 small = st.integers(0, 3).map(float)  # few values, so that ties are common
 
 
-def brute_force_best_of_n(scores, rewards, n):
+def brute_force_best_of_n(scores: FloatArray, rewards: FloatArray, n: int) -> float:
     values = []
     for chosen in combinations(range(len(scores)), n):
         chosen = np.array(chosen)
@@ -25,7 +28,7 @@ def brute_force_best_of_n(scores, rewards, n):
 
 @given(st.integers(1, 7), st.data())
 @settings(max_examples=150, deadline=None)
-def test_best_of_n_is_the_mean_over_all_draws(width, data):
+def test_best_of_n_is_the_mean_over_all_draws(width: int, data: Any) -> None:
     scores = data.draw(arrays(float, (2, width), elements=small))
     rewards = data.draw(arrays(float, (2, width), elements=st.floats(-5, 5)))
     sizes = list(range(1, width + 1))
@@ -34,13 +37,13 @@ def test_best_of_n_is_the_mean_over_all_draws(width, data):
     np.testing.assert_allclose(rm.best_of_n(scores.ravel(), rewards, n=width), np.array(exact)[:, -1], atol=1e-12)
 
 
-def test_best_of_n_weights_at_paper_size():
+def test_best_of_n_weights_at_paper_size() -> None:
     rewards = np.tile(np.arange(500.0), (2, 1))
     for n in (1, 2, 250, 499, 500):  # expected largest rank in a sample without replacement: n (R + 1) / (n + 1)
         np.testing.assert_allclose(rm.best_of_n(rewards, rewards, n=n), n * 501 / (n + 1) - 1, rtol=1e-12)
 
 
-def test_best_of_n_by_simulation(rng):
+def test_best_of_n_by_simulation(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(1, 20)), rng.normal(size=(1, 20))
     drawn = np.array([rng.permutation(20)[:4] for _ in range(20_000)])
     values = rewards[0][np.take_along_axis(drawn, scores[0][drawn].argmax(1)[:, None], 1)[:, 0]]
@@ -50,7 +53,7 @@ def test_best_of_n_by_simulation(rng):
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=80, deadline=None)
-def test_best_of_n_does_not_depend_on_positions(width, data):
+def test_best_of_n_does_not_depend_on_positions(width: int, data: Any) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=st.floats(-5, 5)))
     order = np.array(data.draw(st.permutations(range(width))))
@@ -59,7 +62,7 @@ def test_best_of_n_does_not_depend_on_positions(width, data):
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-def test_constant_scores_are_a_random_response(rng):
+def test_constant_scores_are_a_random_response(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(10, 8))
     flat = np.zeros((10, 8))
     np.testing.assert_allclose(rm.best_of_n(flat, rewards, n=5), rewards.mean(axis=1))
@@ -70,7 +73,7 @@ def test_constant_scores_are_a_random_response(rng):
     np.testing.assert_array_equal(rm.pairwise_accuracy(flat, rewards), 0.5)
 
 
-def test_the_ends_of_the_scale(rng):
+def test_the_ends_of_the_scale(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(10, 8))
     for n in (2, 5, 8):
         np.testing.assert_allclose(rm.normalized_gain(rewards, rewards, n=n), 1.0)
@@ -84,7 +87,7 @@ def test_the_ends_of_the_scale(rng):
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_against_scipy_and_brute_force(width, data):
+def test_rank_metrics_against_scipy_and_brute_force(width: int, data: Any) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=small))
     if np.ptp(rewards) == 0:
@@ -107,7 +110,7 @@ METRICS_BY_N = (rm.best_of_n, rm.gain, rm.normalized_gain, rm.regret, rm.quantil
 RANK_METRICS = (rm.spearman, rm.kendall, rm.pairwise_accuracy)
 
 
-def brute_force(metric, scores, rewards, n):
+def brute_force(metric: Callable[..., Any], scores: FloatArray, rewards: FloatArray, n: int) -> float:
     """One prompt, whose responses are all rated, by its definition over all subsets."""
     if n > len(rewards):
         return np.nan
@@ -124,7 +127,7 @@ def brute_force(metric, scores, rewards, n):
 
 @given(st.integers(1, 4), st.integers(1, 6), st.data())
 @settings(max_examples=150, deadline=None)
-def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts, width, data):
+def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: int, data: Any) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
@@ -152,7 +155,7 @@ def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts, width, data):
 
 @given(st.integers(1, 5), st.integers(1, 6), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts, width, data):
+def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts: int, width: int, data: Any) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
@@ -166,7 +169,7 @@ def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts, wi
         np.testing.assert_allclose(metric(scores, rewards), alone, atol=1e-12)
 
 
-def test_flat_scores_of_a_ragged_bank_go_through_padded(rng):
+def test_flat_scores_of_a_ragged_bank_go_through_padded(rng: np.random.Generator) -> None:
     bank = rm.ResponseBank(np.zeros((5, 2), np.float32), rng.normal(size=5), offsets=[0, 3, 5])
     scores = rng.normal(size=5)
     table = rm.best_of_n(bank.padded(scores), bank.rewards, n=[1, 2, 3])
@@ -176,7 +179,7 @@ def test_flat_scores_of_a_ragged_bank_go_through_padded(rng):
         rm.best_of_n(scores, bank.rewards, n=1)
 
 
-def test_one_missing_reward_costs_one_response(rng):
+def test_one_missing_reward_costs_one_response(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 30, 6))
     whole = rm.spearman(scores, rewards)
     rewards[4, 2] = np.nan
@@ -189,7 +192,7 @@ def test_one_missing_reward_costs_one_response(rng):
         rm.spearman(scores, rewards)
 
 
-def test_evaluate_is_a_table_of_means(rng):
+def test_evaluate_is_a_table_of_means(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(30, 12)), rng.normal(size=(30, 12))
     table = rm.evaluate(scores, rewards, n=[1, 4, 12])
     assert list(table.columns) == ["model", "metric", "n", "value", "low", "high", "n_prompts"]
@@ -205,7 +208,7 @@ def test_evaluate_is_a_table_of_means(rng):
     pd.testing.assert_frame_equal(table, rm.evaluate(scores, rewards, n=[1, 4, 12]))
 
 
-def test_evaluate_takes_own_metrics(rng):
+def test_evaluate_takes_own_metrics(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
     metrics = {
         "bon": partial(rm.best_of_n, n=[2, 3]),
@@ -222,7 +225,7 @@ def test_evaluate_takes_own_metrics(rng):
         rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
 
 
-def test_compare_pairs_the_prompts(rng):
+def test_compare_pairs_the_prompts(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(80, 10)) + 5 * rng.normal(size=(80, 1))  # prompts differ far more than models do
     good, bad = rewards + rng.normal(size=rewards.shape), rewards + 3 * rng.normal(size=rewards.shape)
     row = rm.compare(good, bad, rewards, n=10).set_index("metric").loc["best_of_n"]
@@ -237,7 +240,7 @@ def test_compare_pairs_the_prompts(rng):
     assert swapped.difference == pytest.approx(-row.difference)
 
 
-def test_evaluate_takes_several_models_by_name(rng):
+def test_evaluate_takes_several_models_by_name(rng: np.random.Generator) -> None:
     one, two, rewards = rng.normal(size=(3, 20, 6))
     table = rm.evaluate({"BT": one, "CLF": two.ravel()}, rewards)
     assert table.model.unique().tolist() == ["BT", "CLF"]
@@ -249,12 +252,12 @@ def test_evaluate_takes_several_models_by_name(rng):
             rm.evaluate(wrong, rewards)
 
 
-def test_the_table_can_be_drawn_as_it_is(rng):
+def test_the_table_can_be_drawn_as_it_is(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 6))
     rm.best_of_n_curve(rm.evaluate({"BT": rewards + rng.normal(size=(20, 6)), "best": rewards}, rewards))
 
 
-def test_one_missing_reward_leaves_out_one_response(rng):
+def test_one_missing_reward_leaves_out_one_response(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 20, 6))
     rewards[3, 2] = np.nan
     scores[3, 2] = np.nan  # it needs no score either
@@ -277,7 +280,7 @@ def test_one_missing_reward_leaves_out_one_response(rng):
         rm.evaluate(scores, rewards * np.nan)
 
 
-def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng):
+def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng: np.random.Generator) -> None:
     counts = rng.integers(2, 6, size=12)
     offsets = np.append(0, np.cumsum(counts))
     rewards, scores = rng.normal(size=(2, offsets[-1]))
@@ -297,7 +300,7 @@ def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng):
         rm.evaluate(scores, bank, n=6)
 
 
-def test_a_rectangular_bank_is_its_rewards(rng):
+def test_a_rectangular_bank_is_its_rewards(rng: np.random.Generator) -> None:
     rewards, scores = rng.normal(size=(2, 15, 4))
     bank = rm.ResponseBank(np.zeros((15, 4, 2), np.float32), rewards)
     found, expected = rm.evaluate(scores.ravel(), bank), rm.evaluate(scores, rewards)
@@ -306,7 +309,7 @@ def test_a_rectangular_bank_is_its_rewards(rng):
     pd.testing.assert_frame_equal(rm.compare(scores, other.ravel(), bank), rm.compare(scores, other, rewards))
 
 
-def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng):
+def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng: np.random.Generator) -> None:
     rewards, scores, others = rng.normal(size=(3, 10, 4))
     rewards[0] = np.nan
     bank = rm.ResponseBank(np.zeros((10, 4, 2), np.float32), rewards, prompt_ids=np.arange(10) // 2)
@@ -318,20 +321,20 @@ def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng):
     assert row.n_prompts == 5
 
 
-def test_outcomes_that_all_succeed_are_not_certain(rng):
+def test_outcomes_that_all_succeed_are_not_certain(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 4))
     row = rm.evaluate(rewards, rewards, n=4).set_index("metric").loc["normalized_gain"]
     assert (row.value, row.low, row.high) == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
 
 
-def test_compare_takes_rounding_for_nothing(rng):
+def test_compare_takes_rounding_for_nothing(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(100, 10)).round(1)
     table = rm.compare(rewards, -rewards, rewards, n=[1, 10])
     same = table[(table.metric == "best_of_n") & (table.n == 1)].iloc[0]
     assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_compare_with_one_prompt_says_nothing():
+def test_compare_with_one_prompt_says_nothing() -> None:
     table = rm.compare(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))
     assert (table.p_value == 1.0).all()
     assert table.low.isna().any()
@@ -355,15 +358,17 @@ GOOD = np.arange(6.0).reshape(2, 3)
         (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
-def test_bad_input(scores, rewards, n, error, message):
+def test_bad_input(
+    scores: FloatArray, rewards: FloatArray, n: float | list[Any], error: type[Any], message: str
+) -> None:
     with pytest.raises(error, match=message):
         rm.best_of_n(scores, rewards, n=n)
 
 
-def test_a_metric_cannot_change_what_the_next_one_sees(rng):
+def test_a_metric_cannot_change_what_the_next_one_sees(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 6, 4))
 
-    def careless(scores, rewards):
+    def careless(scores: FloatArray, rewards: FloatArray) -> FloatArray:
         scores.sort(axis=1)
         return scores[:, -1]
 
@@ -374,7 +379,7 @@ def test_a_metric_cannot_change_what_the_next_one_sees(rng):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(2, 7))
-def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses):
+def test_rows_with_ties_and_without_are_each_exact(seed: int, n_prompts: int, n_responses: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 2 * n_responses, size=(n_prompts, n_responses)).astype(float)
     rewards = rng.normal(size=scores.shape)
@@ -385,7 +390,7 @@ def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses)
         np.testing.assert_allclose(found[row], expected, rtol=1e-12, atol=1e-12)
 
 
-def test_zeros_in_units_of_reward_are_no_outcomes(rng):
+def test_zeros_in_units_of_reward_are_no_outcomes(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 4))
     perfect = rm.evaluate(rewards, rewards, n=4).set_index("metric")
     assert perfect.loc["regret", ["value", "low", "high"]].tolist() == [0.0, 0.0, 0.0]

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,27 +7,29 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
+from torch import Tensor
 
 import rmspace as rm
+from rmspace._typing import FloatArray, IntArray
 from rmspace.data.apart import check_apart
 
 MLP = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
 
 
-def run(banks, **options):
+def run(banks: tuple[rm.ResponseBank, rm.ResponseBank], **options: Any) -> pd.DataFrame:
     train, test = banks
-    settings = {
+    settings: dict[str, Any] = {
         "train": train, "test": test, "pairs": rm.same_prompt, "n_pairs": 400, "n": [2, 6],
         "annotator": partial(rm.logistic, beta=2.0), "models": {"linear": rm.LinearReward()},
     }  # fmt: skip
     return rm.run(**{**settings, **options})
 
 
-def values(table, model):
+def values(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return table[table.model == model].drop(columns="fit_seconds").reset_index(drop=True)
 
 
-def test_the_table(banks):
+def test_the_table(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     table = run(banks, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
         "model", "metric", "n", "value", "low", "high", "n_prompts", "n_pairs", "error_rate", "mean_abs_gap",
@@ -42,16 +45,16 @@ def test_the_table(banks):
     assert not table.duplicated(["model", "metric", "n"]).any()
 
 
-def test_adding_a_model_changes_nothing_else(banks):
+def test_adding_a_model_changes_nothing_else(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     alone = run(banks, models={"mlp": MLP})
     both = run(banks, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
     pd.testing.assert_frame_equal(values(alone, "mlp"), values(both, "mlp"))
 
 
-def test_changing_the_annotator_keeps_the_pairs(banks):
+def test_changing_the_annotator_keeps_the_pairs(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     seen = []
 
-    def recording(bank, n_pairs, rng):
+    def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         seen.append(rm.same_prompt(bank, n_pairs, rng))
         return seen[-1]
 
@@ -62,7 +65,7 @@ def test_changing_the_annotator_keeps_the_pairs(banks):
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_same_seed_same_table_and_models_are_not_touched(banks):
+def test_same_seed_same_table_and_models_are_not_touched(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     model = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
     a, b = run(banks, models={"mlp": model}), run(banks, models={"mlp": model})
     pd.testing.assert_frame_equal(values(a, "mlp"), values(b, "mlp"))
@@ -70,7 +73,7 @@ def test_same_seed_same_table_and_models_are_not_touched(banks):
     assert not hasattr(model, "network_")
 
 
-def test_pipelines_ensembles_and_classifiers(banks):
+def test_pipelines_ensembles_and_classifiers(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     models = {
         "pipeline": make_pipeline(Normalizer(), MLP),
         "ensemble": rm.EnsembleReward(make_pipeline(Normalizer(), MLP), 2),
@@ -80,8 +83,8 @@ def test_pipelines_ensembles_and_classifiers(banks):
     assert set(table.model) == set(models)
 
 
-def test_own_functions_in_every_role(banks):
-    def first_prompts(bank, n_pairs, rng):
+def test_own_functions_in_every_role(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+    def first_prompts(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         return rm.same_prompt(bank[:50], n_pairs, rng)
 
     table = run(
@@ -98,10 +101,10 @@ def test_own_functions_in_every_role(banks):
     assert first == pytest.approx(banks[1].rewards[:, 0].mean())
 
 
-def test_a_failure_names_the_model_and_loses_nothing(banks):
+def test_a_failure_names_the_model_and_loses_nothing(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     done = []
 
-    def broken(winner, loser):
+    def broken(winner: Tensor, loser: Tensor) -> None:
         raise RuntimeError("out of cheese")
 
     with pytest.raises(RuntimeError, match="out of cheese") as caught:
@@ -114,7 +117,7 @@ def test_a_failure_names_the_model_and_loses_nothing(banks):
     assert done == [("good", True, 9)]
 
 
-def test_prompts_in_both_banks_are_refused(banks):
+def test_prompts_in_both_banks_are_refused(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     train, _ = banks
     with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
         run((train[:50], train[47:57]))
@@ -126,7 +129,7 @@ def test_prompts_in_both_banks_are_refused(banks):
         run((train, other))
 
 
-def test_apart_by_text_ids_whatever_the_values(banks):
+def test_apart_by_text_ids_whatever_the_values(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     train, test = banks
     named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in banks]
     with pytest.raises(
@@ -137,14 +140,16 @@ def test_apart_by_text_ids_whatever_the_values(banks):
     check_apart(train, test)  # integer ids of two separate banks say nothing
 
 
-def ragged(bank, counts, rewards=None):
+def ragged(bank: rm.ResponseBank, counts: IntArray, rewards: None = None) -> rm.ResponseBank:
     """Return the first so many responses of each prompt."""
     rows = np.concatenate([np.arange(count) + k * bank.n_responses for k, count in enumerate(counts)])
     gold = bank.rewards.ravel() if rewards is None else rewards
     return rm.ResponseBank(np.asarray(bank.items)[rows], gold[rows], offsets=np.cumsum([0, *counts]))
 
 
-def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(banks):
+def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank],
+) -> None:
     train, test = banks
     rng = np.random.default_rng(0)
     counts = rng.integers(2, 7, train.n_prompts)
@@ -163,7 +168,7 @@ def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(banks):
     check_apart(*halves)
 
 
-def test_unrated_items_are_never_in_common(banks):
+def test_unrated_items_are_never_in_common(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     """Padding is the same in every bank: rewards NaN, embeddings zero."""
     sides = []
     for bank in banks:
@@ -173,7 +178,7 @@ def test_unrated_items_are_never_in_common(banks):
     check_apart(*sides)
 
 
-def test_padding_and_raggedness_are_the_same_experiment(banks):
+def test_padding_and_raggedness_are_the_same_experiment(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     """Responses that nobody rated change no pair, no fit and no metric."""
     train, test = banks
     counts = np.random.default_rng(0).integers(2, 7, test.n_prompts)
@@ -186,7 +191,7 @@ def test_padding_and_raggedness_are_the_same_experiment(banks):
     assert used.to_dict() == {2: 60, 3: int((counts >= 3).sum())}
 
 
-def test_training_on_a_ragged_bank(banks):
+def test_training_on_a_ragged_bank(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     train, test = banks
     table = run((ragged(train, np.random.default_rng(0).integers(2, 7, train.n_prompts)), test))
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].value
@@ -195,16 +200,16 @@ def test_training_on_a_ragged_bank(banks):
 
 
 @pytest.fixture
-def judged(banks):
+def judged(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> tuple[rm.Preferences, pd.DataFrame]:
     """Preferences whose comparisons are what `run` makes of the bank."""
     seen = []
 
-    def recording(bank, n_pairs, rng):
+    def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         seen.append(rm.same_prompt(bank, n_pairs, rng))
         return seen[-1]
 
     class Record(rm.LinearReward):
-        def fit(self, items, comparisons, *args, **kwargs):
+        def fit(self, items: FloatArray, comparisons: IntArray, *args: Any, **kwargs: Any) -> Any:
             seen.append(comparisons)
             return super().fit(items, comparisons, *args, **kwargs)
 
@@ -212,7 +217,9 @@ def judged(banks):
     return rm.Preferences(banks[0].items, seen[-1], banks[0].groups), table
 
 
-def test_preferences_train_as_the_bank_that_they_come_from(banks, judged):
+def test_preferences_train_as_the_bank_that_they_come_from(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
+) -> None:
     preferences, expected = judged
     table = rm.run(train=preferences, test=banks[1], models={"linear": rm.LinearReward()}, n=[2, 6])
     same = ["metric", "n", "value", "low", "high", "n_prompts", "n_pairs"]
@@ -221,12 +228,14 @@ def test_preferences_train_as_the_bank_that_they_come_from(banks, judged):
     assert table.mean_abs_gap.isna().all()
 
 
-def test_n_pairs_draws_from_preferences(banks, judged):
+def test_n_pairs_draws_from_preferences(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
+) -> None:
     preferences, _ = judged
     drawn = []
 
     class Record(rm.LinearReward):
-        def fit(self, items, comparisons, *args, **kwargs):
+        def fit(self, items: FloatArray, comparisons: IntArray, *args: Any, **kwargs: Any) -> Any:
             drawn.append({tuple(row) for row in comparisons.tolist()})
             return super().fit(items, comparisons, *args, **kwargs)
 
@@ -241,7 +250,7 @@ def test_n_pairs_draws_from_preferences(banks, judged):
         rm.run(train=preferences, test=banks[1], n_pairs=401, models={"m": rm.LinearReward()})
 
 
-def test_no_gold_reward_is_needed(banks):
+def test_no_gold_reward_is_needed(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     rng = np.random.default_rng(0)
     sides = []
     for name, bank in zip("ab", banks, strict=True):
@@ -249,7 +258,7 @@ def test_no_gold_reward_is_needed(banks):
         groups = [f"{name}{k}" for k in bank.groups]
         sides.append(rm.Preferences(bank.items, comparisons, groups, weight=rng.random(200) + 0.5))
     models = {"linear": rm.LinearReward(), "pipe": make_pipeline(Normalizer(), MLP)}
-    fitted = {}
+    fitted: dict[Any, Any] = {}
     table = rm.run(train=sides[0], test=sides[1], models=models, on_fit=fitted.__setitem__)
     assert set(table.metric) == {"accuracy", "log_loss"}
     scores = fitted["linear"].predict(sides[1].items)
@@ -260,7 +269,9 @@ def test_no_gold_reward_is_needed(banks):
     np.testing.assert_allclose(alone.predict(sides[1].items), scores, rtol=1e-5, atol=1e-6)
 
 
-def test_what_does_not_go_together_is_refused(banks, judged):
+def test_what_does_not_go_together_is_refused(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
+) -> None:
     preferences, _ = judged
     test, models = banks[1], {"m": rm.LinearReward()}
     for options, message in (
@@ -282,7 +293,7 @@ def test_what_does_not_go_together_is_refused(banks, judged):
         rm.run(train=preferences, test=np.zeros(3), models=models)
 
 
-def test_bad_input(banks):
+def test_bad_input(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     with pytest.raises(ValueError, match="at least one model"):
         run(banks, models={})
     with pytest.raises(ValueError, match="name both"):
@@ -293,7 +304,7 @@ def test_bad_input(banks):
         run(banks, seed=None)
 
 
-def test_the_real_bank(alpacaeval):
+def test_the_real_bank(alpacaeval: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     """The main job on real data: each kind of model picks far better responses than a random one."""
     train, test = alpacaeval
     table = rm.run(

@@ -2,7 +2,10 @@
 
 import pickle
 import warnings
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import choix
 import lightgbm
@@ -18,16 +21,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
+from torch import Tensor
 
 import rmspace as rm
+from rmspace._typing import IntArray
 from rmspace.data.split import split_comparisons
 
 
-def squared_margin(winner, loser, *, margin=1.0):
+def squared_margin(winner: Tensor, loser: Tensor, *, margin: float = 1.0) -> Tensor:
     return (margin - (winner - loser)).square()
 
 
-OBJECTIVES = {
+OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "bradley_terry": rm.bradley_terry,
     "classification": rm.classification,
     "thurstone": rm.thurstone,
@@ -36,7 +41,7 @@ OBJECTIVES = {
     "smoothed": partial(rm.label_smoothed, smoothing=0.05),
     "own": partial(squared_margin, margin=2.0),
 }
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_sizes": (32,),
     "max_epochs": 6,
     "batch_size": 64,
@@ -44,7 +49,7 @@ SMALL = {
     "random_state": 0,
     "precision": "float32",  # the same on every processor
 }
-MODELS = {
+MODELS: dict[str, Callable[..., Any]] = {
     "linear": partial(rm.LinearReward, max_iter=200),
     "mlp": partial(rm.MLPReward, **SMALL),
     "lightgbm": partial(rm.LightGBMReward, n_estimators=30, random_state=0, n_jobs=1),
@@ -54,18 +59,18 @@ CLASSIFIERS = {"logistic": LogisticRegression(C=100), "forest": RandomForestClas
 trees = partial(rm.LightGBMReward, n_jobs=1)
 
 
-def make(model, objective="bradley_terry"):
+def make(model: str, objective: str = "bradley_terry") -> Any:
     if model in CLASSIFIERS:
         return rm.ClassifierReward(CLASSIFIERS[model], random_state=0)
     return MODELS[model](OBJECTIVES[objective])
 
 
 @pytest.fixture(scope="module")
-def fitted(banks, comparisons):
+def fitted(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> Callable[..., Any]:
     """Fit each case once."""
     cache = {}
 
-    def fit(model, objective="bradley_terry"):
+    def fit(model: str, objective: str = "bradley_terry") -> Any:
         if (model, objective) not in cache:
             train, _ = banks
             with warnings.catch_warnings():
@@ -78,7 +83,9 @@ def fitted(banks, comparisons):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
-def test_every_model_learns_by_every_objective(model, objective, fitted, banks):
+def test_every_model_learns_by_every_objective(
+    model: str, objective: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
+) -> None:
     if (model, objective) == ("lightgbm", "hinge"):
         pytest.skip("hinge has no curvature")
     _, test = banks
@@ -87,19 +94,27 @@ def test_every_model_learns_by_every_objective(model, objective, fitted, banks):
 
 @pytest.mark.parametrize("model", [*MODELS, *CLASSIFIERS])
 class TestContract:
-    def test_beats_chance_by_far(self, model, fitted, banks):
+    def test_beats_chance_by_far(
+        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
+    ) -> None:
         _, test = banks
         scores = fitted(model).predict(test.items)
         assert scores.shape == (test.n_items,)
         assert scores.dtype == np.float64
         assert rm.normalized_gain(scores, test.rewards).mean() > 0.25
 
-    def test_same_seed_same_result(self, model, fitted, banks, comparisons):
+    def test_same_seed_same_result(
+        self,
+        model: str,
+        fitted: Callable[..., Any],
+        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        comparisons: IntArray,
+    ) -> None:
         train, test = banks
         again = clone(fitted(model)).fit(train.items, comparisons, groups=train.groups)
         np.testing.assert_array_equal(again.predict(test.items), fitted(model).predict(test.items))
 
-    def test_clone_and_parameters(self, model):
+    def test_clone_and_parameters(self, model: str) -> None:
         estimator = make(model)
         copy = clone(estimator)
         assert set(copy.get_params()) == set(estimator.get_params())
@@ -107,7 +122,9 @@ class TestContract:
         assert type(estimator).__name__ in repr(estimator)
         assert estimator.set_params(**estimator.get_params(deep=False)) is estimator
 
-    def test_saved_loaded_pickled(self, model, fitted, banks, tmp_path):
+    def test_saved_loaded_pickled(
+        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank], tmp_path: Path
+    ) -> None:
         _, test = banks
         estimator = fitted(model)
         estimator.save(tmp_path / "model")
@@ -120,7 +137,13 @@ class TestContract:
                 name for name in vars(estimator) if name.endswith("_")
             }
 
-    def test_preferences_are_the_arrays_in_them(self, model, fitted, banks, comparisons):
+    def test_preferences_are_the_arrays_in_them(
+        self,
+        model: str,
+        fitted: Callable[..., Any],
+        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        comparisons: IntArray,
+    ) -> None:
         train, test = banks
         preferences = rm.Preferences(train.items, comparisons, train.groups)
         again = clone(fitted(model)).fit(preferences)
@@ -128,7 +151,13 @@ class TestContract:
         with pytest.raises(TypeError, match="Preferences have their own comparisons"):
             clone(fitted(model)).fit(preferences, groups=train.groups)
 
-    def test_the_score_is_the_share_in_the_right_order(self, model, fitted, banks, comparisons):
+    def test_the_score_is_the_share_in_the_right_order(
+        self,
+        model: str,
+        fitted: Callable[..., Any],
+        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        comparisons: IntArray,
+    ) -> None:
         train, _ = banks
         done = fitted(model)
         scores = done.predict(train.items)
@@ -141,7 +170,9 @@ class TestContract:
         assert done.score(preferences) == pytest.approx(weighted)
         assert done.score(train.items, comparisons, weights) == pytest.approx(weighted)
 
-    def test_bad_input(self, model, fitted, banks):
+    def test_bad_input(
+        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
+    ) -> None:
         train, _ = banks
         estimator = make(model)
         good = np.array([[0, 1], [2, 3]])
@@ -174,7 +205,9 @@ class TestContract:
         with pytest.raises(ValueError, match="items must be finite"):
             done.predict(broken)
 
-    def test_only_models_that_train_in_epochs_take_an_eval_set(self, model, banks, comparisons):
+    def test_only_models_that_train_in_epochs_take_an_eval_set(
+        self, model: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         preferences = rm.Preferences(train.items, comparisons, train.groups)
         if model in ("mlp", "ensemble"):
@@ -195,7 +228,9 @@ class TestContract:
     ("model", "objective"),
     [("linear", "bradley_terry"), ("linear", "classification"), ("lightgbm", "bradley_terry"), ("lightgbm", "own")],
 )
-def test_weight_two_is_a_repeated_row(model, objective, banks, comparisons):
+def test_weight_two_is_a_repeated_row(
+    model: str, objective: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+) -> None:
     train, test = banks
     weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
     repeated = np.concatenate([comparisons, comparisons[::3]])
@@ -214,21 +249,30 @@ def test_weight_two_is_a_repeated_row(model, objective, banks, comparisons):
         (lambda w, o: rm.bradley_terry(w, o) * float("nan"), (ValueError, FloatingPointError), "not finite|became nan"),
     ],
 )
-def test_broken_objectives_are_named(model, objective, error, message, banks, comparisons):
+def test_broken_objectives_are_named(
+    model: str,
+    objective: Callable[..., Any],
+    error: tuple[type[Any], type[Any]] | type[Any],
+    message: str,
+    banks: tuple[rm.ResponseBank, rm.ResponseBank],
+    comparisons: IntArray,
+) -> None:
     train, _ = banks
     with pytest.raises(error, match=message):
         MODELS[model](objective).fit(train.items, comparisons, groups=train.groups)
 
 
 @pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
-def test_an_objective_of_one_side(model, banks, comparisons):
+def test_an_objective_of_one_side(
+    model: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+) -> None:
     train, test = banks
     fit = MODELS[model](lambda w, o: -torch.nn.functional.logsigmoid(w)).fit
     scores = fit(train.items, comparisons, groups=train.groups).predict(test.items)
     assert scores.mean() > 0
 
 
-def test_soft_labels_are_two_weighted_rows(banks):
+def test_soft_labels_are_two_weighted_rows(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     train, _ = banks
     pairs = np.repeat([[0, 1]], 2, axis=0)
     pairs[1] = pairs[1, ::-1]
@@ -238,7 +282,7 @@ def test_soft_labels_are_two_weighted_rows(banks):
 
 
 class TestLinear:
-    def test_round_robin_equals_choix(self, rng):
+    def test_round_robin_equals_choix(self, rng: np.random.Generator) -> None:
         n = 8
         strength = rng.normal(size=n)
         i, j = np.triu_indices(n, 1)
@@ -249,7 +293,9 @@ class TestLinear:
         scores = model.predict(np.eye(n))
         np.testing.assert_allclose(scores - scores.mean(), expected - np.mean(expected), atol=1e-5)
 
-    def test_classification_equals_logistic_regression(self, banks, comparisons):
+    def test_classification_equals_logistic_regression(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         alpha = 1e-3
         ours = rm.LinearReward(rm.classification, alpha=alpha, tol=1e-7).fit(train.items, comparisons)
@@ -261,27 +307,35 @@ class TestLinear:
         np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=2e-4)
         np.testing.assert_allclose(ours.predict(test.items), theirs.decision_function(test.items), atol=2e-4)
 
-    def test_scores_are_centred_where_only_differences_count(self, banks, comparisons):
+    def test_scores_are_centred_where_only_differences_count(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         model = rm.LinearReward().fit(train.items, comparisons)
         assert model.predict(train.items[np.unique(comparisons)]).mean() == pytest.approx(0.0, abs=1e-6)
         assert model.intercept_ == pytest.approx(0.0, abs=1e-9)
 
-    def test_the_unit_of_the_embedding_does_not_matter(self, banks, comparisons):
+    def test_the_unit_of_the_embedding_does_not_matter(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         plain = rm.LinearReward().fit(train.items, comparisons).predict(test.items)
         for scale in (1e-5, 1e4):
             scaled = rm.LinearReward().fit(train.items * scale, comparisons).predict(test.items * scale)
             np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-3)
 
-    def test_too_few_iterations_are_told(self, banks, comparisons):
+    def test_too_few_iterations_are_told(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         with pytest.warns(ConvergenceWarning, match="max_iter=2"):
             rm.LinearReward(max_iter=2).fit(train.items, comparisons)
 
 
 class TestMLP:
-    def test_validation_prompts_are_never_trained_on(self, banks, rng):
+    def test_validation_prompts_are_never_trained_on(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], rng: np.random.Generator
+    ) -> None:
         train, _ = banks
         pairs = np.concatenate([rm.same_prompt(train, 300, rng), rm.cross_prompt(train, 300, rng)])
         training, validation = split_comparisons(pairs, train.groups, 0.3, rng)
@@ -290,14 +344,16 @@ class TestMLP:
         assert prompts[1]
         assert not prompts[0] & prompts[1]
 
-    def test_cross_prompt_comparisons_are_not_wasted(self, rng):
+    def test_cross_prompt_comparisons_are_not_wasted(self, rng: np.random.Generator) -> None:
         bank = rm.ResponseBank(np.zeros((2000, 4, 2), np.float32))
         pairs = rm.cross_prompt(bank, 2000, rng)  # random prompts would leave 81% and 1%
         training, validation = split_comparisons(pairs, bank.groups, 0.1, rng)
         assert training.mean() > 0.88
         assert validation.mean() > 0.08
 
-    def test_comparisons_of_weight_zero_are_left_out(self, banks, comparisons):
+    def test_comparisons_of_weight_zero_are_left_out(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
         model = rm.MLPReward(**SMALL)
@@ -305,16 +361,18 @@ class TestMLP:
         short = clone(model).fit(train.items, comparisons[:500], groups=train.groups)
         np.testing.assert_array_equal(heavy.predict(test.items), short.predict(test.items))
 
-    def test_a_validation_loss_that_is_not_finite_stops(self, banks, comparisons):
+    def test_a_validation_loss_that_is_not_finite_stops(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
 
-        def sometimes(winner, loser):
+        def sometimes(winner: Tensor, loser: Tensor) -> Tensor:
             return rm.bradley_terry(winner, loser) * (1.0 if winner.requires_grad else float("nan"))
 
         with pytest.raises(FloatingPointError, match="validation loss became nan in epoch 1"):
             rm.MLPReward(sometimes, **SMALL).fit(train.items, comparisons, groups=train.groups)
 
-    def test_best_weights_are_kept(self, banks, comparisons):
+    def test_best_weights_are_kept(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
         train, _ = banks
         half = train.n_items // 2
         sides = [comparisons[(comparisons < half).all(axis=1)], comparisons[(comparisons >= half).all(axis=1)]]
@@ -331,7 +389,9 @@ class TestMLP:
         assert model.score(held_out) == pytest.approx(history.validation_accuracy[model.best_epoch_ - 1])
         assert (model.n_training_, model.n_validation_) == (len(data), len(held_out))
 
-    def test_the_held_out_prompts_are_those_of_the_seed(self, banks, comparisons):
+    def test_the_held_out_prompts_are_those_of_the_seed(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         model = rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups)
         seed = int(np.random.RandomState(0).randint(2**31 - 1))
@@ -342,21 +402,25 @@ class TestMLP:
             found, expected = ([record[name] for record in m.history_] for m in (model, again))
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
-    def test_on_epoch_receives_the_records_of_the_history(self, banks, comparisons):
+    def test_on_epoch_receives_the_records_of_the_history(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
-        seen = []
+        seen: list[Any] = []
         model = rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups, on_epoch=seen.append)
         assert seen == model.history_
         assert set(seen[0]) == {"epoch", "training_loss", "validation_loss", "validation_accuracy", "seconds"}
         assert all(record["seconds"] > 0 for record in seen)
 
-        def stop(record):
+        def stop(record: dict[str, Any]) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups, on_epoch=stop)
 
-    def test_without_validation_the_history_has_no_validation_loss(self, banks, comparisons):
+    def test_without_validation_the_history_has_no_validation_loss(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         model = rm.MLPReward(**{**SMALL, "validation_fraction": 0.0, "max_epochs": 3}).fit(train.items, comparisons)
         history = pd.DataFrame(model.history_)
@@ -365,17 +429,26 @@ class TestMLP:
         assert model.best_epoch_ == 3
 
     @pytest.mark.parametrize(("verbose", "shown"), [(True, True), (False, False), (None, False)])
-    def test_the_progress_bar(self, verbose, shown, banks, comparisons, capsys):
+    def test_the_progress_bar(
+        self,
+        verbose: bool | None,
+        shown: bool,
+        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        comparisons: IntArray,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
         train, _ = banks
         model = rm.MLPReward(**{**SMALL, "max_epochs": 1}, verbose=verbose)
         model.fit(train.items, comparisons, groups=train.groups)
         assert ("epochs" in capsys.readouterr().err) is shown
 
-    def test_an_epoch_visits_every_comparison_once(self, banks, comparisons):
+    def test_an_epoch_visits_every_comparison_once(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         seen = []
 
-        def counting(winner, loser):
+        def counting(winner: Tensor, loser: Tensor) -> Tensor:
             if winner.requires_grad:
                 seen.append(len(winner))
             return rm.bradley_terry(winner, loser)
@@ -383,36 +456,50 @@ class TestMLP:
         rm.MLPReward(counting, **{**SMALL, "max_epochs": 3, "validation_fraction": 0.0}).fit(train.items, comparisons)
         assert sum(seen) == 3 * len(comparisons)
 
-    def test_without_groups_it_says_so(self, banks, comparisons):
+    def test_without_groups_it_says_so(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         with pytest.warns(UserWarning, match="pass groups=bank.groups"):
             rm.MLPReward(**SMALL).fit(train.items, comparisons)
 
-    def test_validation_that_cannot_be_is_an_error(self, banks):
+    def test_validation_that_cannot_be_is_an_error(self, banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
         train, _ = banks
         with pytest.raises(ValueError, match="validation_fraction=0 to train for max_epochs"):
             rm.MLPReward(**SMALL).fit(train.items, np.array([[0, 1]]), groups=train.groups)
         rm.MLPReward(**SMALL, validation_fraction=0.0).fit(train.items, np.array([[0, 1]]))
 
-    def test_a_diverging_fit_names_where(self, banks, comparisons):
+    def test_a_diverging_fit_names_where(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         with pytest.raises(FloatingPointError, match=r"epoch \d+, batch \d+ at learning_rate=1e\+30"):
             rm.MLPReward(squared_margin, **{**SMALL, "learning_rate": 1e30}).fit(
                 train.items, comparisons, groups=train.groups
             )
 
-    def test_weights_that_overflow_are_not_kept(self, banks, comparisons):
+    def test_weights_that_overflow_are_not_kept(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
-        broken = {**SMALL, "learning_rate": 1e38, "max_epochs": 1, "validation_fraction": 0.0, "batch_size": 10_000}
+        broken: dict[str, Any] = {
+            **SMALL,
+            "learning_rate": 1e38,
+            "max_epochs": 1,
+            "validation_fraction": 0.0,
+            "batch_size": 10_000,
+        }
         with pytest.raises(FloatingPointError, match="learning_rate=1e\\+38"):
             rm.MLPReward(**broken, weight_decay=10.0).fit(train.items, comparisons)
 
-    def test_the_paper_architecture(self):
+    def test_the_paper_architecture(self) -> None:
         items = np.random.default_rng(0).normal(size=(4, 2048)).astype(np.float32)
         model = rm.MLPReward(max_epochs=1, validation_fraction=0.0).fit(items, np.array([[0, 1], [2, 3]]))
         assert sum(p.numel() for p in model.network_.parameters()) == 2_623_489
 
-    def test_global_random_state_is_left_alone(self, banks, comparisons):
+    def test_global_random_state_is_left_alone(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         torch.manual_seed(1)
         before = torch.get_rng_state()
@@ -421,7 +508,9 @@ class TestMLP:
 
 
 class TestLightGBM:
-    def test_classification_is_lightgbms_own_binary(self, banks, comparisons):
+    def test_classification_is_lightgbms_own_binary(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         ours = trees(rm.classification, n_estimators=40).fit(train.items, comparisons)
         rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
@@ -429,7 +518,9 @@ class TestLightGBM:
         expected = theirs.predict(test.items, raw_score=True)
         np.testing.assert_allclose(ours.predict(test.items), expected, rtol=1e-9, atol=1e-9)
 
-    def test_weights_are_lightgbms_own(self, banks, comparisons, rng):
+    def test_weights_are_lightgbms_own(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, rng: np.random.Generator
+    ) -> None:
         train, test = banks
         weights = rng.uniform(0.5, 3.0, size=len(comparisons))
         ours = trees(rm.classification, n_estimators=20, parameters={"lambda_l2": 5.0})
@@ -439,7 +530,9 @@ class TestLightGBM:
         scores = ours.fit(train.items, comparisons, sample_weight=weights).predict(test.items)
         np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
 
-    def test_autograd_classification_agrees_with_binary(self, banks, comparisons):
+    def test_autograd_classification_agrees_with_binary(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         """The same loss through per-item slopes: items that occur once are the same rows, in another order."""
         train, test = banks
         once = np.random.default_rng(0).permutation(train.n_items)[:600].reshape(300, 2)
@@ -449,7 +542,9 @@ class TestLightGBM:
         autograd = trees(lambda w, o: rm.classification(w, o), n_estimators=20).fit(train.items, once)
         np.testing.assert_allclose(native.predict(test.items), autograd.predict(test.items), rtol=1e-5, atol=1e-5)
 
-    def test_bradley_terry_lowers_its_loss(self, banks, comparisons):
+    def test_bradley_terry_lowers_its_loss(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, _ = banks
         losses = []
         for n in (1, 5, 25):
@@ -458,11 +553,11 @@ class TestLightGBM:
             losses.append(rm.bradley_terry(scores[comparisons[:, 0]], scores[comparisons[:, 1]]).mean().item())
         assert np.log(2) > losses[0] > losses[1] > losses[2]
 
-    def test_hinge_is_refused(self, banks, comparisons):
+    def test_hinge_is_refused(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
         with pytest.raises(ValueError, match="no curvature, and trees are fitted by curvature"):
             trees(rm.hinge).fit(banks[0].items, comparisons)
 
-    def test_other_parameters(self, banks, comparisons):
+    def test_other_parameters(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
         train, _ = banks
         model = trees(parameters={"lambda_l2": 50.0}, n_estimators=5).fit(train.items, comparisons)
         plain = trees(n_estimators=5).fit(train.items, comparisons)
@@ -475,7 +570,7 @@ class TestLightGBM:
         with pytest.raises(ValueError, match="linear_tree, which cannot be saved"):
             trees(parameters={"linear_tree": True}).fit(train.items, comparisons)
 
-    def test_too_few_comparisons(self, banks, comparisons):
+    def test_too_few_comparisons(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
         train, _ = banks
         with pytest.raises(ValueError, match="lower min_child_samples"):
             trees().fit(train.items, comparisons[:5])
@@ -493,12 +588,16 @@ class TestClassifier:
             CalibratedClassifierCV(LogisticRegression(C=100)),
         ],
     )
-    def test_any_classifier(self, estimator, banks, comparisons):
+    def test_any_classifier(
+        self, estimator: Any, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         model = rm.ClassifierReward(estimator).fit(train.items, comparisons)
         assert rm.normalized_gain(model.predict(test.items), test.rewards).mean() > 0.15
 
-    def test_the_score_is_the_logit(self, banks, comparisons):
+    def test_the_score_is_the_logit(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         model = rm.ClassifierReward(RandomForestClassifier(20, random_state=0)).fit(train.items, comparisons)
         p = model.estimator_.predict_proba(test.items)[:, 1]
@@ -506,7 +605,9 @@ class TestClassifier:
         np.testing.assert_allclose(model.predict(test.items)[inside], np.log(p[inside] / (1 - p[inside])))
         assert np.isfinite(model.predict(test.items)).all()
 
-    def test_weight_two_is_a_repeated_row(self, banks, comparisons):
+    def test_weight_two_is_a_repeated_row(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
         model = rm.ClassifierReward(LogisticRegression(C=0.1, tol=1e-6))
@@ -516,7 +617,9 @@ class TestClassifier:
         plain = clone(model).fit(train.items, comparisons).predict(test.items)
         assert np.abs(heavy - plain).max() > 0.01
 
-    def test_pipelines_take_weights(self, banks, comparisons):
+    def test_pipelines_take_weights(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         pipeline = make_pipeline(StandardScaler(), LogisticRegression())
         weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
@@ -524,7 +627,9 @@ class TestClassifier:
         short = rm.ClassifierReward(pipeline).fit(train.items, comparisons[:500])
         np.testing.assert_allclose(heavy.predict(test.items), short.predict(test.items), rtol=1e-4, atol=1e-4)
 
-    def test_weights_that_an_estimator_cannot_take(self, banks, comparisons):
+    def test_weights_that_an_estimator_cannot_take(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         model = rm.ClassifierReward(KNeighborsClassifier())
         with pytest.raises(ValueError, match="KNeighborsClassifier takes no sample_weight"):
             model.fit(banks[0].items, comparisons, sample_weight=np.arange(len(comparisons)))
@@ -533,7 +638,9 @@ class TestClassifier:
 
 
 class TestEnsemble:
-    def test_members_are_put_on_one_scale(self, banks, comparisons):
+    def test_members_are_put_on_one_scale(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
         model.fit(train.items, comparisons, groups=train.groups)
@@ -547,7 +654,13 @@ class TestEnsemble:
         np.testing.assert_allclose(model.predict(test.items), before, atol=1e-3)
 
     @pytest.mark.parametrize("reduce", [rm.mean, rm.minimum, rm.lower_confidence, partial(rm.lower_confidence, k=0.0)])
-    def test_reductions(self, reduce, banks, comparisons, tmp_path):
+    def test_reductions(
+        self,
+        reduce: Callable[..., Any],
+        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        comparisons: IntArray,
+        tmp_path: Path,
+    ) -> None:
         train, test = banks
         model = rm.EnsembleReward(rm.LinearReward(), 3, reduce=reduce, bootstrap=True, random_state=0)
         scores = model.fit(train.items, comparisons).predict(test.items)
@@ -556,7 +669,9 @@ class TestEnsemble:
         model.save(tmp_path / "model")
         np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(test.items), scores)
 
-    def test_members_differ_or_it_says_so(self, banks, comparisons):
+    def test_members_differ_or_it_says_so(
+        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+    ) -> None:
         train, test = banks
         model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
         model.fit(train.items, comparisons, groups=train.groups)
@@ -574,7 +689,7 @@ class TestEnsemble:
 @pytest.mark.parametrize(
     "model", [rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward()]
 )
-def test_pipelines(model, banks, comparisons):
+def test_pipelines(model: Any, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
     train, test = banks
     pipeline = make_pipeline(Normalizer(), clone(model))
     name = pipeline.steps[-1][0]
@@ -584,14 +699,14 @@ def test_pipelines(model, banks, comparisons):
     np.testing.assert_array_equal(pipeline.predict(test.items), expected)
 
 
-def test_no_items_have_no_scores(banks, comparisons):
+def test_no_items_have_no_scores(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
     train, _ = banks
     for model in (rm.LinearReward(), rm.MLPReward(**SMALL), rm.EnsembleReward(rm.MLPReward(**SMALL), 2)):
         model.fit(train.items, comparisons, groups=train.groups)
         assert model.predict(train.items[:0]).shape == (0,)
 
 
-def test_float16_items(banks, comparisons):
+def test_float16_items(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
     train, test = banks
     for model in (rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=20), rm.ClassifierReward()):
         half = clone(model).fit(train.items.astype(np.float16), comparisons, groups=train.groups)
@@ -604,7 +719,9 @@ def test_float16_items(banks, comparisons):
 @pytest.mark.parametrize(
     "model", [rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward()]
 )
-def test_items_may_be_laid_out_in_any_way(banks, comparisons, model):
+def test_items_may_be_laid_out_in_any_way(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, model: Any
+) -> None:
     train, test = banks
     model.fit(train.items, comparisons)
     items = np.asarray(test.items, dtype=np.float32)
@@ -624,7 +741,9 @@ def test_items_may_be_laid_out_in_any_way(banks, comparisons, model):
 @pytest.mark.parametrize(
     "model", [rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward(), rm.LinearReward()]
 )
-def test_broken_items_are_named_by_their_row(banks, comparisons, model):
+def test_broken_items_are_named_by_their_row(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, model: Any
+) -> None:
     train, _ = banks
     items = np.array(train.items, dtype=np.float64)
     row = int(comparisons.max())

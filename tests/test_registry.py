@@ -4,6 +4,9 @@ import gc
 import importlib
 import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
+from rmspace._typing import FloatArray, IntArray
 from rmspace.models.core.base import BaseReward
 from rmspace.models.io.registry import find_class, is_registered
 
@@ -23,12 +27,14 @@ GROUPS = np.repeat(np.arange(6), 2)
 class MeanGap(BaseReward):
     """A model with two methods, learned values of every kind that can be saved, and no code for saving."""
 
-    def __init__(self, objective=rm.bradley_terry, shrink=0.0, scaler=None):
+    def __init__(
+        self, objective: Callable[..., Any] = rm.bradley_terry, shrink: float = 0.0, scaler: Any = None
+    ) -> None:
         self.objective = objective
         self.shrink = shrink
         self.scaler = scaler
 
-    def _fit(self, data):
+    def _fit(self, data: Any) -> None:
         rows = data.read()
         gaps = rows[data.pairs[:, 0]] - rows[data.pairs[:, 1]]
         self.coef_ = np.average(gaps, axis=0, weights=data.weights) / (1 + self.shrink)
@@ -37,22 +43,30 @@ class MeanGap(BaseReward):
         self.helper_ = rm.LinearReward().fit(rows, data.pairs)
         self.scaler_ = StandardScaler().fit(rows)
 
-    def _score(self, rows):
+    def _score(self, rows: FloatArray) -> FloatArray:
         return rows @ self.coef_
 
 
 class Mine(rm.LinearReward):
     """A subclass with a parameter and a learned value more."""
 
-    def __init__(self, objective=rm.bradley_terry, *, alpha=1e-4, max_iter=1000, tol=1e-6, scale=2.0):
+    def __init__(
+        self,
+        objective: Callable[..., Any] = rm.bradley_terry,
+        *,
+        alpha: float = 1e-4,
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        scale: float = 2.0,
+    ) -> None:
         super().__init__(objective, alpha=alpha, max_iter=max_iter, tol=tol)
         self.scale = scale
 
-    def _fit(self, data):
+    def _fit(self, data: Any) -> None:
         super()._fit(data)
         self.n_seen_ = len(data.pairs)
 
-    def _score(self, rows):
+    def _score(self, rows: FloatArray) -> FloatArray:
         return self.scale * super()._score(rows)
 
 
@@ -61,7 +75,7 @@ class MineOfMLP(rm.MLPReward):
 
 
 class MineOfTrees(rm.LightGBMReward):
-    def _fit(self, data):
+    def _fit(self, data: Any) -> None:
         super()._fit(data)
         self.n_trees_ = self.booster_.num_trees()
 
@@ -70,15 +84,17 @@ class MineOfTrees(rm.LightGBMReward):
 class Own(BaseEstimator):
     """An estimator that derives from scikit-learn alone."""
 
-    def __init__(self, column=0):
+    def __init__(self, column: int = 0) -> None:
         self.column = column
 
-    def fit(self, items, comparisons, sample_weight=None, groups=None):
+    def fit(
+        self, items: FloatArray, comparisons: IntArray, sample_weight: None = None, groups: IntArray | None = None
+    ) -> Any:
         sides = np.asarray(items)[comparisons, self.column]
         self.sign_ = float(np.sign((sides[:, 0] - sides[:, 1]).mean()))
         return self
 
-    def predict(self, items):
+    def predict(self, items: FloatArray) -> FloatArray:
         return self.sign_ * np.asarray(items, dtype=np.float64)[:, self.column]
 
 
@@ -86,11 +102,11 @@ class Own(BaseEstimator):
 class WithHooks(Own):
     """An estimator that writes its own file."""
 
-    def write_state(self, folder):
+    def write_state(self, folder: Path) -> dict[str, str]:
         (folder / "sign.txt").write_text(str(self.sign_))
         return {"kind": "text"}
 
-    def read_state(self, folder, state):
+    def read_state(self, folder: Path, state: dict[str, str]) -> None:
         assert state == {"kind": "text"}
         self.sign_ = float((folder / "sign.txt").read_text())
 
@@ -108,7 +124,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_from_outside_is_used_saved_and_loaded(name, tmp_path):
+def test_a_model_from_outside_is_used_saved_and_loaded(name: str, tmp_path: Path) -> None:
     model = rm.fit_model(clone(MODELS[name]), ITEMS, PAIRS)
     rm.save(model, tmp_path / "model")
     again = rm.load(tmp_path / "model")
@@ -118,7 +134,7 @@ def test_a_model_from_outside_is_used_saved_and_loaded(name, tmp_path):
     rm.save(again, tmp_path / "model", overwrite=True)  # its own files are known as such
 
 
-def test_learned_values_of_every_kind_come_back(tmp_path):
+def test_learned_values_of_every_kind_come_back(tmp_path: Path) -> None:
     model = clone(MODELS["derived from BaseReward"]).fit(ITEMS, PAIRS)
     model.save(tmp_path / "model")
     again = rm.load(tmp_path / "model")
@@ -132,14 +148,14 @@ def test_learned_values_of_every_kind_come_back(tmp_path):
     assert again.objective is rm.bradley_terry
 
 
-def test_a_model_from_outside_runs_in_an_experiment():
+def test_a_model_from_outside_runs_in_an_experiment() -> None:
     train, test = rm.make_synthetic_banks(40, 20, 4, 16, noise_std=0.0, seed=0)
     models = {"mine": MeanGap(), "own": Own()}
     table = rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=200, annotator=rm.oracle, models=models, n=4)
     assert table[table.metric == "normalized_gain"].set_index("model").value["mine"] > 0.2
 
 
-def test_what_cannot_be_saved_is_named(tmp_path):
+def test_what_cannot_be_saved_is_named(tmp_path: Path) -> None:
     model = Mine().fit(ITEMS, PAIRS)
     for value, message in (
         (object(), "extra_=<object"),
@@ -152,10 +168,10 @@ def test_what_cannot_be_saved_is_named(tmp_path):
     assert not (tmp_path / "model").exists()
 
     class Unknown(BaseEstimator):
-        def fit(self, items, comparisons):
+        def fit(self, items: Any, comparisons: Any) -> None:
             self.a_ = 1
 
-        def predict(self, items):
+        def predict(self, items: Any) -> Any:
             return np.zeros(len(items))
 
     with pytest.raises(
@@ -164,8 +180,8 @@ def test_what_cannot_be_saved_is_named(tmp_path):
         rm.save(Unknown(), tmp_path / "model")
 
 
-def test_a_name_can_be_taken_once():
-    def another():
+def test_a_name_can_be_taken_once() -> None:
+    def another() -> Any:
         class Mine(rm.LinearReward):
             pass
 
@@ -179,12 +195,14 @@ def test_a_name_can_be_taken_once():
 
 
 @pytest.mark.parametrize("derived", [True, False])
-def test_a_class_that_is_defined_again_replaces_the_old_one(derived, tmp_path):
-    def cell(factor):  # what a notebook cell does each time it runs
-        def _score(self, rows):
+def test_a_class_that_is_defined_again_replaces_the_old_one(derived: bool, tmp_path: Path) -> None:
+    def cell(factor: float) -> type[Any]:  # what a notebook cell does each time it runs
+        def _score(self: Any, rows: FloatArray) -> FloatArray:
             return factor * rows[:, 0]
 
-        def fit(self, items, comparisons, sample_weight=None, groups=None):
+        def fit(
+            self: Any, items: FloatArray, comparisons: IntArray, sample_weight: None = None, groups: None = None
+        ) -> Any:
             self.n_features_in_ = items.shape[1]
             return self
 
@@ -200,15 +218,15 @@ def test_a_class_that_is_defined_again_replaces_the_old_one(derived, tmp_path):
     np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(ITEMS), 2 * model.predict(ITEMS))
 
 
-def test_a_class_that_is_gone_frees_its_name():
-    def local(value):
+def test_a_class_that_is_gone_frees_its_name() -> None:
+    def local(value: int) -> type[Any]:
         class Passing(BaseReward):
-            def _fit(self, data):
+            def _fit(self, data: Any) -> None:
                 self.value_ = value
 
         return Passing
 
-    def elsewhere():
+    def elsewhere() -> type[Any]:
         class Passing(BaseReward):
             pass
 
@@ -225,7 +243,7 @@ def test_a_class_that_is_gone_frees_its_name():
         gc.enable()
 
 
-def test_a_reloaded_module_registers_its_classes_again(tmp_path, monkeypatch):
+def test_a_reloaded_module_registers_its_classes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models_of_mine.py").write_text("import rmspace as rm\nclass Reloaded(rm.LinearReward):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("models_of_mine")
@@ -240,7 +258,7 @@ def test_a_reloaded_module_registers_its_classes_again(tmp_path, monkeypatch):
     assert "models_of_mine" not in sys.modules
 
 
-def test_a_class_that_has_moved_is_loaded_with_a_warning(tmp_path):
+def test_a_class_that_has_moved_is_loaded_with_a_warning(tmp_path: Path) -> None:
     from rmspace.models.io.format import _canonical
 
     Mine().fit(ITEMS, PAIRS).save(tmp_path / "model")
@@ -250,13 +268,13 @@ def test_a_class_that_has_moved_is_loaded_with_a_warning(tmp_path):
         rm.load(tmp_path / "model")
 
 
-def test_register_takes_estimators_only():
+def test_register_takes_estimators_only() -> None:
     for wrong in (3, dict, lambda items: items):
         with pytest.raises(TypeError, match="register takes a class with fit, predict and get_params"):
             rm.register(wrong)
 
 
-def test_a_model_without_its_methods_says_which():
+def test_a_model_without_its_methods_says_which() -> None:
     class Empty(BaseReward):
         pass
 

@@ -3,21 +3,27 @@
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
+from torch import Tensor
 
 import rmspace as rm
 from rmspace import reuse_items
+from rmspace._typing import IntArray
 from rmspace.models import mlp
 from rmspace.models.core import bins
+from rmspace.models.io.tensors import read_rows
 
 
 @pytest.fixture
-def banks():
+def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]:
     train, test = rm.make_synthetic_banks(100, 30, 8, 16, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     pairs = rm.same_prompt(train, 600, rng)
@@ -27,11 +33,11 @@ def banks():
 
 
 @pytest.fixture
-def reads(monkeypatch):
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen = []
-    read = mlp.read_rows
+    read = read_rows
 
-    def count(*args):
+    def count(*args: Any) -> Tensor:
         rows = read(*args)
         seen.append(weakref.ref(rows))
         return rows
@@ -40,11 +46,13 @@ def reads(monkeypatch):
     return seen
 
 
-def model(seed=0, **options):
+def model(seed: int | None = 0, **options: Any) -> rm.MLPReward:
     return rm.MLPReward(hidden_sizes=(8,), max_epochs=2, random_state=seed, **options)
 
 
-def test_other_labels_seeds_and_objectives_read_nothing_again(banks, reads):
+def test_other_labels_seeds_and_objectives_read_nothing_again(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
+) -> None:
     train, test, (some, other) = banks
     jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
@@ -58,7 +66,9 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(banks, reads):
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_fewer_of_the_same_rows_are_found_in_those_already_read(banks, reads):
+def test_fewer_of_the_same_rows_are_found_in_those_already_read(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
+) -> None:
     train, test, (some, _) = banks
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     with reuse_items():
@@ -68,7 +78,9 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(banks, reads):
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_items_that_change_in_between_are_read_again(banks, reads):
+def test_items_that_change_in_between_are_read_again(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
+) -> None:
     train, test, (some, _) = banks
     items = np.array(train.items)
     with reuse_items():
@@ -80,7 +92,9 @@ def test_items_that_change_in_between_are_read_again(banks, reads):
     np.testing.assert_array_equal(changed, fresh)
 
 
-def test_other_items_are_never_taken_for_these(banks, reads):
+def test_other_items_are_never_taken_for_these(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
+) -> None:
     train, test, (some, _) = banks
     doubled = 2 * np.asarray(train.items)
     with reuse_items():
@@ -93,7 +107,9 @@ def test_other_items_are_never_taken_for_these(banks, reads):
 
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_an_ensemble_reads_once_and_is_its_members(banks, reads, bootstrap, batched):
+def test_an_ensemble_reads_once_and_is_its_members(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any], bootstrap: bool, batched: bool
+) -> None:
     train, test, (some, _) = banks
     ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, batched=batched, random_state=0)
     ensemble.fit(train.items, some, groups=train.groups)
@@ -108,14 +124,18 @@ def test_an_ensemble_reads_once_and_is_its_members(banks, reads, bootstrap, batc
                 np.testing.assert_array_equal(found, expected)
 
 
-def test_an_experiment_reads_once(banks, reads):
+def test_an_experiment_reads_once(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
+) -> None:
     train, test, _ = banks
     models = {"BT": model(None), "CLF": model(None, objective=rm.classification)}
     rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=300, annotator=rm.oracle, n=4, models=models)
     assert len(reads) == 1
 
 
-def test_a_bank_in_a_file_is_shared_by_its_place(banks, reads, tmp_path):
+def test_a_bank_in_a_file_is_shared_by_its_place(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any], tmp_path: Path
+) -> None:
     train, _, (some, _) = banks
     train.save(tmp_path / "bank")
     half = rm.ResponseBank.open(tmp_path / "bank")[::2]
@@ -129,11 +149,11 @@ def test_a_bank_in_a_file_is_shared_by_its_place(banks, reads, tmp_path):
 
 
 @pytest.fixture
-def binnings(monkeypatch):
+def binnings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen = []
     make = bins._bin
 
-    def count(*args):
+    def count(*args: Any) -> Any:
         seen.append(1)
         return make(*args)
 
@@ -141,12 +161,14 @@ def binnings(monkeypatch):
     return seen
 
 
-def trees(objective=rm.bradley_terry, seed=0, **options):
+def trees(objective: Callable[..., Any] = rm.bradley_terry, seed: int = 0, **options: Any) -> rm.LightGBMReward:
     return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, n_jobs=1, **options)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(banks, binnings, objective):
+def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], binnings: list[Any], objective: Callable[..., Any]
+) -> None:
     train, test, (some, other) = banks
     heavy = np.where(np.arange(len(some)) % 2, 1.0, 3.0)
     jobs = [(some, heavy, 0), (some, None, 1), (other, None, 0), (other, heavy, 0), (some, np.ones(len(some)), 0)]
@@ -166,7 +188,9 @@ def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(banks, binnin
 @pytest.mark.parametrize(
     "parameters", [None, {"max_bin": 31, "feature_fraction": 0.5}, {"max_bin_by_feature": [20] * 600}]
 )
-def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rng, where, parameters):
+def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(
+    tmp_path: Path, rng: np.random.Generator, where: str, parameters: dict[str, Any] | None
+) -> None:
     items = rng.normal(size=(400, 600)).astype(np.float16)  # three blocks of columns
     items[:, 5:9] *= rng.random((400, 4)) < 0.1
     items[:, [0, 300]] = rng.integers(0, 5, (400, 2))
@@ -183,7 +207,7 @@ def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rn
     np.testing.assert_array_equal(model.predict(items), plain.predict(np.asarray(items, np.float32), raw_score=True))
 
 
-def test_quantized_trees_learn(banks):
+def test_quantized_trees_learn(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> None:
     train, test, (some, _) = banks
     for objective in (rm.bradley_terry, rm.classification):
         model = rm.LightGBMReward(objective, quantized=True, n_jobs=1).fit(train.items, some)
@@ -192,7 +216,9 @@ def test_quantized_trees_learn(banks):
 
 @pytest.mark.parametrize("kind", [model, trees])
 @pytest.mark.parametrize("where", ["shared memory", "file written by another"])
-def test_memory_that_another_may_write_to_is_read_again(banks, tmp_path, where, kind):
+def test_memory_that_another_may_write_to_is_read_again(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], tmp_path: Path, where: str, kind: Callable[..., Any]
+) -> None:
     train, test, (some, _) = banks
     items = np.asarray(train.items, dtype=np.float32)
     if where == "shared memory":
@@ -214,7 +240,7 @@ def test_memory_that_another_may_write_to_is_read_again(banks, tmp_path, where, 
         memory.unlink()
 
 
-def test_another_thread_does_not_share(banks):
+def test_another_thread_does_not_share(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> Any:
     train, test, labels = banks
     fit = partial(trees, rm.classification)
     alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
@@ -229,7 +255,9 @@ def test_another_thread_does_not_share(banks):
 
 
 @pytest.mark.parametrize("kind", [model, trees])
-def test_a_broken_item_of_weight_0_is_left_out_here_too(banks, kind):
+def test_a_broken_item_of_weight_0_is_left_out_here_too(
+    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], kind: Callable[..., Any]
+) -> None:
     train, test, (some, _) = banks
     items = np.array(train.items)
     items[some[0]] = np.nan
@@ -242,7 +270,7 @@ def test_a_broken_item_of_weight_0_is_left_out_here_too(banks, kind):
     np.testing.assert_array_equal(inside, alone)
 
 
-def test_long_lists_of_parameters_are_told_apart(rng):
+def test_long_lists_of_parameters_are_told_apart(rng: np.random.Generator) -> None:
     items, comparisons = rng.normal(size=(80, 1200)).astype(np.float32), np.arange(80).reshape(40, 2)
     limits = [np.full(1200, 20), np.full(1200, 20)]
     limits[1][600] = 3
