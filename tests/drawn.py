@@ -51,7 +51,7 @@ def segments(axes: Axes) -> list[FloatArray]:
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Return the couples of texts that meet, turned texts by the distance of their lines."""
+    """Return the pairs of texts that overlap. For rotated texts, the distance between their lines decides."""
     found = []
     for (one, box), (other, other_box) in combinations(texts_of(figure).items(), 2):
         turn = one.get_rotation()
@@ -69,7 +69,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
 
 def check_readable(figure: Figure) -> dict[Text, Bbox]:
-    """Check that no texts meet or leave the page, that none is under 6.5 points, and that the page is high enough."""
+    """Check that no texts overlap or leave the page, that all have 6.5 points or more, and the height of the page."""
     texts = texts_of(figure)
     page = figure.bbox
     assert overlaps(figure) == []

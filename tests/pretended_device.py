@@ -80,13 +80,13 @@ class There(Tensor):
             strides=here.stride(),
             storage_offset=here.storage_offset(),
             dtype=here.dtype,
-            device=f"{NAME}:0",
+            device=torch.device(NAME, 0),
         )
         found.here = here
         return found
 
     @classmethod
-    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = dict(kwargs or {})
         name = function._schema.name.removeprefix("aten::")
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
@@ -97,7 +97,7 @@ class There(Tensor):
             kwargs["device"] = torch.device("cpu")
         elif name == "copy_":
             stays = isinstance(args[0], There)
-            if stays and not isinstance(args[1], There):  # as CUDA does, in the precision of what is written to
+            if stays and not isinstance(args[1], There):  # like CUDA, in the precision of the target
                 LOG.sent += args[1].numel() * args[0].element_size()
         elif any(not isinstance(x, There) and x.dim() > 0 for x in tensors):
             raise RuntimeError(f"{name}: expected all tensors on one device")
@@ -134,7 +134,7 @@ def make_data() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
 
 @contextmanager
 def memory_for(more: int) -> Iterator[None]:
-    """Let the device hold so many more bytes than it does."""
+    """Let the device hold `more` bytes above what it holds now."""
     LOG.limit = LOG.held + more
     try:
         yield
@@ -185,7 +185,7 @@ def case_tensors_that_are_elsewhere_are_refused() -> None:
     except RuntimeError as error:
         assert "one device" in str(error)
     else:
-        raise AssertionError("a mistake of devices would go unseen here")
+        raise AssertionError("this device would not notice tensors of two devices")
 
 
 def case_a_batch_is_not_waited_for() -> None:
@@ -247,13 +247,13 @@ def case_members_are_one_program_by_default_with_fewer_products() -> None:
 def case_a_full_device_gives_way_to_the_cpu() -> None:
     train, test, comparisons = make_data()
     expected = MLP(device="cpu").fit(train.items, comparisons, groups=train.groups).predict(test.items)
-    for more in (1_000, 40_000, 70_000):  # not the rows; the rows but not the training; the first steps
+    for more in (1_000, 40_000, 70_000):  # too few for the rows; for the training; for all steps
         with memory_for(more):
             model = MLP(device=NAME)
-            warned(lambda m=model: m.fit(train.items, comparisons, groups=train.groups), "going on with the CPU")
+            warned(partial(model.fit, train.items, comparisons, groups=train.groups), "going on with the CPU")
             assert model.device_ == "cpu"
             if more < 40_000:
-                scores = warned(lambda m=model: m.predict(test.items), "going on with the CPU")
+                scores = warned(partial(model.predict, test.items), "going on with the CPU")
                 np.testing.assert_array_equal(scores, expected)
         np.testing.assert_array_equal(model.predict(test.items), expected)
 
@@ -290,7 +290,12 @@ def case_a_model_of_the_device_is_saved_and_used_elsewhere() -> None:
 
 def case_the_probe_takes_large_products() -> None:
     sizes = []
-    found, precision._gain = precision._gain, lambda *args: sizes.append(args) or 0.1
+
+    def measured(device_type: str, rows: int, size: int) -> float:
+        sizes.append((device_type, rows, size))
+        return 0.1
+
+    found, precision._gain = precision._gain, measured
     try:
         bfloat16_gain.__wrapped__(NAME)
     finally:
@@ -302,7 +307,7 @@ def case_the_probe_takes_large_products() -> None:
 def main() -> None:
     kernels = register()
     warnings.simplefilter("ignore", UserWarning)
-    probe, precision._gain = precision._gain, lambda *_: 0.1  # it multiplies large matrices where there is a GPU
+    probe, precision._gain = precision._gain, lambda *_: 0.1  # the real probe multiplies large matrices
     bfloat16_gain(NAME)
     precision._gain = probe
     found = {}

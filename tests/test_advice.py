@@ -37,7 +37,7 @@ def test_beta_is_recovered_inside_its_interval(beta: float, repeats: int) -> Non
         value, low, high = rm.estimate_beta(comparisons, rewards)
         assert 0 <= low <= value <= high < np.inf
         inside += low <= beta <= high
-    assert inside >= 89  # of 100 at 95%: fewer come in one of 100 such tests
+    assert inside >= 89  # of 100 at 95%: 1 in 100 such tests has fewer
 
 
 def test_beta_is_that_of_a_logistic_regression_on_gaps() -> None:
@@ -130,14 +130,15 @@ def test_qualities_are_inside_their_intervals_and_near_the_gaussian_ones() -> No
 def test_small_banks_agree_with_brute_force() -> None:
     rng = np.random.default_rng(5)
     rewards = rng.integers(0, 3, size=(6, 4)).astype(float)
-    same, cross = [], []
+    same: list[float] = []
+    cross: list[float] = []
     for p, q in combinations(range(24), 2):
         (same if p // 4 == q // 4 else cross).append(abs(rewards.flat[p] - rewards.flat[q]))
     plan = rm.annotation_plan(bank_of(rewards), beta=0.8, budget=1000)
     assert plan.designs.tie_rate.tolist() == pytest.approx([np.mean(np.equal(g, 0)) for g in (same, cross)])
     assert plan.designs.distinct_pairs.tolist() == [len(same), len(cross)]
-    assert plan.designs.quality["same"] == pytest.approx(expit(0.8 * np.array(same)).mean())
-    assert plan.designs.quality["cross"] == pytest.approx(expit(0.8 * np.array(cross)).mean(), abs=0.02)
+    assert plan.designs.quality["same"] == pytest.approx(np.mean(expit(0.8 * np.array(same))))
+    assert plan.designs.quality["cross"] == pytest.approx(np.mean(expit(0.8 * np.array(cross))), abs=0.02)
     assert "Only 36 distinct same-prompt pairs" in plan.advice
     table = np.var(rewards, axis=1, ddof=1).mean()
     anova = stats.f_oneway(*rewards)

@@ -149,15 +149,21 @@ def test_bad_input(
     ("act", "message"),
     [
         (
-            lambda rng: rm.annotate([[0, 1]], REWARDS, "oracle", rng=rng),
+            lambda rng: rm.annotate(np.array([[0, 1]]), REWARDS, "oracle", rng=rng),  # type: ignore[arg-type]
             "a function of gaps; got 'oracle'; use rmspace.or",
         ),
-        (lambda rng: rm.annotate([[0, 1]], REWARDS, None, rng=rng), "a function of gaps; got None$"),
         (
-            lambda rng: rm.annotate([[0, 1]], None, rm.oracle, rng=rng),
+            lambda rng: rm.annotate(np.array([[0, 1]]), REWARDS, None, rng=rng),  # type: ignore[arg-type]
+            "a function of gaps; got None$",
+        ),
+        (
+            lambda rng: rm.annotate(np.array([[0, 1]]), None, rm.oracle, rng=rng),  # type: ignore[arg-type]
             "rewards must be numbers.*got None; give the bank",
         ),
-        (lambda rng: rm.error_rate(np.array([[0, 1]]), None), "rewards must be numbers.*got None; give the bank"),
+        (
+            lambda rng: rm.error_rate(np.array([[0, 1]]), None),  # type: ignore[arg-type]
+            "rewards must be numbers.*got None; give the bank",
+        ),
         (lambda rng: rm.logistic(beta=3), r"logistic needs a gap.*functools\.partial\(logistic, beta=\.\.\.\)"),
         (lambda rng: rm.probit(beta=3), r"functools\.partial\(probit, beta=\.\.\.\)"),
         (lambda rng: rm.lapse(beta=3, rate=0.1), r"functools\.partial\(lapse, beta=\.\.\., rate=\.\.\.\)"),

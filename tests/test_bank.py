@@ -67,7 +67,7 @@ def test_save_and_open(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows lets nobody change a file that is mapped")
 def test_nothing_is_read_until_it_is_used(tmp_path: Path) -> None:
-    """The file is cut after the bank was opened: whatever reads it raises, so what does not raise has not read."""
+    """The file is cut after the bank was opened. A read raises, so what does not raise has not read."""
     make_bank(2000, 4, 256).save(tmp_path / "bank")
     bank = rm.ResponseBank.open(tmp_path / "bank")
     train, test = rm.split_prompts(bank, 500, 0)
@@ -235,7 +235,7 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "got a tuple; for one response use"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[]], ValueError, "at least one prompt"),
         (
-            lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),
+            lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),  # type: ignore[arg-type]
             ValueError,
             "dtype must be 'float16' or 'float32'",
         ),
@@ -257,7 +257,7 @@ def test_bad_input(act: Callable[..., Any], error: type[Any], message: str) -> N
 @pytest.mark.parametrize("layout", ["prompts_first", "responses_first"])
 @pytest.mark.parametrize("choice", [slice(None), slice(2, 5), slice(None, None, -2), [4, 0, 1]], ids=str)
 def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(
-    tmp_path: Path, layout: str, choice: Any
+    tmp_path: Path, layout: Any, choice: Any
 ) -> None:
     whole = make_bank(6, 3)
     first, second = (0, 1) if layout == "prompts_first" else (1, 0)

@@ -1,4 +1,4 @@
-"""Members trained as one program: they are the same members, and when this is done."""
+"""Members of an ensemble trained as one batch: they equal members trained one by one; when this is done."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,15 +16,17 @@ from sklearn.preprocessing import Normalizer
 from torch import Tensor, nn
 
 import rmspace as rm
+from conftest import BanksAndComparisons
 from rmspace._typing import FloatArray, IntArray
 from rmspace.models import mlp
 from rmspace.models.core import network, precision, scoring, training
+from rmspace.models.core.network import RewardNetwork
 from rmspace.models.core.training import Comparisons, Learner, Schedule, train
 from rmspace.models.io.tensors import fill
 
 
 @pytest.fixture(scope="module")
-def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
+def banks() -> BanksAndComparisons:
     train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.cross_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
@@ -34,7 +37,7 @@ def own(winner: Tensor, loser: Tensor) -> Tensor:
 
 
 def both_ways(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
     member: rm.MLPReward,
     *,
     weights: FloatArray | None = None,
@@ -50,9 +53,9 @@ def both_ways(
 
 
 def learners_of(
-    rows: Tensor, sizes: list[int], hidden: tuple[() | int], *, validation: bool, seed: int = 0
-) -> list[Any]:
-    """Learners in double precision, where rounding hides nothing, with different numbers of weighted comparisons."""
+    rows: Tensor, sizes: list[int], hidden: tuple[int, ...], *, validation: bool, seed: int = 0
+) -> list[Learner]:
+    """Return learners in double precision, where rounding hides nothing, each with its own number of comparisons."""
     rng = np.random.default_rng(seed)
     found = []
     for k, size in enumerate(sizes):
@@ -61,7 +64,7 @@ def learners_of(
         layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b).double(), nn.ReLU())]
         pairs = [torch.from_numpy(rng.integers(len(rows), size=(n, 2))) for n in (size, 40)]
         data = [Comparisons(rows, chosen, torch.from_numpy(rng.random(len(chosen)))) for chosen in pairs]
-        network = nn.Sequential(*layers[:-1])
+        network = RewardNetwork(*layers[:-1])
         found.append(Learner(network, data[0], data[1] if validation else None, torch.Generator().manual_seed(k)))
     return found
 
@@ -79,7 +82,7 @@ def test_learners_do_not_influence_each_other(
     objective: Callable[..., Any],
     validation: bool,
     sizes: list[int],
-    hidden: tuple[() | int],
+    hidden: tuple[int, ...],
     batch_size: int,
     patience: int,
 ) -> None:
@@ -101,7 +104,7 @@ def test_learners_do_not_influence_each_other(
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 def test_an_ensemble_has_the_same_members_either_way(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], objective: Callable[..., Any], bootstrap: bool
+    banks: BanksAndComparisons, objective: Callable[..., Any], bootstrap: bool
 ) -> None:
     _, test, _ = banks
     member = rm.MLPReward(objective, hidden_sizes=(8, 4), batch_size=64, patience=1, learning_rate=0.02, max_epochs=12)
@@ -115,7 +118,7 @@ def test_an_ensemble_has_the_same_members_either_way(
     assert np.corrcoef(batched.members_[0].predict(test.items), batched.members_[1].predict(test.items))[0, 1] < 0.95
 
 
-def test_weights_reach_every_member(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
+def test_weights_reach_every_member(banks: BanksAndComparisons) -> None:
     _, test, comparisons = banks
     weights = np.random.default_rng(1).random(len(comparisons)) * (np.arange(len(comparisons)) % 4 > 0)
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=3)
@@ -127,9 +130,7 @@ def test_weights_reach_every_member(banks: tuple[rm.ResponseBank, rm.ResponseBan
 
 @pytest.mark.parametrize("gain", [0.1, 2.0], ids=["rounded float32", "bfloat16"])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_in_bfloat16_too(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], gain: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_bfloat16_too(banks: BanksAndComparisons, gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (precision, network):
         monkeypatch.setattr(module, "bfloat16_gain", lambda _: gain)
     _, test, _ = banks
@@ -140,7 +141,7 @@ def test_in_bfloat16_too(
 
 
 def test_a_member_that_diverges_stops_all_with_its_place(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
 ) -> None:
     train, _, comparisons = banks
 
@@ -173,7 +174,7 @@ def test_auto_is_for_tiny_members_and_for_gpus(member: Any, expected: bool, monk
 
 @pytest.mark.parametrize("batched", [True, False])
 def test_members_are_trained_as_one_program_or_one_by_one(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch, batched: bool
+    banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch, batched: bool
 ) -> None:
     train, _, comparisons = banks
     seen: list[int] = []
@@ -190,9 +191,7 @@ def test_members_are_trained_as_one_program_or_one_by_one(
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], batched: bool
-) -> None:
+def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks: BanksAndComparisons, batched: bool) -> None:
     train, test, comparisons = banks
     seen: list[Any] = []
     held_out = rm.Preferences.from_bank(
@@ -208,7 +207,7 @@ def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(
         assert member.score(held_out) == pytest.approx(member.history_[member.best_epoch_ - 1]["validation_accuracy"])
 
 
-def test_a_pipeline_as_member_transforms_the_eval_set(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
+def test_a_pipeline_as_member_transforms_the_eval_set(banks: BanksAndComparisons) -> None:
     train, _, comparisons = banks
     member = make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,), max_epochs=2))
     preferences = rm.Preferences(train.items, comparisons, train.groups)
@@ -220,19 +219,19 @@ def test_a_pipeline_as_member_transforms_the_eval_set(banks: tuple[rm.ResponseBa
 
 @pytest.mark.parametrize("member", [rm.LinearReward(), rm.MLPReward(dropout=0.1)])
 def test_members_that_cannot_be_trained_batched_are_refused(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], member: rm.LinearReward | rm.MLPReward
+    banks: BanksAndComparisons, member: rm.LinearReward | rm.MLPReward
 ) -> None:
     train, _, comparisons = banks
     with pytest.raises(ValueError, match="batched=True needs an MLPReward without dropout as member; got"):
         rm.EnsembleReward(member, 2, batched=True).fit(train.items, comparisons)
     with pytest.raises(TypeError, match="batch_size must be an integer"):
-        rm.EnsembleReward(rm.MLPReward(batch_size="many"), 2).fit(train.items, comparisons)
+        rm.EnsembleReward(rm.MLPReward(batch_size="many"), 2).fit(train.items, comparisons)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batched must be True, False or 'auto'; got 'yes'"):
-        rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)
+        rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)  # type: ignore[arg-type]
 
 
 def test_members_that_do_not_fit_at_once_are_trained_one_by_one(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch
+    banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, test, comparisons = banks
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=2)
@@ -252,9 +251,7 @@ def test_members_that_do_not_fit_at_once_are_trained_one_by_one(
     np.testing.assert_array_equal(model.predict(test.items), expected.predict(test.items))
 
 
-def test_a_saved_ensemble_keeps_how_it_was_trained(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], tmp_path: Path
-) -> None:
+def test_a_saved_ensemble_keeps_how_it_was_trained(banks: BanksAndComparisons, tmp_path: Path) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, batched=True, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups).save(tmp_path / "model")
@@ -266,7 +263,7 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(
 class Negated(rm.LinearReward):
     """A member with a `predict` of its own."""
 
-    def predict(self, items: FloatArray) -> FloatArray:
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
         return -super().predict(items)
 
 
@@ -282,9 +279,7 @@ MEMBERS = {
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_an_ensemble_scores_as_its_members_do(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], name: str, dtype: type[Any]
-) -> None:
+def test_an_ensemble_scores_as_its_members_do(banks: BanksAndComparisons, name: str, dtype: type[Any]) -> None:
     train, test, comparisons = banks
     items, unseen = train.items.astype(dtype), test.items.astype(dtype)
     groups = None if name == "pipeline" else train.groups
@@ -297,9 +292,7 @@ def test_an_ensemble_scores_as_its_members_do(
     np.testing.assert_allclose(model.scales_, used.std(axis=1), rtol=1e-4)
 
 
-def test_a_block_is_filled_once_for_all_members(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_is_filled_once_for_all_members(banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(MEMBERS["mlp"], 5, random_state=0).fit(train.items, comparisons, groups=train.groups)
     monkeypatch.setattr(scoring, "_BLOCK_NUMBERS", 50 * train.dim)
@@ -316,7 +309,7 @@ def test_a_block_is_filled_once_for_all_members(
 
 
 def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
 ) -> None:
     train, _, comparisons = banks
 
@@ -331,7 +324,7 @@ def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(
 
 
 def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
 ) -> None:
     train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum, random_state=0)

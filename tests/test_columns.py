@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import rmspace as rm
-from rmspace._typing import FloatArray, IntArray
+from rmspace._typing import FloatArray
 
 ITEMS = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
 PAIRS = np.random.default_rng(1).permutation(60).reshape(30, 2)
@@ -71,7 +71,7 @@ def test_a_column_that_weighs_is_the_sample_weight(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_each_comparison_meets_its_own_values(model: str) -> None:
-    """The columns hold what identifies a comparison, and the objective compares them with one another."""
+    """Each column follows from the number of the comparison, so the objective can check them against each other."""
     number = np.arange(len(PAIRS))
     seen = []
 
@@ -79,7 +79,9 @@ def test_each_comparison_meets_its_own_values(model: str) -> None:
         assert half.dtype == winner.dtype
         assert (number.dtype, text.dtype, flag.dtype) == (torch.int64, torch.int64, torch.bool)
         assert number.shape == half.shape == text.shape == flag.shape == winner.shape
-        if model != "lightgbm" or len(winner) == len(PAIRS):  # trees are first tried on made-up scores
+        if model != "lightgbm" or len(winner) == len(
+            PAIRS
+        ):  # LightGBMReward first tries an objective on made-up scores
             torch.testing.assert_close(half, number / 2, check_dtype=False)
             torch.testing.assert_close(text, number % 3)
             assert torch.equal(flag, number % 2 == 0)
@@ -184,6 +186,7 @@ def test_columns_of_preferences_survive_a_choice_and_weights() -> None:
     data = rm.Preferences(ITEMS, PAIRS, GROUPS, margin=margins(), weight=np.arange(30) % 3)
     by_choice = rm.LinearReward(rm.margin_bradley_terry).fit(data[chosen])
     rows = data.comparisons[chosen]
+    assert data.weight is not None
     by_hand = rm.LinearReward(rm.margin_bradley_terry).fit(
         ITEMS, rows, data.weight[chosen], columns={"margin": margins()[chosen]}
     )
@@ -201,10 +204,10 @@ def test_a_tie_is_half_of_each_order(model: str) -> None:
     assert np.abs(marked - make().fit(ITEMS, PAIRS).predict(ITEMS)).max() > 1e-3
 
 
-@given(tie=st.lists(st.booleans(), min_size=30, max_size=30))
+@given(ties=st.lists(st.booleans(), min_size=30, max_size=30))
 @settings(max_examples=10, deadline=None)
-def test_the_order_of_a_tie_does_not_matter(tie: list[bool]) -> None:
-    tie = np.array(tie)
+def test_the_order_of_a_tie_does_not_matter(ties: list[bool]) -> None:
+    tie = np.array(ties)
     turned = np.where(tie[:, None], PAIRS[:, ::-1], PAIRS)
     one, other = (
         rm.LinearReward(alpha=1e-2, tol=1e-7).fit(ITEMS, pairs, columns={"tie": tie}).predict(ITEMS)
@@ -246,9 +249,9 @@ def test_a_tie_counts_half_in_the_score() -> None:
 
 def test_a_pipeline_and_an_estimator_of_ones_own_take_what_they_can() -> None:
     class NoColumns(rm.LinearReward):
-        def fit(
-            self, items: FloatArray, comparisons: IntArray, sample_weight: FloatArray = None, groups: IntArray = None
-        ) -> Any:
+        def fit(  # type: ignore[override]
+            self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None
+        ) -> Self:
             return super().fit(items, comparisons, sample_weight, groups)
 
     data = rm.Preferences(ITEMS, PAIRS, GROUPS, margin=margins(), weight=np.ones(30))
@@ -256,6 +259,6 @@ def test_a_pipeline_and_an_estimator_of_ones_own_take_what_they_can() -> None:
     with pytest.raises(ValueError, match=r"NoColumns\.fit takes no columns, so it cannot know ties"):
         rm.fit_model(NoColumns(), rm.Preferences(ITEMS, PAIRS, GROUPS, tie=np.arange(30) < 3))
     with pytest.raises(TypeError, match="columns must be a mapping"):
-        rm.LinearReward().fit(ITEMS, PAIRS, columns=[margins()])
+        rm.LinearReward().fit(ITEMS, PAIRS, columns=[margins()])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="column 'margin' must be numbers or text"):
         rm.LinearReward().fit(ITEMS, PAIRS, columns={"margin": np.full(30, None)})

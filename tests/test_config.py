@@ -2,6 +2,7 @@
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def test_objects(load: Callable[..., Any]) -> None:
     model = options["models"]["BT"]
     assert isinstance(model, rm.MLPReward)
     assert model.learning_rate == 1e-3
+    assert isinstance(model.objective, partial)
     assert model.objective.func is rm.hinge
     assert model.objective.keywords == {"margin": 2.0}
     assert options["pairs"] is rm.same_prompt
@@ -72,7 +74,7 @@ def test_objects(load: Callable[..., Any]) -> None:
         (changed("{use: hinge, margin: 2}", "hinge"), 9, "models.BT.objective: must be a function, written {use: its_name}; got 'hinge'"),
         (changed("{use: hinge, margin: 2}", "{use: hinge, margins: 2}"), 9, "models.BT.objective.margins: unknown key of hinge; did you mean margin?"),
         (changed("    use: MLPReward\n", ""), 6, "models.BT: must be a block {use: name, ...}"),
-        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_world, "), 1, "data.use: my is not rmspace, scikit-learn or a module beside the config"),
+        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_banks, "), 1, "data.use: my is not rmspace, scikit-learn or a module beside the config"),
         (changed("make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
         (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
         (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
@@ -172,7 +174,7 @@ def test_user_modules_from_the_config_folder(load: Callable[..., Any], tmp_path:
     experiment = load(text + "metrics: {top: {use: mine_for_tests.top}}\n")
     assert experiment.options["models"]["BT"].objective.func.__name__ == "square"
     assert list(experiment.modules) == ["mine_for_tests"]
-    assert sys.path[: len(before)] == before  # the folder stands last, so that it shadows nothing
+    assert sys.path[: len(before)] == before  # the folder comes last, so it shadows nothing
     with pytest.raises(ConfigError, match=r"has no 'squar'; did you mean square\?"):
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.squar}"))
     with pytest.raises(ConfigError, match=r"objective\.margin: must be a number; got 'x'"):
@@ -241,7 +243,7 @@ scalars = st.integers() | st.text(max_size=2)
 def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(
     settings_before: list[Any], key: tuple[Any, ...], value: int | str
 ) -> None:
-    tree, expected = as_node({}, place="file:1", folder=Path()), {}
+    tree, expected = as_node({}, place="file:1", folder=Path()), dict[str, Any]()
     for at, what in settings_before:
         if put_in(expected, at, what):
             tree = tree.put(at, as_node(what, place="file:2", folder=Path()))
@@ -419,7 +421,7 @@ def top(scores, rewards):
 def first_response(train, test):
     return -np.tile(np.arange(4.0), (test.n_prompts, 1))
 
-class Own(LinearReward):
+class OfConfig(LinearReward):
     pass
 """
 
@@ -433,7 +435,7 @@ def test_each_kind_may_come_from_a_module_beside_the_config(load: Callable[..., 
         n_pairs: 40
         annotator: {use: kinds_for_tests.coin, bias: 0.9}
         models:
-          own: {use: kinds_for_tests.Own, objective: {use: kinds_for_tests.square, margin: 2}}
+          own: {use: kinds_for_tests.OfConfig, objective: {use: kinds_for_tests.square, margin: 2}}
         metrics: {top: {use: kinds_for_tests.top}}
         baselines: {first: {use: kinds_for_tests.first_response}}
         """
@@ -447,5 +449,5 @@ def test_each_kind_may_come_from_a_module_beside_the_config(load: Callable[..., 
     assert values["own"] == pytest.approx(test.rewards[np.arange(20), scores.argmax(axis=1)].mean())
     rm.save(models["own"], tmp_path / "model")
     again = rm.load(tmp_path / "model")
-    assert type(again) is sys.modules["kinds_for_tests"].Own
+    assert type(again) is sys.modules["kinds_for_tests"].OfConfig
     np.testing.assert_array_equal(again.predict(test.items), models["own"].predict(test.items))

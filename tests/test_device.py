@@ -1,4 +1,4 @@
-"""Whether models work on another device than the CPU, shown on a pretended one; see pretended_device.py."""
+"""Models on a device other than the CPU: a pretended one, see pretended_device.py."""
 
 import json
 import re

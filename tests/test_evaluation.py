@@ -12,18 +12,18 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 import rmspace as rm
-from rmspace._typing import FloatArray
+from rmspace._typing import Float64Array, FloatArray
 
 small = st.integers(0, 3).map(float)  # few values, so that ties are common
 
 
 def brute_force_best_of_n(scores: FloatArray, rewards: FloatArray, n: int) -> float:
     values = []
-    for chosen in combinations(range(len(scores)), n):
-        chosen = np.array(chosen)
+    for places in combinations(range(len(scores)), n):
+        chosen = np.array(places)
         top = chosen[scores[chosen] == scores[chosen].max()]
         values.append(rewards[top].mean())
-    return np.mean(values)
+    return float(np.mean(values))
 
 
 @given(st.integers(1, 7), st.data())
@@ -111,7 +111,7 @@ RANK_METRICS = (rm.spearman, rm.kendall, rm.pairwise_accuracy)
 
 
 def brute_force(metric: Callable[..., Any], scores: FloatArray, rewards: FloatArray, n: int) -> float:
-    """One prompt, whose responses are all rated, by its definition over all subsets."""
+    """Compute a metric of one prompt, with all responses rated, by its definition over all subsets."""
     if n > len(rewards):
         return np.nan
     if metric is rm.quantile_of_chosen:
@@ -122,7 +122,8 @@ def brute_force(metric: Callable[..., Any], scores: FloatArray, rewards: FloatAr
     mean = rewards.mean()
     if metric is rm.normalized_gain:
         return (reached - mean) / (best - mean) if best - mean > 1e-9 else np.nan
-    return {rm.best_of_n: reached, rm.gain: reached - mean, rm.regret: best - reached}[metric]
+    by_metric: dict[Any, float] = {rm.best_of_n: reached, rm.gain: reached - mean, rm.regret: best - reached}
+    return by_metric[metric]
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.data())
@@ -132,7 +133,7 @@ def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: in
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
     most = int(rated.sum(axis=1).max())
-    scores = np.where(rated | data.draw(st.booleans()), scores, np.nan)  # what stands beside a missing reward is unused
+    scores = np.where(rated | data.draw(st.booleans()), scores, np.nan)  # unrated responses need no score
     if most == 0:
         with pytest.raises(ValueError, match="all are NaN, so nothing is rated"):
             rm.best_of_n(scores, rewards, n=1)
@@ -210,7 +211,7 @@ def test_evaluate_is_a_table_of_means(rng: np.random.Generator) -> None:
 
 def test_evaluate_takes_own_metrics(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
-    metrics = {
+    metrics: dict[str, Any] = {
         "bon": partial(rm.best_of_n, n=[2, 3]),
         "top": lambda s, r: r[np.arange(len(r)), s.argmax(1)],
         "one": partial(rm.best_of_n, n=4),
@@ -222,7 +223,7 @@ def test_evaluate_takes_own_metrics(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="with metrics, bind it"):
         rm.evaluate(scores, rewards, metrics=metrics, n=3)
     with pytest.raises(ValueError, match=r"metric 'mean' must return one value per prompt, \(30,\); got float64"):
-        rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
+        rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.asarray(np.mean(r))})
 
 
 def test_compare_pairs_the_prompts(rng: np.random.Generator) -> None:
@@ -247,6 +248,7 @@ def test_evaluate_takes_several_models_by_name(rng: np.random.Generator) -> None
     for name, scores in (("BT", one), ("CLF", two)):
         part = table[table.model == name].reset_index(drop=True)
         pd.testing.assert_frame_equal(part, rm.evaluate(scores, rewards).assign(model=name))
+    wrong: Any
     for wrong in ({}, {1: one}):
         with pytest.raises(ValueError, match="at least one name"):
             rm.evaluate(wrong, rewards)
@@ -266,7 +268,7 @@ def test_one_missing_reward_leaves_out_one_response(rng: np.random.Generator) ->
     rest = np.delete(scores, 3, axis=0), np.delete(rewards, 3, axis=0)
     for n, n_prompts in ((1, 20), (5, 20), (6, 19)):  # prompt 3 has five rated responses
         values = rm.best_of_n(*rest, n=n).tolist() + ([] if n == 6 else rm.best_of_n(*without, n=n).tolist())
-        row = table.loc["best_of_n", n]
+        row: Any = table.loc["best_of_n", n]
         assert (row.value, row.n_prompts) == (pytest.approx(np.mean(values)), n_prompts)
     unrated = rewards.copy()
     unrated[5] = np.nan
@@ -294,7 +296,9 @@ def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng: np.rand
     row = table[(table.metric == "best_of_n") & (table.n == 4)].iloc[0]
     assert (row.value, row.low, row.high) == pytest.approx(rm.mean_interval(values, groups=ids))
     assert row.n_prompts == len({name for name, value in zip(ids, values, strict=True) if not np.isnan(value)})
-    assert table[table.metric == "regret"].n.isna().all()  # of all responses, which are not as many for each prompt
+    assert (
+        table[table.metric == "regret"].n.isna().all()
+    )  # n is all responses, and their number differs between prompts
     pd.testing.assert_frame_equal(rm.evaluate(bank.padded(scores), bank, n=[2, 4]), table)
     with pytest.raises(ValueError, match="n must be at most"):
         rm.evaluate(scores, bank, n=6)
@@ -358,9 +362,7 @@ GOOD = np.arange(6.0).reshape(2, 3)
         (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
-def test_bad_input(
-    scores: FloatArray, rewards: FloatArray, n: float | list[Any], error: type[Any], message: str
-) -> None:
+def test_bad_input(scores: FloatArray, rewards: FloatArray, n: Any, error: type[Any], message: str) -> None:
     with pytest.raises(error, match=message):
         rm.best_of_n(scores, rewards, n=n)
 
@@ -368,7 +370,7 @@ def test_bad_input(
 def test_a_metric_cannot_change_what_the_next_one_sees(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 6, 4))
 
-    def careless(scores: FloatArray, rewards: FloatArray) -> FloatArray:
+    def careless(scores: Float64Array, rewards: Float64Array) -> Float64Array:
         scores.sort(axis=1)
         return scores[:, -1]
 
@@ -393,6 +395,6 @@ def test_rows_with_ties_and_without_are_each_exact(seed: int, n_prompts: int, n_
 def test_zeros_in_units_of_reward_are_no_outcomes(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 4))
     perfect = rm.evaluate(rewards, rewards, n=4).set_index("metric")
-    assert perfect.loc["regret", ["value", "low", "high"]].tolist() == [0.0, 0.0, 0.0]
+    assert perfect.loc["regret", ["value", "low", "high"]].to_numpy().tolist() == [0.0, 0.0, 0.0]
     constant = rm.evaluate(np.zeros((20, 4)), rewards, metrics={"gain": partial(rm.normalized_gain, n=4)})
     assert constant[["value", "low", "high"]].values.tolist() == [[0.0, 0.0, 0.0]]

@@ -1,5 +1,5 @@
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,14 @@ from sklearn.preprocessing import Normalizer
 from torch import Tensor
 
 import rmspace as rm
-from rmspace._typing import FloatArray, IntArray
+from conftest import Banks
+from rmspace._typing import IntArray
 from rmspace.data.apart import check_apart
 
 MLP = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
 
 
-def run(banks: tuple[rm.ResponseBank, rm.ResponseBank], **options: Any) -> pd.DataFrame:
+def run(banks: Banks, **options: Any) -> pd.DataFrame:
     train, test = banks
     settings: dict[str, Any] = {
         "train": train, "test": test, "pairs": rm.same_prompt, "n_pairs": 400, "n": [2, 6],
@@ -29,7 +30,7 @@ def values(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return table[table.model == model].drop(columns="fit_seconds").reset_index(drop=True)
 
 
-def test_the_table(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_the_table(banks: Banks) -> None:
     table = run(banks, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
         "model", "metric", "n", "value", "low", "high", "n_prompts", "n_pairs", "error_rate", "mean_abs_gap",
@@ -45,13 +46,13 @@ def test_the_table(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
     assert not table.duplicated(["model", "metric", "n"]).any()
 
 
-def test_adding_a_model_changes_nothing_else(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_adding_a_model_changes_nothing_else(banks: Banks) -> None:
     alone = run(banks, models={"mlp": MLP})
     both = run(banks, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
     pd.testing.assert_frame_equal(values(alone, "mlp"), values(both, "mlp"))
 
 
-def test_changing_the_annotator_keeps_the_pairs(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_changing_the_annotator_keeps_the_pairs(banks: Banks) -> None:
     seen = []
 
     def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
@@ -65,7 +66,7 @@ def test_changing_the_annotator_keeps_the_pairs(banks: tuple[rm.ResponseBank, rm
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_same_seed_same_table_and_models_are_not_touched(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_same_seed_same_table_and_models_stay_unchanged(banks: Banks) -> None:
     model = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
     a, b = run(banks, models={"mlp": model}), run(banks, models={"mlp": model})
     pd.testing.assert_frame_equal(values(a, "mlp"), values(b, "mlp"))
@@ -73,7 +74,7 @@ def test_same_seed_same_table_and_models_are_not_touched(banks: tuple[rm.Respons
     assert not hasattr(model, "network_")
 
 
-def test_pipelines_ensembles_and_classifiers(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_pipelines_ensembles_and_classifiers(banks: Banks) -> None:
     models = {
         "pipeline": make_pipeline(Normalizer(), MLP),
         "ensemble": rm.EnsembleReward(make_pipeline(Normalizer(), MLP), 2),
@@ -83,7 +84,7 @@ def test_pipelines_ensembles_and_classifiers(banks: tuple[rm.ResponseBank, rm.Re
     assert set(table.model) == set(models)
 
 
-def test_own_functions_in_every_role(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_own_functions_in_every_role(banks: Banks) -> None:
     def first_prompts(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         return rm.same_prompt(bank[:50], n_pairs, rng)
 
@@ -101,10 +102,10 @@ def test_own_functions_in_every_role(banks: tuple[rm.ResponseBank, rm.ResponseBa
     assert first == pytest.approx(banks[1].rewards[:, 0].mean())
 
 
-def test_a_failure_names_the_model_and_loses_nothing(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_a_failure_names_the_model_and_loses_nothing(banks: Banks) -> None:
     done = []
 
-    def broken(winner: Tensor, loser: Tensor) -> None:
+    def broken(winner: Tensor, loser: Tensor) -> Tensor:
         raise RuntimeError("out of cheese")
 
     with pytest.raises(RuntimeError, match="out of cheese") as caught:
@@ -117,7 +118,7 @@ def test_a_failure_names_the_model_and_loses_nothing(banks: tuple[rm.ResponseBan
     assert done == [("good", True, 9)]
 
 
-def test_prompts_in_both_banks_are_refused(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_prompts_in_both_banks_are_refused(banks: Banks) -> None:
     train, _ = banks
     with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
         run((train[:50], train[47:57]))
@@ -129,7 +130,7 @@ def test_prompts_in_both_banks_are_refused(banks: tuple[rm.ResponseBank, rm.Resp
         run((train, other))
 
 
-def test_apart_by_text_ids_whatever_the_values(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_equal_text_ids_are_refused_even_if_the_values_differ(banks: Banks) -> None:
     train, test = banks
     named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in banks]
     with pytest.raises(
@@ -137,18 +138,18 @@ def test_apart_by_text_ids_whatever_the_values(banks: tuple[rm.ResponseBank, rm.
     ):
         check_apart(*named)
     check_apart(*rm.split_prompts(named[0], 0.5, 0))  # what the error advises
-    check_apart(train, test)  # integer ids of two separate banks say nothing
+    check_apart(train, test)  # equal integer ids of two separate banks say nothing
 
 
 def ragged(bank: rm.ResponseBank, counts: IntArray, rewards: None = None) -> rm.ResponseBank:
-    """Return the first so many responses of each prompt."""
+    """Return a bank with the first `counts[i]` responses of prompt i."""
     rows = np.concatenate([np.arange(count) + k * bank.n_responses for k, count in enumerate(counts)])
     gold = bank.rewards.ravel() if rewards is None else rewards
     return rm.ResponseBank(np.asarray(bank.items)[rows], gold[rows], offsets=np.cumsum([0, *counts]))
 
 
 def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank],
+    banks: Banks,
 ) -> None:
     train, test = banks
     rng = np.random.default_rng(0)
@@ -168,7 +169,7 @@ def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(
     check_apart(*halves)
 
 
-def test_unrated_items_are_never_in_common(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_unrated_items_are_never_in_common(banks: Banks) -> None:
     """Padding is the same in every bank: rewards NaN, embeddings zero."""
     sides = []
     for bank in banks:
@@ -178,7 +179,7 @@ def test_unrated_items_are_never_in_common(banks: tuple[rm.ResponseBank, rm.Resp
     check_apart(*sides)
 
 
-def test_padding_and_raggedness_are_the_same_experiment(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_padding_and_raggedness_are_the_same_experiment(banks: Banks) -> None:
     """Responses that nobody rated change no pair, no fit and no metric."""
     train, test = banks
     counts = np.random.default_rng(0).integers(2, 7, test.n_prompts)
@@ -191,7 +192,7 @@ def test_padding_and_raggedness_are_the_same_experiment(banks: tuple[rm.Response
     assert used.to_dict() == {2: 60, 3: int((counts >= 3).sum())}
 
 
-def test_training_on_a_ragged_bank(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_training_on_a_ragged_bank(banks: Banks) -> None:
     train, test = banks
     table = run((ragged(train, np.random.default_rng(0).integers(2, 7, train.n_prompts)), test))
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].value
@@ -200,8 +201,8 @@ def test_training_on_a_ragged_bank(banks: tuple[rm.ResponseBank, rm.ResponseBank
 
 
 @pytest.fixture
-def judged(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> tuple[rm.Preferences, pd.DataFrame]:
-    """Preferences whose comparisons are what `run` makes of the bank."""
+def judged(banks: Banks) -> tuple[rm.Preferences, pd.DataFrame]:
+    """Return the comparisons that `run` makes from the bank, as Preferences, and the table of that run."""
     seen = []
 
     def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
@@ -209,7 +210,7 @@ def judged(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> tuple[rm.Preferenc
         return seen[-1]
 
     class Record(rm.LinearReward):
-        def fit(self, items: FloatArray, comparisons: IntArray, *args: Any, **kwargs: Any) -> Any:
+        def fit(self, items: Any, comparisons: Any = None, *args: Any, **kwargs: Any) -> Self:
             seen.append(comparisons)
             return super().fit(items, comparisons, *args, **kwargs)
 
@@ -218,7 +219,7 @@ def judged(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> tuple[rm.Preferenc
 
 
 def test_preferences_train_as_the_bank_that_they_come_from(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
+    banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]
 ) -> None:
     preferences, expected = judged
     table = rm.run(train=preferences, test=banks[1], models={"linear": rm.LinearReward()}, n=[2, 6])
@@ -228,14 +229,12 @@ def test_preferences_train_as_the_bank_that_they_come_from(
     assert table.mean_abs_gap.isna().all()
 
 
-def test_n_pairs_draws_from_preferences(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
-) -> None:
+def test_n_pairs_draws_from_preferences(banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]) -> None:
     preferences, _ = judged
     drawn = []
 
     class Record(rm.LinearReward):
-        def fit(self, items: FloatArray, comparisons: IntArray, *args: Any, **kwargs: Any) -> Any:
+        def fit(self, items: Any, comparisons: Any = None, *args: Any, **kwargs: Any) -> Self:
             drawn.append({tuple(row) for row in comparisons.tolist()})
             return super().fit(items, comparisons, *args, **kwargs)
 
@@ -250,7 +249,7 @@ def test_n_pairs_draws_from_preferences(
         rm.run(train=preferences, test=banks[1], n_pairs=401, models={"m": rm.LinearReward()})
 
 
-def test_no_gold_reward_is_needed(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_no_gold_reward_is_needed(banks: Banks) -> None:
     rng = np.random.default_rng(0)
     sides = []
     for name, bank in zip("ab", banks, strict=True):
@@ -269,8 +268,8 @@ def test_no_gold_reward_is_needed(banks: tuple[rm.ResponseBank, rm.ResponseBank]
     np.testing.assert_allclose(alone.predict(sides[1].items), scores, rtol=1e-5, atol=1e-6)
 
 
-def test_what_does_not_go_together_is_refused(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank], judged: tuple[rm.Preferences, pd.DataFrame]
+def test_arguments_that_exclude_each_other_are_refused(
+    banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]
 ) -> None:
     preferences, _ = judged
     test, models = banks[1], {"m": rm.LinearReward()}
@@ -290,10 +289,10 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(ValueError, match="n is for Best-of-N on a test bank"):
         rm.run(train=preferences, test=other, models=models, n=2)
     with pytest.raises(TypeError, match="test must be a ResponseBank or Preferences; got ndarray"):
-        rm.run(train=preferences, test=np.zeros(3), models=models)
+        rm.run(train=preferences, test=np.zeros(3), models=models)  # type: ignore[arg-type]
 
 
-def test_bad_input(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_bad_input(banks: Banks) -> None:
     with pytest.raises(ValueError, match="at least one model"):
         run(banks, models={})
     with pytest.raises(ValueError, match="name both"):
@@ -304,7 +303,7 @@ def test_bad_input(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
         run(banks, seed=None)
 
 
-def test_the_real_bank(alpacaeval: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_the_real_bank(alpacaeval: Banks) -> None:
     """The main job on real data: each kind of model picks far better responses than a random one."""
     train, test = alpacaeval
     table = rm.run(

@@ -35,7 +35,7 @@ def test_lines_and_bars_show_the_numbers() -> None:
     line = next(line for line in curve.axes[0].lines if line.get_label() == "B")
     assert xs(line).tolist() == [1, 2, 5]
     assert ys(line).tolist() == pytest.approx([0.1, 0.2, 0.5])
-    band = curve.axes[0].collections[1].get_paths()[0].vertices
+    band = np.asarray(curve.axes[0].collections[1].get_paths()[0].vertices)
     assert {(round(x), round(y, 6)) for x, y in band} == {
         (n, round(0.1 * n + d, 6)) for n in (1, 2, 5) for d in (-0.05, 0.05)
     }
@@ -67,7 +67,7 @@ def test_the_table_of_evaluate_is_drawn(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(30, 8))
     scores = rewards + rng.normal(size=(30, 8))
     found = rm.evaluate(scores, rewards, n=[1, 2, 8])
-    for one in (found, found.drop(columns="model")):  # without a column model there is one model without a name
+    for one in (found, found.drop(columns="model")):  # without the column `model`: one model without a name
         figure = rm.best_of_n_curve(one)
         assert ys(figure.axes[0].lines[0]).tolist() == found[found.metric == "best_of_n"].value.tolist()
         assert "30 test prompts" in figure.axes[0].get_ylabel()
@@ -91,7 +91,7 @@ def test_a_figure_is_drawn_into_the_given_axes(draw: Callable[..., Any]) -> None
     assert figure.legends == []
     check_readable(figure)
     whole = Figure()
-    assert draw(table("A"), ax=whole.subfigures(1, 2)[0].subplots()) is whole
+    assert draw(table("A"), ax=whole.add_subfigure(whole.add_gridspec(1, 2)[0]).subplots()) is whole
 
 
 def test_long_names_keep_the_axes_wide() -> None:
@@ -103,7 +103,7 @@ def test_long_names_keep_the_axes_wide() -> None:
 
 
 def test_a_notebook_shows_the_figure_without_pyplot() -> None:
-    image = rm.best_of_n_curve(table("A"))._repr_png_()  # what IPython asks an object for
+    image = rm.best_of_n_curve(table("A"))._repr_png_()  # type: ignore[attr-defined]  # what IPython asks an object for
     assert image[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -124,11 +124,11 @@ def test_bad_tables_are_refused() -> None:
     with pytest.raises(ValueError, match=r"several of best_of_n for model 'A' at n = 1\. Choose one setting and seed"):
         rm.best_of_n_curve(seeds)
     with pytest.raises(ValueError, match="spearman has no n; use gain_bars"):
-        rm.best_of_n_curve(table("A")[:1].assign(metric="spearman", n=pd.NA), metric="spearman")
+        rm.best_of_n_curve(table("A")[:1].assign(metric="spearman", n=np.nan), metric="spearman")
 
 
 def test_a_form_from_outside_the_package(tmp_path: Path) -> None:
-    """A function of the same table, of the same style, is a form like the others."""
+    """A function that takes the same table and has the same style is a figure like the built-in ones."""
     from rmspace.plots.style import colour, plain_style, save_figure
 
     @plain_style
@@ -136,7 +136,7 @@ def test_a_form_from_outside_the_package(tmp_path: Path) -> None:
         figure = Figure(layout="constrained")
         axes = figure.add_subplot()
         for k, (model, part) in enumerate(rows[rows.metric == "best_of_n"].groupby("model", sort=False)):
-            axes.barh(model, part.n[part.value >= reward].min(), color=colour(k))
+            axes.barh(str(model), part.n[part.value >= reward].min(), color=colour(k))
         return figure
 
     figure = n_needed(table("A", "B"), reward=0.2)
@@ -148,7 +148,7 @@ def test_a_form_from_outside_the_package(tmp_path: Path) -> None:
 
 
 def test_a_new_file_in_the_folder_makes_a_new_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A form that the package holds touches one file: nothing lists its name elsewhere."""
+    """A new figure is one new file: no other file lists its name."""
     import rmspace.plots as plots
 
     (tmp_path / "points.py").write_text(

@@ -44,7 +44,7 @@ def test_cells_are_the_product_of_the_axes_in_order(tmp_path: Path) -> None:
     assert (cell.config["annotator"], cell.config["n_pairs"]) == ({"use": "logistic", "beta": 1}, 10)
 
 
-def test_named_blocks_nested_keys_and_keys_set_together(tmp_path: Path) -> None:
+def test_named_blocks_nested_keys_and_keys_that_one_axis_sets(tmp_path: Path) -> None:
     text = """\
   pairs.candidates: {random: {use: all_responses}, similar: {use: similar}}
   pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}
@@ -248,7 +248,7 @@ def test_the_full_grid_builds_each_part_once(monkeypatch: pytest.MonkeyPatch) ->
     assert len({id(cell.config["models"]) for cell in cells}) == 3
 
 
-def test_cells_of_a_group_stand_together(tmp_path: Path) -> None:
+def test_cells_of_a_group_follow_each_other(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  data.seed: [0, 1]\n  seed: [0, 1]\n"))
     tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     groups = group_tasks(tasks)

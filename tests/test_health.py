@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import rmspace as rm
-from conftest import make_bank
+from conftest import Banks, make_bank
 from rmspace._typing import FloatArray
 
 
@@ -20,7 +20,7 @@ def prompt_bank(
     return embeddings.astype(np.float32), rng.normal(size=(n_prompts, n_responses))
 
 
-def test_a_sound_bank_has_no_findings(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_a_sound_bank_has_no_findings(banks: Banks) -> None:
     assert found(rm.ResponseBank(*prompt_bank())).empty
     assert found(banks[0]).empty
 
@@ -34,7 +34,11 @@ def test_every_finding() -> None:
     embeddings[:, :, 7] = 2.0
     rewards[4] = [0, 0, 0, 1, 1, 1, 1, 1]
     table = found(rm.ResponseBank(embeddings, rewards))
-    assert table.loc["non_finite_embeddings", ["severity", "n_found", "n_checked"]].tolist() == ["error", 1, 320]
+    assert table.loc["non_finite_embeddings", ["severity", "n_found", "n_checked"]].to_numpy().tolist() == [
+        "error",
+        1,
+        320,
+    ]
     assert table.n_found["duplicated_rows"] == 2
     assert "1 of them inside one prompt" in table.detail["duplicated_rows"]
     assert table.n_found["constant_dimensions"] == 1
@@ -72,7 +76,7 @@ def test_swapped_layout() -> None:
     assert found(make_bank(30, 10)).empty  # no structure at all tells nothing
 
 
-def test_the_real_bank(alpacaeval: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_the_real_bank(alpacaeval: Banks) -> None:
     table = found(alpacaeval[0])
     assert set(table.index) <= {"duplicated_rows", "constant_dimensions", "few_distinct_rewards", "tied_rewards"}
     assert table.n_found["tied_rewards"] > 0

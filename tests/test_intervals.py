@@ -40,7 +40,7 @@ def test_the_smaller_of_two_ends_of_t_and_hall(rng: np.random.Generator) -> None
     quantile = stats.t.ppf(0.975, n - 1) / np.sqrt(n)
 
     def error(u: float, target: float) -> float:
-        return u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n) - target
+        return float(u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n) - target)
 
     halls = [values.mean() - spread * optimize.brentq(error, -20, 20, args=(q,)) for q in (quantile, -quantile)]
     plain = stats.ttest_1samp(values, 0).confidence_interval()
@@ -167,7 +167,7 @@ def test_coverage_where_comparisons_have_two_prompts() -> None:
         _, low, high = rm.mean_interval(values, groups=first)
         alone += low <= 0 <= high
     assert covered >= 0.9 * 300
-    assert alone < 0.88 * 300  # the prompt of the winner alone is too little
+    assert alone < 0.88 * 300  # the winner's prompt alone makes the interval too short
 
 
 def test_few_and_equal_values() -> None:
@@ -178,7 +178,7 @@ def test_few_and_equal_values() -> None:
     one = rm.mean_interval([0.0, 1.0, 1.0], groups=["a", "a", "a"])
     assert one[0] == pytest.approx(2 / 3)
     assert np.isnan(one[1:]).all()
-    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
+    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == pytest.approx((0.1,) * 3)
     assert rm.mean_interval(np.zeros(20)) == pytest.approx((0.0, *exact(0, 20)))
     assert rm.mean_interval(np.zeros(20), binary=False) == (0.0, 0.0, 0.0)
     assert rm.mean_interval(np.repeat([0.0, 1.0], [19, 1]), binary=False)[1] < 0
@@ -212,7 +212,7 @@ def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng: np.ran
     assert rm.sign_flip_test(np.zeros(5)) == 1.0
 
 
-def test_signs_of_one_prompt_change_together() -> None:
+def test_all_signs_of_one_prompt_change_at_once() -> None:
     values = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
     assert rm.sign_flip_test(values) == pytest.approx(2 / 2**6)
     assert rm.sign_flip_test(values, groups=[0, 0, 1, 1, 2, 2]) == pytest.approx(2 / 2**3)
@@ -224,6 +224,8 @@ def test_the_script_of_the_table_in_the_docs(
 ) -> None:
     path = Path(__file__).parents[1] / "scripts" / "interval_coverage.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     monkeypatch.setattr(sys, "argv", [path.name, "--datasets", "2"])

@@ -1,4 +1,4 @@
-"""Arrays in files: read in blocks, rows only where they are wanted, changes on disk noticed."""
+"""Arrays in files: they are read in blocks, only the used rows are read, and changes on disk are noticed."""
 
 import gc
 import mmap
@@ -126,7 +126,7 @@ def test_rows_do_what_an_array_does(file: Path) -> None:
 
 
 def test_rows_in_a_file_cannot_be_written_to(file: Path) -> None:
-    rows = Rows(map_array(file), np.array([4, 1]))
+    rows: Any = Rows(map_array(file), np.array([4, 1]))
     for write in (lambda: rows.__setitem__(0, 1), lambda: np.add(rows, 1, out=rows), lambda: rows.__iadd__(1)):
         with pytest.raises(TypeError, match=r"cannot be written to; numpy\.asarray\(rows\) is a copy"):
             write()
@@ -134,6 +134,7 @@ def test_rows_in_a_file_cannot_be_written_to(file: Path) -> None:
 
 def test_rows_of_rows_are_rows_of_the_file(file: Path) -> None:
     rows = choose(choose(map_array(file), np.array([7, 3, 9])), np.array([2, 0]))
+    assert isinstance(rows, Rows)
     np.testing.assert_array_equal(rows.ids, [9, 7])
     table = choose(map_array(file).reshape(-1, 5), np.arange(4))
     np.testing.assert_array_equal(pd.DataFrame(table), np.load(file).reshape(-1, 5)[:4])
@@ -222,8 +223,9 @@ def peak_of_arrays(act: Callable[..., Any]) -> int:
 def test_reading_a_large_file_takes_little_memory(
     large: FloatArray, step: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every page that is read ahead is released, and never more than two blocks are ahead of their release."""
-    held, most = Counter(), 0
+    """Every page that is read ahead is released later, and at most two blocks wait for their release."""
+    held: Counter[int] = Counter()
+    most = 0
 
     def advise(mapping: Any, advice: str, spans: list[tuple[int, int]]) -> None:
         nonlocal most

@@ -24,6 +24,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch import Tensor
 
 import rmspace as rm
+from conftest import Banks
 from rmspace._typing import IntArray
 from rmspace.data.split import split_comparisons
 
@@ -66,7 +67,7 @@ def make(model: str, objective: str = "bradley_terry") -> Any:
 
 
 @pytest.fixture(scope="module")
-def fitted(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> Callable[..., Any]:
+def fitted(banks: Banks, comparisons: IntArray) -> Callable[..., Any]:
     """Fit each case once."""
     cache = {}
 
@@ -84,7 +85,7 @@ def fitted(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
 def test_every_model_learns_by_every_objective(
-    model: str, objective: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
+    model: str, objective: str, fitted: Callable[..., Any], banks: Banks
 ) -> None:
     if (model, objective) == ("lightgbm", "hinge"):
         pytest.skip("hinge has no curvature")
@@ -94,9 +95,7 @@ def test_every_model_learns_by_every_objective(
 
 @pytest.mark.parametrize("model", [*MODELS, *CLASSIFIERS])
 class TestContract:
-    def test_beats_chance_by_far(
-        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
-    ) -> None:
+    def test_beats_chance_by_far(self, model: str, fitted: Callable[..., Any], banks: Banks) -> None:
         _, test = banks
         scores = fitted(model).predict(test.items)
         assert scores.shape == (test.n_items,)
@@ -107,7 +106,7 @@ class TestContract:
         self,
         model: str,
         fitted: Callable[..., Any],
-        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        banks: Banks,
         comparisons: IntArray,
     ) -> None:
         train, test = banks
@@ -122,9 +121,7 @@ class TestContract:
         assert type(estimator).__name__ in repr(estimator)
         assert estimator.set_params(**estimator.get_params(deep=False)) is estimator
 
-    def test_saved_loaded_pickled(
-        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank], tmp_path: Path
-    ) -> None:
+    def test_saved_loaded_pickled(self, model: str, fitted: Callable[..., Any], banks: Banks, tmp_path: Path) -> None:
         _, test = banks
         estimator = fitted(model)
         estimator.save(tmp_path / "model")
@@ -141,7 +138,7 @@ class TestContract:
         self,
         model: str,
         fitted: Callable[..., Any],
-        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        banks: Banks,
         comparisons: IntArray,
     ) -> None:
         train, test = banks
@@ -155,7 +152,7 @@ class TestContract:
         self,
         model: str,
         fitted: Callable[..., Any],
-        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        banks: Banks,
         comparisons: IntArray,
     ) -> None:
         train, _ = banks
@@ -170,9 +167,7 @@ class TestContract:
         assert done.score(preferences) == pytest.approx(weighted)
         assert done.score(train.items, comparisons, weights) == pytest.approx(weighted)
 
-    def test_bad_input(
-        self, model: str, fitted: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank]
-    ) -> None:
+    def test_bad_input(self, model: str, fitted: Callable[..., Any], banks: Banks) -> None:
         train, _ = banks
         estimator = make(model)
         good = np.array([[0, 1], [2, 3]])
@@ -206,7 +201,7 @@ class TestContract:
             done.predict(broken)
 
     def test_only_models_that_train_in_epochs_take_an_eval_set(
-        self, model: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
+        self, model: str, banks: Banks, comparisons: IntArray
     ) -> None:
         train, _ = banks
         preferences = rm.Preferences(train.items, comparisons, train.groups)
@@ -222,15 +217,12 @@ class TestContract:
                     make(model).fit(preferences, **options)
 
 
-# Not for models that draw batches or samples, to which a repeated row is not a heavy one, nor for LightGBM's `binary`,
-# which counts rows.
+# This does not hold for models that draw batches or samples, nor for LightGBM's `binary`, which counts rows.
 @pytest.mark.parametrize(
     ("model", "objective"),
     [("linear", "bradley_terry"), ("linear", "classification"), ("lightgbm", "bradley_terry"), ("lightgbm", "own")],
 )
-def test_weight_two_is_a_repeated_row(
-    model: str, objective: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-) -> None:
+def test_weight_two_is_a_repeated_row(model: str, objective: str, banks: Banks, comparisons: IntArray) -> None:
     train, test = banks
     weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
     repeated = np.concatenate([comparisons, comparisons[::3]])
@@ -254,7 +246,7 @@ def test_broken_objectives_are_named(
     objective: Callable[..., Any],
     error: tuple[type[Any], type[Any]] | type[Any],
     message: str,
-    banks: tuple[rm.ResponseBank, rm.ResponseBank],
+    banks: Banks,
     comparisons: IntArray,
 ) -> None:
     train, _ = banks
@@ -263,16 +255,14 @@ def test_broken_objectives_are_named(
 
 
 @pytest.mark.parametrize("model", ["linear", "mlp", "lightgbm"])
-def test_an_objective_of_one_side(
-    model: str, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-) -> None:
+def test_an_objective_of_one_side(model: str, banks: Banks, comparisons: IntArray) -> None:
     train, test = banks
     fit = MODELS[model](lambda w, o: -torch.nn.functional.logsigmoid(w)).fit
     scores = fit(train.items, comparisons, groups=train.groups).predict(test.items)
     assert scores.mean() > 0
 
 
-def test_soft_labels_are_two_weighted_rows(banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+def test_soft_labels_are_two_weighted_rows(banks: Banks) -> None:
     train, _ = banks
     pairs = np.repeat([[0, 1]], 2, axis=0)
     pairs[1] = pairs[1, ::-1]
@@ -293,9 +283,7 @@ class TestLinear:
         scores = model.predict(np.eye(n))
         np.testing.assert_allclose(scores - scores.mean(), expected - np.mean(expected), atol=1e-5)
 
-    def test_classification_equals_logistic_regression(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_classification_equals_logistic_regression(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         alpha = 1e-3
         ours = rm.LinearReward(rm.classification, alpha=alpha, tol=1e-7).fit(train.items, comparisons)
@@ -307,35 +295,27 @@ class TestLinear:
         np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=2e-4)
         np.testing.assert_allclose(ours.predict(test.items), theirs.decision_function(test.items), atol=2e-4)
 
-    def test_scores_are_centred_where_only_differences_count(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_scores_are_centred_where_only_differences_count(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         model = rm.LinearReward().fit(train.items, comparisons)
         assert model.predict(train.items[np.unique(comparisons)]).mean() == pytest.approx(0.0, abs=1e-6)
         assert model.intercept_ == pytest.approx(0.0, abs=1e-9)
 
-    def test_the_unit_of_the_embedding_does_not_matter(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_the_unit_of_the_embedding_does_not_matter(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         plain = rm.LinearReward().fit(train.items, comparisons).predict(test.items)
         for scale in (1e-5, 1e4):
             scaled = rm.LinearReward().fit(train.items * scale, comparisons).predict(test.items * scale)
             np.testing.assert_allclose(scaled, plain, rtol=1e-3, atol=1e-3)
 
-    def test_too_few_iterations_are_told(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_too_few_iterations_are_told(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         with pytest.warns(ConvergenceWarning, match="max_iter=2"):
             rm.LinearReward(max_iter=2).fit(train.items, comparisons)
 
 
 class TestMLP:
-    def test_validation_prompts_are_never_trained_on(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], rng: np.random.Generator
-    ) -> None:
+    def test_validation_prompts_are_never_trained_on(self, banks: Banks, rng: np.random.Generator) -> None:
         train, _ = banks
         pairs = np.concatenate([rm.same_prompt(train, 300, rng), rm.cross_prompt(train, 300, rng)])
         training, validation = split_comparisons(pairs, train.groups, 0.3, rng)
@@ -351,9 +331,7 @@ class TestMLP:
         assert training.mean() > 0.88
         assert validation.mean() > 0.08
 
-    def test_comparisons_of_weight_zero_are_left_out(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_comparisons_of_weight_zero_are_left_out(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
         model = rm.MLPReward(**SMALL)
@@ -361,9 +339,7 @@ class TestMLP:
         short = clone(model).fit(train.items, comparisons[:500], groups=train.groups)
         np.testing.assert_array_equal(heavy.predict(test.items), short.predict(test.items))
 
-    def test_a_validation_loss_that_is_not_finite_stops(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_a_validation_loss_that_is_not_finite_stops(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
 
         def sometimes(winner: Tensor, loser: Tensor) -> Tensor:
@@ -372,7 +348,7 @@ class TestMLP:
         with pytest.raises(FloatingPointError, match="validation loss became nan in epoch 1"):
             rm.MLPReward(sometimes, **SMALL).fit(train.items, comparisons, groups=train.groups)
 
-    def test_best_weights_are_kept(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+    def test_best_weights_are_kept(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         half = train.n_items // 2
         sides = [comparisons[(comparisons < half).all(axis=1)], comparisons[(comparisons >= half).all(axis=1)]]
@@ -389,9 +365,7 @@ class TestMLP:
         assert model.score(held_out) == pytest.approx(history.validation_accuracy[model.best_epoch_ - 1])
         assert (model.n_training_, model.n_validation_) == (len(data), len(held_out))
 
-    def test_the_held_out_prompts_are_those_of_the_seed(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_the_held_out_prompts_are_those_of_the_seed(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         model = rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups)
         seed = int(np.random.RandomState(0).randint(2**31 - 1))
@@ -402,9 +376,7 @@ class TestMLP:
             found, expected = ([record[name] for record in m.history_] for m in (model, again))
             np.testing.assert_allclose(found, expected, rtol=1e-5)
 
-    def test_on_epoch_receives_the_records_of_the_history(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_on_epoch_receives_the_records_of_the_history(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         seen: list[Any] = []
         model = rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups, on_epoch=seen.append)
@@ -418,9 +390,7 @@ class TestMLP:
         with pytest.raises(KeyboardInterrupt):
             rm.MLPReward(**SMALL).fit(train.items, comparisons, groups=train.groups, on_epoch=stop)
 
-    def test_without_validation_the_history_has_no_validation_loss(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_without_validation_the_history_has_no_validation_loss(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         model = rm.MLPReward(**{**SMALL, "validation_fraction": 0.0, "max_epochs": 3}).fit(train.items, comparisons)
         history = pd.DataFrame(model.history_)
@@ -433,7 +403,7 @@ class TestMLP:
         self,
         verbose: bool | None,
         shown: bool,
-        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        banks: Banks,
         comparisons: IntArray,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
@@ -442,9 +412,7 @@ class TestMLP:
         model.fit(train.items, comparisons, groups=train.groups)
         assert ("epochs" in capsys.readouterr().err) is shown
 
-    def test_an_epoch_visits_every_comparison_once(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_an_epoch_visits_every_comparison_once(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         seen = []
 
@@ -456,31 +424,25 @@ class TestMLP:
         rm.MLPReward(counting, **{**SMALL, "max_epochs": 3, "validation_fraction": 0.0}).fit(train.items, comparisons)
         assert sum(seen) == 3 * len(comparisons)
 
-    def test_without_groups_it_says_so(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_without_groups_it_says_so(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         with pytest.warns(UserWarning, match="pass groups=bank.groups"):
             rm.MLPReward(**SMALL).fit(train.items, comparisons)
 
-    def test_validation_that_cannot_be_is_an_error(self, banks: tuple[rm.ResponseBank, rm.ResponseBank]) -> None:
+    def test_validation_that_cannot_be_is_an_error(self, banks: Banks) -> None:
         train, _ = banks
         with pytest.raises(ValueError, match="validation_fraction=0 to train for max_epochs"):
             rm.MLPReward(**SMALL).fit(train.items, np.array([[0, 1]]), groups=train.groups)
         rm.MLPReward(**SMALL, validation_fraction=0.0).fit(train.items, np.array([[0, 1]]))
 
-    def test_a_diverging_fit_names_where(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_a_diverging_fit_names_where(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         with pytest.raises(FloatingPointError, match=r"epoch \d+, batch \d+ at learning_rate=1e\+30"):
             rm.MLPReward(squared_margin, **{**SMALL, "learning_rate": 1e30}).fit(
                 train.items, comparisons, groups=train.groups
             )
 
-    def test_weights_that_overflow_are_not_kept(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_weights_that_overflow_are_not_kept(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         broken: dict[str, Any] = {
             **SMALL,
@@ -497,9 +459,7 @@ class TestMLP:
         model = rm.MLPReward(max_epochs=1, validation_fraction=0.0).fit(items, np.array([[0, 1], [2, 3]]))
         assert sum(p.numel() for p in model.network_.parameters()) == 2_623_489
 
-    def test_global_random_state_is_left_alone(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_global_random_state_is_left_alone(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         torch.manual_seed(1)
         before = torch.get_rng_state()
@@ -508,32 +468,27 @@ class TestMLP:
 
 
 class TestLightGBM:
-    def test_classification_is_lightgbms_own_binary(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_classification_is_lightgbms_own_binary(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         ours = trees(rm.classification, n_estimators=40).fit(train.items, comparisons)
         rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
         theirs = lightgbm.LGBMClassifier(n_estimators=40, verbosity=-1, n_jobs=1).fit(rows, labels)
-        expected = theirs.predict(test.items, raw_score=True)
+        expected = np.asarray(theirs.predict(test.items, raw_score=True))
         np.testing.assert_allclose(ours.predict(test.items), expected, rtol=1e-9, atol=1e-9)
 
-    def test_weights_are_lightgbms_own(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, rng: np.random.Generator
-    ) -> None:
+    def test_weights_are_lightgbms_own(self, banks: Banks, comparisons: IntArray, rng: np.random.Generator) -> None:
         train, test = banks
         weights = rng.uniform(0.5, 3.0, size=len(comparisons))
         ours = trees(rm.classification, n_estimators=20, parameters={"lambda_l2": 5.0})
         rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
         theirs = lightgbm.LGBMClassifier(n_estimators=20, reg_lambda=5.0, verbosity=-1, n_jobs=1)
-        expected = theirs.fit(rows, labels, sample_weight=np.tile(weights, 2)).predict(test.items, raw_score=True)
+        theirs.fit(rows, labels, sample_weight=np.tile(weights, 2))
+        expected = np.asarray(theirs.predict(test.items, raw_score=True))
         scores = ours.fit(train.items, comparisons, sample_weight=weights).predict(test.items)
         np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
 
-    def test_autograd_classification_agrees_with_binary(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
-        """The same loss through per-item slopes: items that occur once are the same rows, in another order."""
+    def test_autograd_classification_agrees_with_binary(self, banks: Banks, comparisons: IntArray) -> None:
+        """Both minimise the same loss. Where each item occurs once, both see the same rows, in another order."""
         train, test = banks
         once = np.random.default_rng(0).permutation(train.n_items)[:600].reshape(300, 2)
         better = train.rewards.ravel()[once]
@@ -542,9 +497,7 @@ class TestLightGBM:
         autograd = trees(lambda w, o: rm.classification(w, o), n_estimators=20).fit(train.items, once)
         np.testing.assert_allclose(native.predict(test.items), autograd.predict(test.items), rtol=1e-5, atol=1e-5)
 
-    def test_bradley_terry_lowers_its_loss(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_bradley_terry_lowers_its_loss(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         losses = []
         for n in (1, 5, 25):
@@ -553,11 +506,11 @@ class TestLightGBM:
             losses.append(rm.bradley_terry(scores[comparisons[:, 0]], scores[comparisons[:, 1]]).mean().item())
         assert np.log(2) > losses[0] > losses[1] > losses[2]
 
-    def test_hinge_is_refused(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+    def test_hinge_is_refused(self, banks: Banks, comparisons: IntArray) -> None:
         with pytest.raises(ValueError, match="no curvature, and trees are fitted by curvature"):
             trees(rm.hinge).fit(banks[0].items, comparisons)
 
-    def test_other_parameters(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+    def test_other_parameters(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         model = trees(parameters={"lambda_l2": 50.0}, n_estimators=5).fit(train.items, comparisons)
         plain = trees(n_estimators=5).fit(train.items, comparisons)
@@ -570,7 +523,7 @@ class TestLightGBM:
         with pytest.raises(ValueError, match="linear_tree, which cannot be saved"):
             trees(parameters={"linear_tree": True}).fit(train.items, comparisons)
 
-    def test_too_few_comparisons(self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+    def test_too_few_comparisons(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
         with pytest.raises(ValueError, match="lower min_child_samples"):
             trees().fit(train.items, comparisons[:5])
@@ -588,16 +541,12 @@ class TestClassifier:
             CalibratedClassifierCV(LogisticRegression(C=100)),
         ],
     )
-    def test_any_classifier(
-        self, estimator: Any, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_any_classifier(self, estimator: Any, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         model = rm.ClassifierReward(estimator).fit(train.items, comparisons)
         assert rm.normalized_gain(model.predict(test.items), test.rewards).mean() > 0.15
 
-    def test_the_score_is_the_logit(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_the_score_is_the_logit(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         model = rm.ClassifierReward(RandomForestClassifier(20, random_state=0)).fit(train.items, comparisons)
         p = model.estimator_.predict_proba(test.items)[:, 1]
@@ -605,9 +554,7 @@ class TestClassifier:
         np.testing.assert_allclose(model.predict(test.items)[inside], np.log(p[inside] / (1 - p[inside])))
         assert np.isfinite(model.predict(test.items)).all()
 
-    def test_weight_two_is_a_repeated_row(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_weight_two_is_a_repeated_row(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
         model = rm.ClassifierReward(LogisticRegression(C=0.1, tol=1e-6))
@@ -617,9 +564,7 @@ class TestClassifier:
         plain = clone(model).fit(train.items, comparisons).predict(test.items)
         assert np.abs(heavy - plain).max() > 0.01
 
-    def test_pipelines_take_weights(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_pipelines_take_weights(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         pipeline = make_pipeline(StandardScaler(), LogisticRegression())
         weights = np.where(np.arange(len(comparisons)) < 500, 1.0, 0.0)
@@ -627,9 +572,7 @@ class TestClassifier:
         short = rm.ClassifierReward(pipeline).fit(train.items, comparisons[:500])
         np.testing.assert_allclose(heavy.predict(test.items), short.predict(test.items), rtol=1e-4, atol=1e-4)
 
-    def test_weights_that_an_estimator_cannot_take(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_weights_that_an_estimator_cannot_take(self, banks: Banks, comparisons: IntArray) -> None:
         model = rm.ClassifierReward(KNeighborsClassifier())
         with pytest.raises(ValueError, match="KNeighborsClassifier takes no sample_weight"):
             model.fit(banks[0].items, comparisons, sample_weight=np.arange(len(comparisons)))
@@ -638,9 +581,7 @@ class TestClassifier:
 
 
 class TestEnsemble:
-    def test_members_are_put_on_one_scale(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_members_are_put_on_one_scale(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
         model.fit(train.items, comparisons, groups=train.groups)
@@ -657,7 +598,7 @@ class TestEnsemble:
     def test_reductions(
         self,
         reduce: Callable[..., Any],
-        banks: tuple[rm.ResponseBank, rm.ResponseBank],
+        banks: Banks,
         comparisons: IntArray,
         tmp_path: Path,
     ) -> None:
@@ -669,14 +610,13 @@ class TestEnsemble:
         model.save(tmp_path / "model")
         np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(test.items), scores)
 
-    def test_members_differ_or_it_says_so(
-        self, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray
-    ) -> None:
+    def test_members_differ_or_it_says_so(self, banks: Banks, comparisons: IntArray) -> None:
         train, test = banks
         model = rm.EnsembleReward(rm.MLPReward(**SMALL), 3, random_state=0)
         model.fit(train.items, comparisons, groups=train.groups)
         members = [member.predict(test.items) for member in model.members_]
         assert not np.array_equal(members[0], members[1])
+        assert isinstance(model.member, rm.MLPReward)
         assert model.member.random_state == 0  # the prototype is as it was
         with pytest.warns(UserWarning, match="pass bootstrap=True"):
             rm.EnsembleReward(rm.LinearReward(), 2).fit(train.items, comparisons)
@@ -689,7 +629,7 @@ class TestEnsemble:
 @pytest.mark.parametrize(
     "model", [rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward()]
 )
-def test_pipelines(model: Any, banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+def test_pipelines(model: Any, banks: Banks, comparisons: IntArray) -> None:
     train, test = banks
     pipeline = make_pipeline(Normalizer(), clone(model))
     name = pipeline.steps[-1][0]
@@ -699,14 +639,14 @@ def test_pipelines(model: Any, banks: tuple[rm.ResponseBank, rm.ResponseBank], c
     np.testing.assert_array_equal(pipeline.predict(test.items), expected)
 
 
-def test_no_items_have_no_scores(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+def test_no_items_have_no_scores(banks: Banks, comparisons: IntArray) -> None:
     train, _ = banks
     for model in (rm.LinearReward(), rm.MLPReward(**SMALL), rm.EnsembleReward(rm.MLPReward(**SMALL), 2)):
         model.fit(train.items, comparisons, groups=train.groups)
         assert model.predict(train.items[:0]).shape == (0,)
 
 
-def test_float16_items(banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray) -> None:
+def test_float16_items(banks: Banks, comparisons: IntArray) -> None:
     train, test = banks
     for model in (rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=20), rm.ClassifierReward()):
         half = clone(model).fit(train.items.astype(np.float16), comparisons, groups=train.groups)
@@ -719,9 +659,7 @@ def test_float16_items(banks: tuple[rm.ResponseBank, rm.ResponseBank], compariso
 @pytest.mark.parametrize(
     "model", [rm.LinearReward(), rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward()]
 )
-def test_items_may_be_laid_out_in_any_way(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, model: Any
-) -> None:
+def test_items_may_be_laid_out_in_any_way(banks: Banks, comparisons: IntArray, model: Any) -> None:
     train, test = banks
     model.fit(train.items, comparisons)
     items = np.asarray(test.items, dtype=np.float32)
@@ -741,9 +679,7 @@ def test_items_may_be_laid_out_in_any_way(
 @pytest.mark.parametrize(
     "model", [rm.MLPReward(**SMALL), trees(n_estimators=5), rm.ClassifierReward(), rm.LinearReward()]
 )
-def test_broken_items_are_named_by_their_row(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank], comparisons: IntArray, model: Any
-) -> None:
+def test_broken_items_are_named_by_their_row(banks: Banks, comparisons: IntArray, model: Any) -> None:
     train, _ = banks
     items = np.array(train.items, dtype=np.float64)
     row = int(comparisons.max())

@@ -31,7 +31,7 @@ def test_same_prompt_shares_fairly_and_repeats_last(n_prompts: int, n_responses:
     assert np.ptp(per_prompt) <= 1
     for prompt in range(n_prompts):
         own = np.sort(pairs[prompts[:, 0] == prompt], axis=1)
-        for start in range(0, len(own), distinct):  # in the order drawn: each cycle has no pair twice
+        for start in range(0, len(own), distinct):  # the pairs as drawn: no cycle repeats a pair
             cycle = own[start : start + distinct]
             assert len(np.unique(cycle, axis=0)) == len(cycle)
 
@@ -49,7 +49,7 @@ def test_cross_prompt_shares_fairly(n_prompts: int, n_responses: int, data: Any)
     assert np.ptp(np.bincount(prompts.ravel(), minlength=n_prompts)) <= 1
 
 
-@pytest.mark.parametrize("n_responses", [4, 40])  # permutations of all pairs; draws with rejection
+@pytest.mark.parametrize("n_responses", [4, 40])  # the two algorithms: permutation, and rejection
 def test_same_prompt_is_uniform_over_ordered_pairs(n_responses: int) -> None:
     bank = make_bank(400, n_responses)
     counts: Any = Counter()
@@ -101,10 +101,13 @@ def test_own_candidates(rng: np.random.Generator) -> None:
         (lambda rng: rm.similar(make_bank(3, 1)), "needs a prompt with two rated responses"),
         (lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.zeros((2, 2), int)), "none twice"),
         (
-            lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.ones(2)),
+            lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.ones(2)),  # type: ignore[arg-type]
             "candidates must return",
         ),
-        (lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: [[0, 3], [0, 1]]), r"in \[0, 3\)"),
+        (
+            lambda rng: rm.same_prompt(make_bank(2, 3), 1, rng, candidates=lambda b: np.array([[0, 3], [0, 1]])),
+            r"in \[0, 3\)",
+        ),
     ],
 )
 def test_bad_input(act: Callable[..., Any], message: str, rng: np.random.Generator) -> None:
@@ -115,9 +118,9 @@ def test_bad_input(act: Callable[..., Any], message: str, rng: np.random.Generat
 def test_a_seed_is_no_generator() -> None:
     for strategy in (rm.same_prompt, rm.cross_prompt):
         with pytest.raises(TypeError, match=r"rng must be a numpy\.random\.Generator; got 0; use"):
-            strategy(make_bank(3, 3), 2, 0)
+            strategy(make_bank(3, 3), 2, 0)  # type: ignore[arg-type]
 
 
 def test_a_count_must_be_whole(rng: np.random.Generator) -> None:
     with pytest.raises(TypeError, match=r"n_pairs must be an integer; got 2\.5"):
-        rm.same_prompt(make_bank(3, 3), 2.5, rng)
+        rm.same_prompt(make_bank(3, 3), 2.5, rng)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Saved models: they come back as they were, and whatever is damaged, foreign or unknown is an error."""
+"""Saved models: they are loaded as they were, and anything damaged, foreign or unknown is an error."""
 
 import importlib
 import json
@@ -94,7 +94,7 @@ def test_objectives_come_back(objective: Callable[..., Any], tmp_path: Path) -> 
 
 
 def rewrite_head(folder: Path, **changes: Any) -> None:
-    """Change the JSON and give it a matching hash, as someone who means harm would."""
+    """Change the JSON and give it a matching hash, as an attacker would."""
     path = folder / "model.json"
     path.write_bytes(persistence._canonical({**json.loads(path.read_bytes()), **changes}))
 

@@ -1,4 +1,4 @@
-"""Precision and device: what is chosen, what it computes, and what happens where it is not to be had."""
+"""Precision and device: which is chosen, what it computes, and what happens where it is not available."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 import rmspace as rm
-from rmspace._typing import IntArray
+from conftest import BanksAndComparisons
 from rmspace.models.core import precision as precisions
 from rmspace.models.core.network import HiddenLayer, ScoreLayer, build_network
 from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision, on_device
@@ -28,7 +28,7 @@ def gain(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="module")
-def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
+def banks() -> BanksAndComparisons:
     train, test = rm.make_synthetic_banks(200, 50, 10, 32, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
@@ -66,10 +66,12 @@ def test_bfloat16_where_it_is_slow_warns(gain: Callable[..., Any]) -> None:
         assert find_precision("bfloat16", CPU) == torch.bfloat16
 
 
-def test_unknown_words_are_refused(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
+def test_unknown_words_are_refused(banks: BanksAndComparisons) -> None:
     train, _, comparisons = banks
+    wrong = rm.MLPReward(precision="half")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="precision must be one of auto, float32, bfloat16; got 'half'"):
-        rm.MLPReward(precision="half").fit(train.items, comparisons, groups=train.groups)
+        wrong.fit(train.items, comparisons, groups=train.groups)
+    name: Any
     for name in ("gpu", "cuda:99", 3.5):
         with pytest.raises(ValueError, match=f"device must be .* got {name!r}"):
             find_device(name)
@@ -98,6 +100,7 @@ def test_hidden_products_in_bfloat16_are_within_its_rounding(gain: Callable[...,
     assert (found.double() - exact).abs().max() <= 2**-8 * exact.abs().max()
     found.float().square().sum().backward()
     slope = linear(rows.double().T, (2 * found.double()).T).T  # of the sum of squares, in the weights
+    assert layer.weight.grad is not None
     assert layer.weight.grad.dtype == torch.float32
     assert (layer.weight.grad.double() - slope).abs().max() <= 2**-7 * slope.abs().max()
 
@@ -123,7 +126,7 @@ def test_rows_in_float32_meet_an_ordinary_network() -> None:
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
 def test_bfloat16_orders_as_float32_does(
-    gain: Callable[..., Any], banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], objective: Callable[..., Any]
+    gain: Callable[..., Any], banks: BanksAndComparisons, objective: Callable[..., Any]
 ) -> None:
     gain(0.1)
     train, test, comparisons = banks
@@ -155,7 +158,7 @@ def test_scores_by_bfloat16_are_almost_all_distinct(gain: Callable[..., Any]) ->
 
 
 def test_weights_that_turn_non_finite_stop_the_fit_with_its_place(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
 ) -> None:
     train, _, comparisons = banks
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rmspace as rm
-from rmspace._typing import FloatArray
+from rmspace._typing import Float64Array, FloatArray
 from rmspace.metrics import accuracy, log_loss
 
 
@@ -154,7 +154,7 @@ def test_an_own_metric_gets_the_columns_that_it_names(rng: np.random.Generator) 
     scores = rng.normal(size=data.n_items)
     winner, loser = scores[data.comparisons].T
 
-    def hinge(winner: FloatArray, loser: FloatArray, margin: FloatArray) -> FloatArray:
+    def hinge(winner: Float64Array, loser: Float64Array, margin: Float64Array) -> Float64Array:
         return np.maximum(0, margin - (winner - loser))
 
     table = rm.evaluate_preferences(scores, data, metrics={"hinge": hinge, "gap": lambda w, b: w - b})

@@ -1,4 +1,4 @@
-"""The published protocol: each flaw does what is said of it, and nothing is left of them when they are off."""
+"""The paper's protocol: each flaw does what its documentation says, and without flaws it trains correctly."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 import rmspace as rm
-from rmspace._typing import IntArray
+from conftest import BanksAndComparisons
 from rmspace.models.core.base import draw_seed
 from rmspace.models.core.network import build_network
 from rmspace.paper.protocol import ProtocolMLPReward, protocol_best_of_n, protocol_pairs
@@ -54,7 +54,7 @@ def changed(**options: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
+def banks() -> BanksAndComparisons:
     bank, test = rm.make_synthetic_banks(300, 80, 8, 16, seed=0)
     rng = np.random.default_rng(0)
     comparisons = rm.annotate(rm.same_prompt(bank, 1500, rng), bank.rewards, partial(rm.logistic, beta=3.0), rng=rng)
@@ -64,7 +64,7 @@ def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
 @pytest.mark.parametrize("objective", ["bradley_terry", "classification"])
 @pytest.mark.parametrize("flaws", [{}, CORRECTED], ids=["published", "corrected"])
 def test_it_learns_is_repeatable_and_comes_back_from_a_folder(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], objective: str, flaws: dict[Any, Any], tmp_path: Path
+    banks: BanksAndComparisons, objective: Any, flaws: dict[Any, Any], tmp_path: Path
 ) -> None:
     bank, test, comparisons = banks
     options: dict[str, Any] = {
@@ -88,9 +88,7 @@ def test_it_learns_is_repeatable_and_comes_back_from_a_folder(
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_without_flaws_it_trains_as_the_library_does(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray], objective: Callable[..., Any]
-) -> None:
+def test_without_flaws_it_trains_as_the_library_does(banks: BanksAndComparisons, objective: Callable[..., Any]) -> None:
     """From the same weights, with the whole data in each batch, both take the same steps and stop at the same epoch."""
     train_bank, test, comparisons = banks
     some = rm.same_prompt(test, 200, np.random.default_rng(1))
@@ -111,7 +109,7 @@ def test_without_flaws_it_trains_as_the_library_does(
     shifted = held_out.comparisons + train_bank.n_items
     rows = [make_rows(pairs, objective.__name__, mirrored=False) for pairs in (comparisons, shifted)]
     flaws = dict.fromkeys(("redrawn_batches", "window_stopping", "last_weights", "sigmoid_bce"), False)
-    losses = train(network, items, *rows, Schedule(**options, **flaws), generator)
+    losses = train(network, items, rows[0], rows[1], Schedule(**options, **flaws), generator)
     assert losses.kept_epoch == library.best_epoch_
     per_comparison = 1 if objective is rm.bradley_terry else 2  # a classifier has two rows per comparison
     found, expected = pd.DataFrame(losses.records), pd.DataFrame(library.history_)
@@ -153,10 +151,10 @@ def test_the_row_split_separates_mirror_images_and_the_prompt_split_does_not() -
     assert (len(training), len(validation)) == (640, 160)
     assert np.isin(validation.comparison, training.comparison).mean() > 0.7
     sides = split_rows_by_prompt(rows, comparisons, bank.groups, 0.2, generator)
-    training, validation = (set(bank.groups[comparisons[side.comparison]].ravel()) for side in sides)
-    assert training
-    assert validation
-    assert not training & validation
+    seen, held_out = (set(bank.groups[comparisons[side.comparison]].ravel()) for side in sides)
+    assert seen
+    assert held_out
+    assert not seen & held_out
 
 
 def test_rows_and_steps_are_counted_as_published() -> None:
@@ -174,6 +172,7 @@ def test_rows_and_steps_are_counted_as_published() -> None:
 
 def test_mirrored_rows_are_both_orders_with_both_labels() -> None:
     rows = make_rows(np.array([[5, 3], [1, 2]]), "bradley_terry", mirrored=True)
+    assert rows.second is not None
     found = {tuple(row) for row in zip(rows.first, rows.second, rows.target, rows.comparison, strict=True)}
     assert found == {(5, 3, 1, 0), (3, 5, 0, 0), (1, 2, 1, 1), (2, 1, 0, 1)}
     single = make_rows(np.array([[5, 3], [1, 2]]), "classification", mirrored=True)
@@ -200,7 +199,7 @@ def test_the_published_rule_stops_above_each_of_three(losses: list[int], expecte
         assert stops(losses, since_best, changed(window_stopping=False)) is (since_best >= 3)
 
 
-def test_last_weights_are_kept_or_the_best(banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray]) -> None:
+def test_last_weights_are_kept_or_the_best(banks: BanksAndComparisons) -> None:
     bank, _, comparisons = banks
     options: dict[str, Any] = {
         "batch_size": 256,
@@ -225,7 +224,7 @@ def test_sigmoid_and_cross_entropy_lose_large_gaps() -> None:
     exact = cross_entropy(gaps, won, changed(sigmoid_bce=False))
     np.testing.assert_allclose(exact, -logsigmoid(gaps), rtol=1e-5)
     lossy = cross_entropy(gaps, won, PUBLISHED)
-    np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), -logsigmoid(gaps[3])], rtol=1e-4)
+    np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), float(-logsigmoid(gaps[3]))], rtol=1e-4)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
@@ -242,7 +241,7 @@ def test_the_corrected_loss_is_that_of_the_library(objective: Callable[..., Any]
 
 
 def test_each_epoch_is_told_and_an_eval_set_decides_nothing(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, IntArray],
+    banks: BanksAndComparisons,
 ) -> None:
     bank, test, comparisons = banks
     pairs = rm.same_prompt(test, 100, np.random.default_rng(1))

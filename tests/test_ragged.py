@@ -191,7 +191,8 @@ def test_cross_prompt_shares_fairly(counts: list[int], data: Any) -> None:
 
 def test_pairs_of_ragged_prompts_are_uniform() -> None:
     bank = make_ragged([2, 4, 3])
-    same, cross = Counter(), Counter()
+    same: Counter[tuple[int, ...]] = Counter()
+    cross: Counter[int] = Counter()
     for seed in range(1500):
         same.update(map(tuple, rm.same_prompt(bank, 3, np.random.default_rng(seed)).tolist()))
         cross.update(rm.cross_prompt(bank, 3, np.random.default_rng(seed)).ravel().tolist())
@@ -235,7 +236,7 @@ def test_candidates_by_rank_are_those_of_the_rated_responses(counts: list[int], 
             rm.similar(bank)
         return
     for prompt, responses in enumerate(rated):
-        ordered = sorted(responses, key=lambda r, prompt=prompt: bank.rewards[prompt, r])
+        ordered = sorted(responses, key=bank.rewards[prompt].__getitem__)
         ends = [ordered[0], ordered[-1]] if len(ordered) > 1 else [-1, -1]
         middle = len(ordered) // 2
         assert rm.diversified(bank)[prompt].tolist() == ends
@@ -303,14 +304,14 @@ def test_health_of_ragged_and_unrated_banks() -> None:
     rewards = np.array([1.0, 1.0, np.nan, np.nan, np.nan, 0.0, 1.0, 2.0, 3.0])
     bank = rm.ResponseBank(embeddings, rewards, offsets=[0, 3, 5, 9], prompt_ids=["a", "b", "a"])
     table = bank.health().set_index("check")
-    assert table.loc["duplicated_rows", ["n_found", "n_checked"]].tolist() == [2, 9]
+    assert table.loc["duplicated_rows", ["n_found", "n_checked"]].to_numpy().tolist() == [2, 9]
     assert "2 of them inside one prompt" in table.detail["duplicated_rows"]  # rows 0 and 2 are one prompt
-    assert table.loc["unrated_responses", ["severity", "n_found"]].tolist() == ["note", 3]
-    assert table.loc["unrated_prompts", ["severity", "n_found"]].tolist() == ["warning", 1]
-    assert table.loc["repeated_prompt_ids", ["severity", "n_found"]].tolist() == ["note", 1]
-    assert table.loc["tied_rewards", ["n_found", "n_checked"]].tolist() == [1, 1 + 6]
+    assert table.loc["unrated_responses", ["severity", "n_found"]].to_numpy().tolist() == ["note", 3]
+    assert table.loc["unrated_prompts", ["severity", "n_found"]].to_numpy().tolist() == ["warning", 1]
+    assert table.loc["repeated_prompt_ids", ["severity", "n_found"]].to_numpy().tolist() == ["note", 1]
+    assert table.loc["tied_rewards", ["n_found", "n_checked"]].to_numpy().tolist() == [1, 1 + 6]
     assert table.n_found["few_distinct_rewards"] == 1
-    assert table.loc["sorted_by_reward", ["n_found", "n_checked"]].tolist() == [1, 1]
+    assert table.loc["sorted_by_reward", ["n_found", "n_checked"]].to_numpy().tolist() == [1, 1]
     assert make_ragged([2, 3, 1]).health().empty
 
 

@@ -24,7 +24,7 @@ def published(tmp_path: Path) -> tuple[Path, FloatArray, FloatArray]:
 @pytest.mark.parametrize("layout", ["auto", "given"])
 @pytest.mark.parametrize(("suffix", "name"), [("", "prompts_first"), ("_swapped", "responses_first")])
 def test_both_published_layouts(
-    published: tuple[Path, FloatArray, FloatArray], layout: str, suffix: str, name: str
+    published: tuple[Path, FloatArray, FloatArray], layout: str, suffix: str, name: Any
 ) -> None:
     folder, embeddings, rewards = published
     bank = rm.read_published(
@@ -45,7 +45,7 @@ def test_undecided_layout_and_misfits(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must agree in a and b"):
         rm.read_published(str(tmp_path / "e.npy"), str(tmp_path / "short.npy"))
     with pytest.raises(ValueError, match="layout must be"):
-        rm.read_published(str(tmp_path / "e.npy"), str(tmp_path / "r.npy"), layout="swapped")
+        rm.read_published(str(tmp_path / "e.npy"), str(tmp_path / "r.npy"), layout="swapped")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         rm.read_published(str(tmp_path / "nothing.npy"), str(tmp_path / "r.npy"))
 

@@ -48,7 +48,7 @@ class MeanGap(BaseReward):
 
 
 class Mine(rm.LinearReward):
-    """A subclass with a parameter and a learned value more."""
+    """A subclass with one more parameter and one more learned value."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class MineOfTrees(rm.LightGBMReward):
 
 
 @rm.register
-class Own(BaseEstimator):
+class Own(BaseEstimator):  # type: ignore[misc]
     """An estimator that derives from scikit-learn alone."""
 
     def __init__(self, column: int = 0) -> None:
@@ -167,7 +167,7 @@ def test_what_cannot_be_saved_is_named(tmp_path: Path) -> None:
             model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
-    class Unknown(BaseEstimator):
+    class Unknown(BaseEstimator):  # type: ignore[misc]
         def fit(self, items: Any, comparisons: Any) -> None:
             self.a_ = 1
 
@@ -238,7 +238,7 @@ def test_a_class_that_is_gone_frees_its_name() -> None:
         with pytest.raises(ValueError, match="named 'Passing' is registered already"):
             elsewhere()
         del first
-        assert is_registered(elsewhere())  # collects the first before it would refuse
+        assert is_registered(elsewhere())  # it frees the first class before it checks the name
     finally:
         gc.enable()
 
@@ -269,6 +269,7 @@ def test_a_class_that_has_moved_is_loaded_with_a_warning(tmp_path: Path) -> None
 
 
 def test_register_takes_estimators_only() -> None:
+    wrong: Any
     for wrong in (3, dict, lambda items: items):
         with pytest.raises(TypeError, match="register takes a class with fit, predict and get_params"):
             rm.register(wrong)

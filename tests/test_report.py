@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import rmspace as rm
 from drawn import xs
@@ -65,8 +66,13 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch: p
     ]  # fmt: skip
     names = ["n_pairs", "seed", *names_of(MEASURES)[:6], "error_rate", "mean_abs_gap", "n_prompts"]
     results = pd.DataFrame(rows, columns=names).astype({"n": "Int64", "n_prompts": "Int64"})
-    drawn = []
-    monkeypatch.setattr(report, "svg_text", lambda figure: drawn.append(figure) or "")
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure) -> str:
+        drawn.append(figure)
+        return ""
+
+    monkeypatch.setattr(report, "svg_text", keep)
     found = report._findings(results)
     columns = found["differences"]["columns"]
     table = {

@@ -1,4 +1,4 @@
-"""Fits that reuse what they read: the same results, read once, let go at the end."""
+"""Fits that reuse what they read: the results are the same, items are read once, and memory is freed at the end."""
 
 import asyncio
 import gc
@@ -240,12 +240,12 @@ def test_memory_that_another_may_write_to_is_read_again(
         memory.unlink()
 
 
-def test_another_thread_does_not_share(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> Any:
+def test_another_thread_does_not_share(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> None:
     train, test, labels = banks
     fit = partial(trees, rm.classification)
     alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
 
-    async def all_at_once():
+    async def all_at_once() -> list[rm.LightGBMReward]:
         jobs = [asyncio.to_thread(fit().fit, train.items, labels[k % 2]) for k in range(6)]
         return await asyncio.gather(*jobs)
 

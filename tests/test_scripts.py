@@ -1,4 +1,4 @@
-"""The scripts: what the benchmark measures, and what the findings' page is made of."""
+"""The scripts: what the benchmark measures, and how the page of findings is made."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def _scripts_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_benchmark_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import command
+    from benchmarks import command, stages
 
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--quick", "--only", "nothing", "--out", str(tmp_path)])
     monkeypatch.setitem(stages.STAGES, "nothing", lambda folder, quick: [{"stage": "nothing", "ratio": 2.0}])
@@ -145,10 +145,11 @@ def test_tables_and_figures_of_a_claim_share_their_tests(
     grids: tuple[dict[str, Any], Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, claim: str
 ) -> None:
     """A difference is bold in every table exactly when it is filled in the figure."""
-    from findings import page, studies
+    from findings import claims, objectives, page, studies
     from matplotlib.figure import Figure
 
-    figures, marks = [], {}
+    figures: list[pd.DataFrame] = []
+    marks: dict[tuple[float, float], set[bool]] = {}
 
     def draw(comparison: pd.DataFrame, **options: Any) -> Any:
         figures.append(comparison)
@@ -170,12 +171,13 @@ def test_tables_and_figures_of_a_claim_share_their_tests(
     table["value"] += 3.0 * (table[first].astype(str).str.len() % 2) + 1.5 * table.model.str.startswith("CLF")
     studies.CLAIMS[claim](table)
     assert len(figures) == 1
+    row: Any
     for row in figures[0].itertuples():
         assert marks[round(row.difference, 12), round(row.low, 12)] == {row.p_corrected < 0.05}
     assert all(len(found) == 1 for found in marks.values())
 
 
-def test_tables_that_are_corrected_together_are_one_family(rng: np.random.Generator) -> None:
+def test_tables_of_one_family_are_corrected_as_one(rng: np.random.Generator) -> None:
     from findings import contrasts
 
     p_values = rng.random(9) ** 3

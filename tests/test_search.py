@@ -1,6 +1,7 @@
 """Search and cross-validation over comparisons: whole prompts are held out, and the best is what it says."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_no_prompt_is_in_training_and_test() -> None:
 
 
 def test_the_best_is_refitted_on_everything(preferences: rm.Preferences) -> None:
-    grid = {"alpha": [1e3, 1e-3], "objective": [rm.bradley_terry, rm.classification]}
+    grid: dict[str, list[Any]] = {"alpha": [1e3, 1e-3], "objective": [rm.bradley_terry, rm.classification]}
     prototype = rm.LinearReward()
     model, parameters, table = rm.search(prototype, grid, preferences, n_splits=3, seed=1)
     assert len(table) == 4 * 3

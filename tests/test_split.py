@@ -20,7 +20,7 @@ def make_preferences(ids: Any, comparisons: IntArray | list[tuple[int, int]], **
 
 @given(st.lists(st.integers(0, 8), min_size=3, max_size=30), st.integers(0, 99), st.booleans())
 @settings(deadline=None)
-def test_rows_with_one_id_stay_together(ids: list[int], seed: int, text: bool) -> None:
+def test_rows_of_one_id_are_on_one_side(ids: list[int], seed: int, text: bool) -> None:
     if len(set(ids)) < 2:
         return
     names = [f"prompt {i}" for i in ids] if text else ids
@@ -105,6 +105,7 @@ def test_folds_are_seeded_and_need_comparisons() -> None:
 )
 def test_bad_sizes(size: float, message: str) -> None:
     data = make_preferences(np.repeat(np.arange(4), 2), np.arange(8).reshape(-1, 2))
+    what: Any
     for what in (data, make_bank(4, 2)):
         with pytest.raises(ValueError, match=message):
             rm.split_prompts(what, size, 0)

@@ -430,7 +430,7 @@ def set_driver(folder: Path, host: str, pid: int, started: str) -> None:
 
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Path, Path]:
-    """A grid, and the folder of its study, of which one cell is done."""
+    """Return a grid and the folder of its study, with one cell done."""
     path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", sample=1)
     return path, tmp_path / "out"

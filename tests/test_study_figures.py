@@ -1,4 +1,4 @@
-"""Figures of studies: small multiples over a tidy table, and which of them the axes of a study allow."""
+"""Figures of studies: panels over a tidy table, and which figures the axes of a study allow."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ COLUMNS = ["model", "metric", "n", "value", "low", "high", "error_rate", "mean_a
 
 
 def table(models: list[str] | tuple[Any, ...] = ("BT", "CLF"), **axes: Any) -> pd.DataFrame:
-    """Values that tell their setting: the sum of the places of the labels, in powers of ten."""
+    """Return a table whose values tell their setting: digit k of a value is the place of the label on axis k."""
     rows = []
     for labels in itertools.product(*axes.values(), range(2), models):
         *setting, seed, model = labels
@@ -164,7 +164,7 @@ def test_panels_have_the_same_places() -> None:
     assert np.isnan(bars(figure.axes[1])[0])
 
 
-def test_an_axis_that_goes_along_is_no_hidden_one() -> None:
+def test_an_axis_that_another_determines_is_not_hidden() -> None:
     rows = table(data__base=["a", "b"])
     rows.insert(1, "reward_scale", rows["data.base"].map({"a": 1.0, "b": 6.0}))
     assert bars(rm.study_bars(rows, x="data.base").axes[0]) == [1, 2, 1.5, 2.5]
@@ -299,7 +299,7 @@ def test_more_panels_than_fit_a_page_make_numbered_pages() -> None:
 def test_a_grid_that_changes_one_thing_at_a_time_has_only_the_panels_that_occur() -> None:
     rows = table(n_pairs=[5, 50], annotator__beta=[1, 3, 10], kind=["p", "q"], data__base=["a", "b"])
     middle = [rows.n_pairs == 5, rows["annotator.beta"] == 1, rows.kind == "p"]
-    rows = rows[sum(place.astype(int) for place in middle) >= 2]
+    rows = rows[np.sum(middle, axis=0) >= 2]
     found = pictures_of(rows)
     assert [picture.question for picture in found.drawn] == [NUMBER, NOISE, MODELS]
     for picture, expected in zip(found.drawn, (2, 2, 5), strict=True):
@@ -416,11 +416,11 @@ def test_differences_stand_in_their_rows_and_are_filled_where_sure(rng: np.rando
     assert axes.get_xlabel() == "difference in golden reward improvement,\nsame \N{MINUS SIGN} cross"
     points = [line for line in axes.lines if line.get_marker() not in ("", "None")]
     drawn = [
-        (x, round(y), line.get_markerfacecolor()) for line in points for x, y in zip(*line.get_data(), strict=True)
+        (x, round(y), line.get_markerfacecolor()) for line in points for x, y in zip(xs(line), ys(line), strict=True)
     ]
     expected = [
-        (row.difference, [10, 20].index(row.n_pairs), "white" if row.p_corrected == 0.2 else None)
-        for row in comparison.itertuples()
+        (difference, [10, 20].index(n_pairs), "white" if p_value == 0.2 else None)
+        for difference, n_pairs, p_value in comparison[["difference", "n_pairs", "p_corrected"]].to_numpy().tolist()
     ]
     np.testing.assert_allclose(sorted(d[:2] for d in drawn), sorted(e[:2] for e in expected))
     assert {x for x, _, face in drawn if face == "white"} == {x for x, _, face in expected if face}
@@ -447,7 +447,7 @@ def test_a_part_of_a_comparison_keeps_its_marks_and_says_how_many_tests_there_we
     comparison = rm.compare_models(rows, metric="gain")
     comparison["p_value"] = [0.01, 0.2, 0.011, 0.2, 0.2, 0.2]
     comparison["p_corrected"] = [0.06, 1, 0.06, 1, 1, 1]  # Holm over six tests; over two of them, both were significant
-    figure = rm.study_differences(comparison, where=comparison.index.isin([0, 2]))
+    figure = rm.study_differences(comparison, where=comparison.index.to_series().isin([0, 2]))
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     faces = [line.get_markerfacecolor() for line in points for _ in xs(line)]
     assert faces == ["white", "white"]
@@ -468,7 +468,8 @@ def test_colours_tell_what_is_compared_where_the_chooser_draws_differences(rng: 
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["annotations 10", "annotations 20"]
     points = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "s", "D")]
     drawn = {round(x, 9): line.get_markerfacecolor() != "white" for line in points for x in xs(line)}
-    assert drawn == {round(row.difference, 9): row.p_corrected < 0.05 for row in comparison.itertuples()}
+    sure = comparison.p_corrected < 0.05
+    assert drawn == dict(zip(comparison.difference.round(9), sure, strict=True))
 
 
 def test_differences_that_fill_many_pages_are_left_to_the_table(rng: np.random.Generator) -> None:

@@ -193,7 +193,7 @@ def test_a_missing_value_of_an_axis_is_compared_too(rng: np.random.Generator) ->
     assert len(rm.compare_models(rows, metric="gain", axis="patience", against=1)) == 3
 
 
-def test_keys_that_change_together_are_one_axis(rng: np.random.Generator) -> None:
+def test_keys_that_determine_each_other_are_one_axis(rng: np.random.Generator) -> None:
     rows = table(rng).assign(pairs=lambda found: found["annotator.beta"].map({1: "same", 10: "cross"}))
     found = rm.compare_models(rows, metric="gain", axis="pairs")
     expected = rm.compare_models(table_of(rows), metric="gain", axis="annotator.beta")

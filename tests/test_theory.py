@@ -1,4 +1,4 @@
-"""The theory against simulation, closed forms and the numbers that are printed."""
+"""The theory against simulation, closed forms and the numbers printed in the paper."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ DRAWS = 1_000_000
 
 def inside(value: float, draws: FloatArray) -> bool:
     """Whether a value lies in the 99.9% interval of the mean of draws."""
-    return abs(value - draws.mean()) <= 3.3 * draws.std() / math.sqrt(len(draws))
+    return bool(abs(value - draws.mean()) <= 3.3 * draws.std() / math.sqrt(len(draws)))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 3.0, 10.0, 1000.0])
@@ -29,7 +29,7 @@ def test_quality_and_error_agree_with_simulation(beta: float, reward_std: float)
     rng = np.random.default_rng(0)
     gaps = np.abs(reward_std * (rng.standard_normal(DRAWS) - rng.standard_normal(DRAWS)))
     quality = theory.annotation_quality(beta, reward_std=reward_std)
-    assert inside(quality, expit(beta * gaps)) or (beta == 0 and quality == 0.5)
+    assert inside(float(quality), expit(beta * gaps)) or (beta == 0 and quality == 0.5)
     assert quality == pytest.approx(theory.annotation_quality(beta, gap_std=math.sqrt(2) * reward_std), rel=1e-12)
     assert theory.error_rate(beta, reward_std=reward_std) == pytest.approx(1 - quality)
 
