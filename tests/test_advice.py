@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
-from rmspace._typing import FloatArray, IntArray
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.paper.theory import annotation_quality
 
 
@@ -21,7 +21,7 @@ def bank_of(rewards: FloatArray | list[Any]) -> rm.ResponseBank:
 
 
 def judged(
-    beta: float, n_pairs: int, seed: int, repeats: int = 1, annotator: Callable[..., Any] = rm.logistic
+    beta: float, n_pairs: int, seed: int, repeats: int = 1, annotator: Callable[..., Float64Array] = rm.logistic
 ) -> tuple[IntArray, FloatArray]:
     rng = np.random.default_rng(seed)
     rewards = rng.normal(size=(n_pairs, 2))

@@ -116,7 +116,7 @@ def test_the_text_that_is_embedded_can_be_joined_otherwise(clone: Path) -> None:
 )
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_bad_input_is_named(
-    clone: Path, change: tuple[str, list[Any] | str] | None, options: dict[Any, Any], error: type[Any], match: str
+    clone: Path, change: tuple[str, list[Any] | str] | None, options: dict[str, Any], error: type[Exception], match: str
 ) -> None:
     if change is not None:
         write_model(clone, *change)

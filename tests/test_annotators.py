@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom, norm
 
 import rmspace as rm
-from rmspace._typing import FloatArray, IntArray
+from rmspace._typing import Float64Array, FloatArray, IntArray
+from rmspace.kinds import Annotator
 
 # Error rates of the logistic annotator for Gaussian gaps of variance 1 and 2: facts of the published study.
 BETAS = [0.5, 0.7, 1, 3, 5, 10]
@@ -33,7 +34,7 @@ def test_published_error_rates(variance: int, k: int) -> None:
     [partial(rm.logistic, beta=1.3), partial(rm.probit, beta=0.8), partial(rm.lapse, beta=2.0, rate=0.2), rm.oracle],
 )
 @pytest.mark.parametrize("gap", [-1.7, -0.2, 0.0, 0.4, 3.0])
-def test_realised_noise_is_binomial(annotator: Callable[..., Any], gap: float) -> None:
+def test_realised_noise_is_binomial(annotator: Annotator, gap: float) -> None:
     n = 20_000
     pairs = np.tile([[0, 1]], (n, 1))
     comparisons = rm.annotate(pairs, np.array([[gap, 0.0]]), annotator, rng=np.random.default_rng(1))
@@ -54,7 +55,7 @@ def test_closed_forms() -> None:
 
 @pytest.mark.parametrize("annotator", [rm.logistic, rm.probit, partial(rm.lapse, rate=0.05)])
 @pytest.mark.parametrize("target", [0.05, 0.2, 0.45])
-def test_beta_for_error_is_reached(annotator: Callable[..., Any], target: float) -> None:
+def test_beta_for_error_is_reached(annotator: Callable[..., Float64Array], target: float) -> None:
     pairs, rewards = gaussian_pairs(50_000, 3.0)
     beta = rm.beta_for_error(pairs, rewards, target, annotator=annotator, scale="std")
     comparisons = rm.annotate(pairs, rewards, partial(annotator, beta=beta), rng=np.random.default_rng(2), scale="std")
@@ -135,8 +136,8 @@ REWARDS = np.array([[0.0, 1.0, 2.0]])
 def test_bad_input(
     pairs: npt.NDArray[Any],
     rewards: FloatArray,
-    options: dict[Any, Any],
-    error: type[Any],
+    options: dict[str, Any],
+    error: type[Exception],
     message: str,
     rng: np.random.Generator,
 ) -> None:

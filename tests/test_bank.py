@@ -249,7 +249,7 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 1.5, 0), ValueError, r"share in \(0, 1\)"),
     ],
 )
-def test_bad_input(act: Callable[..., Any], error: type[Any], message: str) -> None:
+def test_bad_input(act: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act()
 

@@ -1,6 +1,6 @@
 """Members of an ensemble trained as one batch: they equal members trained one by one; when this is done."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import rmspace as rm
 from conftest import BanksAndComparisons
 from rmspace._typing import FloatArray, IntArray
+from rmspace.kinds import Objective
 from rmspace.models import mlp
 from rmspace.models.core import network, precision, scoring, training
 from rmspace.models.core.network import RewardNetwork
@@ -79,7 +80,7 @@ def learners_of(
 )
 @settings(max_examples=15, deadline=None)
 def test_learners_do_not_influence_each_other(
-    objective: Callable[..., Any],
+    objective: Objective,
     validation: bool,
     sizes: list[int],
     hidden: tuple[int, ...],
@@ -104,7 +105,7 @@ def test_learners_do_not_influence_each_other(
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 def test_an_ensemble_has_the_same_members_either_way(
-    banks: BanksAndComparisons, objective: Callable[..., Any], bootstrap: bool
+    banks: BanksAndComparisons, objective: Objective, bootstrap: bool
 ) -> None:
     _, test, _ = banks
     member = rm.MLPReward(objective, hidden_sizes=(8, 4), batch_size=64, patience=1, learning_rate=0.02, max_epochs=12)
@@ -180,7 +181,7 @@ def test_members_are_trained_as_one_program_or_one_by_one(
     seen: list[int] = []
     learn = training.train
 
-    def watch(learners: list[Any], *args: Any, **options: Any) -> Any:
+    def watch(learners: Sequence[Learner], *args: Any, **options: Any) -> Any:
         seen.append(len(learners))
         return learn(learners, *args, **options)
 
@@ -193,7 +194,7 @@ def test_members_are_trained_as_one_program_or_one_by_one(
 @pytest.mark.parametrize("batched", [True, False])
 def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks: BanksAndComparisons, batched: bool) -> None:
     train, test, comparisons = banks
-    seen: list[Any] = []
+    seen: list[dict[str, Any]] = []
     held_out = rm.Preferences.from_bank(
         test, rm.same_prompt(test, 100, np.random.default_rng(1)), rm.oracle, rng=np.random.default_rng(1)
     )
@@ -239,7 +240,7 @@ def test_members_that_do_not_fit_at_once_are_trained_one_by_one(
     expected.fit(train.items, comparisons, groups=train.groups)
     learn = training.train
 
-    def full(learners: list[Any], *args: Any, **options: Any) -> None:
+    def full(learners: Sequence[Learner], *args: Any, **options: Any) -> None:
         if len(learners) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         learn(learners, *args, **options)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import rmspace as rm
 from rmspace._typing import FloatArray
+from rmspace.kinds import Objective
 
 ITEMS = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
 PAIRS = np.random.default_rng(1).permutation(60).reshape(30, 2)
@@ -42,7 +43,7 @@ def margins() -> FloatArray:
     return np.random.default_rng(2).uniform(0.1, 3.0, size=len(PAIRS))
 
 
-def fitted(model: str, objective: Callable[..., Any], **columns: Any) -> FloatArray:
+def fitted(model: str, objective: Objective, **columns: Any) -> FloatArray:
     return MODELS[model](objective).fit(ITEMS, PAIRS, columns=columns).predict(ITEMS)
 
 
@@ -118,7 +119,7 @@ def test_scores_and_values_are_those_of_one_comparison(batched: bool) -> None:
 
 
 def test_validation_and_training_loss_see_their_own_columns() -> None:
-    seen: Any = {True: set(), False: set()}
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
 
     def watching(winner: Tensor, loser: Tensor, number: Tensor) -> Tensor:
         seen[winner.requires_grad] |= set(number.tolist())
@@ -135,7 +136,7 @@ def test_validation_and_training_loss_see_their_own_columns() -> None:
 
 def test_the_eval_set_has_columns_of_its_own() -> None:
     names, other = np.array(["cem", "ann"])[np.arange(30) % 2], np.array(["bob", "cem"])[np.arange(30) % 2]
-    seen: Any = {True: set(), False: set()}
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
 
     def watching(winner: Tensor, loser: Tensor, annotator: Tensor) -> Tensor:
         seen[winner.requires_grad] |= set(annotator.tolist())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import rmspace as rm
 from rmspace.config import ConfigError, dump_yaml, load_config
+from rmspace.config.build import Experiment
 from rmspace.config.node import as_node, read_config
 
 BASE = """\
@@ -29,9 +30,12 @@ seed: 0
 """
 
 
+Load = Callable[..., Experiment]
+
+
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Any]:
-    def load(text: str = BASE, *overrides: str) -> Any:
+def load(tmp_path: Path) -> Load:
+    def load(text: str = BASE, *overrides: str) -> Experiment:
         (tmp_path / "a.yaml").write_text(textwrap.dedent(text))
         return load_config(tmp_path / "a.yaml", overrides)
 
@@ -43,7 +47,7 @@ def changed(old: str, new: str) -> str:
     return BASE.replace(old, new)
 
 
-def test_objects(load: Callable[..., Any]) -> None:
+def test_objects(load: Load) -> None:
     options = load().options
     model = options["models"]["BT"]
     assert isinstance(model, rm.MLPReward)
@@ -92,7 +96,7 @@ def test_objects(load: Callable[..., Any]) -> None:
         ("- 1", 1, "must be a mapping"),
     ],
 )  # fmt: skip
-def test_one_clear_line(load: Callable[..., Any], tmp_path: Path, text: str, line: int, message: str) -> None:
+def test_one_clear_line(load: Load, tmp_path: Path, text: str, line: int, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(text)
     error = str(caught.value)
@@ -101,7 +105,7 @@ def test_one_clear_line(load: Callable[..., Any], tmp_path: Path, text: str, lin
     assert message in error
 
 
-def test_alias_bombs_and_circles_are_refused(load: Callable[..., Any]) -> None:
+def test_alias_bombs_and_circles_are_refused(load: Load) -> None:
     bomb = "\n".join(
         ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
         + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
@@ -119,7 +123,7 @@ def test_missing_file(tmp_path: Path) -> None:
         load_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides(load: Callable[..., Any]) -> None:
+def test_overrides(load: Load) -> None:
     experiment = load(
         BASE, "n_pairs=7", "models.BT.hidden_sizes=[8, 8]", "annotator={use: oracle}",
         "pairs.candidates.use=similar", "models.lin.use=LinearReward",
@@ -142,12 +146,12 @@ def test_overrides(load: Callable[..., Any]) -> None:
         assert message in str(caught.value)
 
 
-def test_overrides_of_names_with_dots(load: Callable[..., Any]) -> None:
+def test_overrides_of_names_with_dots(load: Load) -> None:
     text = changed("  BT:", "  v1.0:")
     assert load(text, "models.v1.0.patience=7").options["models"]["v1.0"].patience == 7
 
 
-def test_paths_of_user_functions_start_at_the_config_folder(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_paths_of_user_functions_start_at_the_config_folder(load: Load, tmp_path: Path) -> None:
     (tmp_path / "reader_for_tests.py").write_text(
         "from pathlib import Path\nimport rmspace as rm\n\n"
         "def banks(folder: Path):\n    assert isinstance(folder, Path) and folder.is_dir()\n"
@@ -164,7 +168,7 @@ def test_paths_of_user_functions_start_at_the_config_folder(load: Callable[..., 
         load(text.replace("mine", "nothing"))
 
 
-def test_user_modules_from_the_config_folder(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_user_modules_from_the_config_folder(load: Load, tmp_path: Path) -> None:
     (tmp_path / "mine_for_tests.py").write_text(
         "def square(winner, loser, *, margin: float = 1.0):\n    return (margin - winner + loser).square()\n"
         "def top(scores, rewards):\n    return rewards.max(axis=1)\n"
@@ -181,7 +185,7 @@ def test_user_modules_from_the_config_folder(load: Callable[..., Any], tmp_path:
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: x}"))
 
 
-def test_a_broken_user_module_is_named_with_its_place(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_broken_user_module_is_named_with_its_place(load: Load, tmp_path: Path) -> None:
     (tmp_path / "broken_for_tests.py").write_text("def f(:\n")
     with pytest.raises(ConfigError, match=r"a\.yaml:9: models\.BT\.objective\.use: cannot import .*SyntaxError"):
         load(changed("{use: hinge, margin: 2}", "{use: broken_for_tests.f}"))
@@ -190,7 +194,7 @@ def test_a_broken_user_module_is_named_with_its_place(load: Callable[..., Any], 
         load(changed("{use: hinge, margin: 2}", "{use: json.f}"))
 
 
-def test_third_party_estimators(load: Callable[..., Any]) -> None:
+def test_third_party_estimators(load: Load) -> None:
     text = """
     data: {use: make_synthetic_banks}
     pairs: {use: same_prompt}
@@ -209,7 +213,7 @@ def test_third_party_estimators(load: Callable[..., Any]) -> None:
     assert models["ten"].reduce.keywords == {"k": 2.0}
 
 
-def test_resolved_config_says_the_same(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_resolved_config_says_the_same(load: Load, tmp_path: Path) -> None:
     first = load(BASE, "n_pairs=50")
     (tmp_path / "again.yaml").write_text(dump_yaml(first.resolved))
     second = load_config(tmp_path / "again.yaml")
@@ -228,7 +232,7 @@ plain = st.recursive(
 
 @given(st.dictionaries(st.text("abyn", min_size=1), plain))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_back(tmp_path: Path, data: dict[Any, Any]) -> None:
+def test_what_is_written_is_read_back(tmp_path: Path, data: dict[str, Any]) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(dump_yaml(data), encoding="utf-8")
     assert read_config(path).plain() == data
@@ -264,7 +268,7 @@ def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(
     assert tree.plain() == before
 
 
-def put_in(data: dict[Any, Any], key: tuple[Any, ...], value: int | str) -> bool:
+def put_in(data: dict[str, Any], key: tuple[Any, ...], value: int | str) -> bool:
     """Put a value into nested dicts; return False, with nothing changed, where a value stands in the way."""
     block = data
     for name in key[:-1]:
@@ -303,16 +307,14 @@ WRONG_KINDS = [
 
 
 @pytest.mark.parametrize(("override", "message"), WRONG_KINDS, ids=[case[0] for case in WRONG_KINDS])
-def test_a_name_of_the_wrong_kind_is_an_error_when_the_config_is_read(
-    load: Callable[..., Any], override: str, message: str
-) -> None:
+def test_a_name_of_the_wrong_kind_is_an_error_when_the_config_is_read(load: Load, override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(BASE, override)
     assert str(caught.value).startswith(f"command line: {override}: ")
     assert message in str(caught.value)
 
 
-def test_a_dotted_name_of_the_right_kind_is_accepted(load: Callable[..., Any]) -> None:
+def test_a_dotted_name_of_the_right_kind_is_accepted(load: Load) -> None:
     experiment = load(
         BASE,
         "annotator={use: rmspace.annotators.oracle}",
@@ -321,7 +323,7 @@ def test_a_dotted_name_of_the_right_kind_is_accepted(load: Callable[..., Any]) -
     assert experiment.options["annotator"] is rm.oracle
 
 
-def test_other_code_runs_only_where_it_is_allowed(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_other_code_runs_only_where_it_is_allowed(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     touch = tmp_path / "ran"
     load()
@@ -360,7 +362,7 @@ def preferences(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_preferences_take_no_pairs_and_no_annotator(load: Callable[..., Any], preferences: Path) -> None:
+def test_preferences_take_no_pairs_and_no_annotator(load: Load, preferences: Path) -> None:
     experiment = load(PREFERENCES)
     assert list(experiment.options) == ["models"]
     train, test = experiment.data()
@@ -380,9 +382,7 @@ def test_preferences_take_no_pairs_and_no_annotator(load: Callable[..., Any], pr
              f"data.test={preferences}/b")  # fmt: skip
 
 
-def test_an_objective_takes_columns_of_preferences_by_name(
-    load: Callable[..., Any], preferences: Path, tmp_path: Path
-) -> None:
+def test_an_objective_takes_columns_of_preferences_by_name(load: Load, preferences: Path, tmp_path: Path) -> None:
     (tmp_path / "column_for_tests.py").write_text(
         "seen = []\n"
         "def wide(winner, loser, margin):\n    seen.append(margin)\n    return (margin - winner + loser).square()\n"
@@ -390,6 +390,7 @@ def test_an_objective_takes_columns_of_preferences_by_name(
     text = PREFERENCES.replace("{use: LinearReward}", "{use: LinearReward, objective: {use: column_for_tests.wide}}")
     experiment = load(text)
     train, test = experiment.data()
+    assert isinstance(train, rm.Preferences)
     rm.run(train=train, test=test, **experiment.options)
     seen = sys.modules["column_for_tests"].seen
     np.testing.assert_allclose(np.sort(seen[0].numpy()), np.sort(train.columns["margin"]), rtol=1e-6)
@@ -426,7 +427,7 @@ class OfConfig(LinearReward):
 """
 
 
-def test_each_kind_may_come_from_a_module_beside_the_config(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_each_kind_may_come_from_a_module_beside_the_config(load: Load, tmp_path: Path) -> None:
     (tmp_path / "kinds_for_tests.py").write_text(OWN)
     experiment = load(
         """
@@ -441,7 +442,8 @@ def test_each_kind_may_come_from_a_module_beside_the_config(load: Callable[..., 
         """
     )
     train, test = experiment.data()
-    models: dict[Any, Any] = {}
+    assert isinstance(test, rm.ResponseBank)
+    models: dict[str, Any] = {}
     table = rm.run(train=train, test=test, **experiment.options, on_fit=models.__setitem__)
     values = table.set_index("model").value
     assert values["first"] == pytest.approx(test.rewards[:, 0].mean())

@@ -28,7 +28,7 @@ def brute_force_best_of_n(scores: FloatArray, rewards: FloatArray, n: int) -> fl
 
 @given(st.integers(1, 7), st.data())
 @settings(max_examples=150, deadline=None)
-def test_best_of_n_is_the_mean_over_all_draws(width: int, data: Any) -> None:
+def test_best_of_n_is_the_mean_over_all_draws(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (2, width), elements=small))
     rewards = data.draw(arrays(float, (2, width), elements=st.floats(-5, 5)))
     sizes = list(range(1, width + 1))
@@ -53,7 +53,7 @@ def test_best_of_n_by_simulation(rng: np.random.Generator) -> None:
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=80, deadline=None)
-def test_best_of_n_does_not_depend_on_positions(width: int, data: Any) -> None:
+def test_best_of_n_does_not_depend_on_positions(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=st.floats(-5, 5)))
     order = np.array(data.draw(st.permutations(range(width))))
@@ -87,7 +87,7 @@ def test_the_ends_of_the_scale(rng: np.random.Generator) -> None:
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_against_scipy_and_brute_force(width: int, data: Any) -> None:
+def test_rank_metrics_against_scipy_and_brute_force(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=small))
     if np.ptp(rewards) == 0:
@@ -128,7 +128,7 @@ def brute_force(metric: Callable[..., Any], scores: FloatArray, rewards: FloatAr
 
 @given(st.integers(1, 4), st.integers(1, 6), st.data())
 @settings(max_examples=150, deadline=None)
-def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: int, data: Any) -> None:
+def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
@@ -156,7 +156,9 @@ def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: in
 
 @given(st.integers(1, 5), st.integers(1, 6), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts: int, width: int, data: Any) -> None:
+def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(
+    n_prompts: int, width: int, data: st.DataObject
+) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
@@ -362,7 +364,7 @@ GOOD = np.arange(6.0).reshape(2, 3)
         (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
-def test_bad_input(scores: FloatArray, rewards: FloatArray, n: Any, error: type[Any], message: str) -> None:
+def test_bad_input(scores: FloatArray, rewards: FloatArray, n: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         rm.best_of_n(scores, rewards, n=n)
 

@@ -257,7 +257,7 @@ def test_no_gold_reward_is_needed(banks: Banks) -> None:
         groups = [f"{name}{k}" for k in bank.groups]
         sides.append(rm.Preferences(bank.items, comparisons, groups, weight=rng.random(200) + 0.5))
     models = {"linear": rm.LinearReward(), "pipe": make_pipeline(Normalizer(), MLP)}
-    fitted: dict[Any, Any] = {}
+    fitted: dict[str, Any] = {}
     table = rm.run(train=sides[0], test=sides[1], models=models, on_fit=fitted.__setitem__)
     assert set(table.metric) == {"accuracy", "log_loss"}
     scores = fitted["linear"].predict(sides[1].items)

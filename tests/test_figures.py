@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +80,7 @@ def test_the_table_of_evaluate_is_drawn(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("draw", [rm.best_of_n_curve, rm.gain_bars])
-def test_a_figure_is_drawn_into_the_given_axes(draw: Callable[..., Any]) -> None:
+def test_a_figure_is_drawn_into_the_given_axes(draw: Callable[..., Figure]) -> None:
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     assert draw(table("A", "B"), ax=right) is figure
@@ -132,7 +131,7 @@ def test_a_form_from_outside_the_package(tmp_path: Path) -> None:
     from rmspace.plots.style import colour, plain_style, save_figure
 
     @plain_style
-    def n_needed(rows: pd.DataFrame, *, reward: float) -> Any:
+    def n_needed(rows: pd.DataFrame, *, reward: float) -> Figure:
         figure = Figure(layout="constrained")
         axes = figure.add_subplot()
         for k, (model, part) in enumerate(rows[rows.metric == "best_of_n"].groupby("model", sort=False)):

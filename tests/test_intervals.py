@@ -22,7 +22,7 @@ def exact(ones: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 
 @given(st.integers(2, 60), st.data())
 @settings(max_examples=60, deadline=None)
-def test_values_of_0_and_1_have_the_exact_interval(n: int, data: Any) -> None:
+def test_values_of_0_and_1_have_the_exact_interval(n: int, data: st.DataObject) -> None:
     ones = data.draw(st.integers(0, n))
     confidence = data.draw(st.sampled_from([0.8, 0.95, 0.99]))
     values = np.repeat([1.0, 0.0], [ones, n - ones])
@@ -200,7 +200,7 @@ def test_few_and_equal_values() -> None:
         ([1.0, 2.0], {"weights": [1.0, np.nan]}, "finite and at least 0"),
     ],
 )
-def test_bad_input(values: FloatArray | list[float], options: dict[Any, Any], message: str) -> None:
+def test_bad_input(values: FloatArray | list[float], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rm.mean_interval(values, **options)
 

@@ -27,6 +27,7 @@ import rmspace as rm
 from conftest import Banks
 from rmspace._typing import IntArray
 from rmspace.data.split import split_comparisons
+from rmspace.kinds import Objective
 
 
 def squared_margin(winner: Tensor, loser: Tensor, *, margin: float = 1.0) -> Tensor:
@@ -243,8 +244,8 @@ def test_weight_two_is_a_repeated_row(model: str, objective: str, banks: Banks, 
 )
 def test_broken_objectives_are_named(
     model: str,
-    objective: Callable[..., Any],
-    error: tuple[type[Any], type[Any]] | type[Any],
+    objective: Objective,
+    error: type[Exception] | tuple[type[Exception], ...],
     message: str,
     banks: Banks,
     comparisons: IntArray,

@@ -10,9 +10,10 @@ from torch import Tensor
 
 import rmspace as rm
 from rmspace._typing import FloatArray, IntArray
+from rmspace.kinds import Objective
 from rmspace.models.core.gradients import check_curvature, score_slope
 
-SMOOTH: dict[str, Any] = {
+SMOOTH: dict[str, Callable[..., Tensor]] = {
     "bradley_terry": rm.bradley_terry,
     "classification": rm.classification,
     "thurstone": rm.thurstone,
@@ -50,7 +51,7 @@ def test_values_against_arbitrary_precision(name: str, gap: float) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_extreme_gaps_are_safe(name: str, dtype: Any) -> None:
+def test_extreme_gaps_are_safe(name: str, dtype: torch.dtype) -> None:
     gap = torch.tensor([-1e4, -1e3, -50.0, 0.0, 50.0, 1e3, 1e4], dtype=dtype)
     winner, loser = gap.clone().requires_grad_(), torch.zeros_like(gap).requires_grad_()
     losses = ALL[name](winner, loser)
@@ -63,7 +64,7 @@ def test_extreme_gaps_are_safe(name: str, dtype: Any) -> None:
 
 
 def numeric_slope(
-    objective: Callable[..., Any], scores: FloatArray, pairs: IntArray, weights: FloatArray, item: int, step: float
+    objective: Objective, scores: FloatArray, pairs: IntArray, weights: FloatArray, item: int, step: float
 ) -> tuple[float, float]:
     def total(at: float) -> float:
         moved = scores.copy()
@@ -106,7 +107,7 @@ def test_only_differences_count(name: str) -> None:
 
 
 @pytest.mark.parametrize("objective", [f for n, f in ALL.items() if n != "squared"])
-def test_shapes_must_agree(objective: Callable[..., Any]) -> None:
+def test_shapes_must_agree(objective: Objective) -> None:
     with pytest.raises(ValueError, match="one shape"):
         objective(torch.zeros(3), torch.zeros(1))
 
@@ -121,19 +122,19 @@ def test_shapes_must_agree(objective: Callable[..., Any]) -> None:
         (lambda w, o: torch.ones_like(w), ValueError, "do not depend on"),
     ],
 )
-def test_objectives_are_held_to_their_promise(objective: Callable[..., Any], error: type[Any], message: str) -> None:
+def test_objectives_are_held_to_their_promise(objective: Objective, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         score_slope(objective, np.array([0.0, 1.0, 2.0]), np.array([[0, 1], [1, 2]]), np.ones(2), curvature=True)
 
 
 @pytest.mark.parametrize("objective", [rm.hinge, lambda w, o: (o - w).abs(), lambda w, o: o - w])
-def test_trees_need_curvature(objective: Callable[..., Any]) -> None:
+def test_trees_need_curvature(objective: Objective) -> None:
     with pytest.raises(ValueError, match="no curvature, and trees are fitted by curvature"):
         check_curvature(objective)
 
 
 @pytest.mark.parametrize("objective", [*SMOOTH.values(), lambda w, o: torch.relu(1 - w + o).square()])
-def test_smooth_objectives_have_curvature(objective: Callable[..., Any]) -> None:
+def test_smooth_objectives_have_curvature(objective: Objective) -> None:
     check_curvature(objective)
 
 
@@ -149,7 +150,7 @@ def test_options_are_checked() -> None:
 
 
 @pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])
-def test_a_margin_per_pair_is_that_number_for_each(objective: Callable[..., Any]) -> None:
+def test_a_margin_per_pair_is_that_number_for_each(objective: Objective) -> None:
     winner, loser, margins = (
         torch.tensor([1.0, 0.2, -1.0]),
         torch.tensor([0.0, 0.1, 0.5]),

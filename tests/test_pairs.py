@@ -16,7 +16,7 @@ sizes = st.integers(1, 9)
 
 @given(sizes, st.integers(2, 6), st.data())
 @settings(max_examples=150, deadline=None)
-def test_same_prompt_shares_fairly_and_repeats_last(n_prompts: int, n_responses: int, data: Any) -> None:
+def test_same_prompt_shares_fairly_and_repeats_last(n_prompts: int, n_responses: int, data: st.DataObject) -> None:
     bank = make_bank(n_prompts, n_responses)
     distinct = n_responses * (n_responses - 1) // 2
     n_pairs = data.draw(st.integers(1, 3 * n_prompts * distinct))
@@ -38,7 +38,7 @@ def test_same_prompt_shares_fairly_and_repeats_last(n_prompts: int, n_responses:
 
 @given(st.integers(2, 9), st.integers(1, 5), st.data())
 @settings(max_examples=150, deadline=None)
-def test_cross_prompt_shares_fairly(n_prompts: int, n_responses: int, data: Any) -> None:
+def test_cross_prompt_shares_fairly(n_prompts: int, n_responses: int, data: st.DataObject) -> None:
     bank = make_bank(n_prompts, n_responses)
     limit = n_prompts * (n_prompts - 1) // 2 * n_responses**2
     n_pairs = data.draw(st.integers(1, min(limit, 60)))
@@ -52,7 +52,7 @@ def test_cross_prompt_shares_fairly(n_prompts: int, n_responses: int, data: Any)
 @pytest.mark.parametrize("n_responses", [4, 40])  # the two algorithms: permutation, and rejection
 def test_same_prompt_is_uniform_over_ordered_pairs(n_responses: int) -> None:
     bank = make_bank(400, n_responses)
-    counts: Any = Counter()
+    counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(60):
         for pair in rm.same_prompt(bank, 1200, np.random.default_rng(seed)) % n_responses:
             counts[tuple(pair)] += 1

@@ -4,7 +4,6 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
 from rmspace.data.files import file_hash
+from rmspace.kinds import Objective
 from rmspace.models.io import format as persistence
 from rmspace.models.io.booster_text import check_booster_text, trees_alone
 from rmspace.models.io.values import ForeignFunction
@@ -86,7 +86,7 @@ def test_all_that_was_learned_comes_back(name: str, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:LinearReward stopped")
-def test_objectives_come_back(objective: Callable[..., Any], tmp_path: Path) -> None:
+def test_objectives_come_back(objective: Objective, tmp_path: Path) -> None:
     rm.LinearReward(objective).fit(ITEMS, PAIRS).save(tmp_path / "model")
     again = rm.load(tmp_path / "model").objective
     assert getattr(again, "func", again) is getattr(objective, "func", objective)

@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 
 import rmspace as rm
 from conftest import BanksAndComparisons
+from rmspace.kinds import Objective
 from rmspace.models.core import precision as precisions
 from rmspace.models.core.network import HiddenLayer, ScoreLayer, build_network
 from rmspace.models.core.precision import bfloat16_gain, find_device, find_precision, on_device
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def gain(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def gain(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     def pretend(value: float) -> None:
         monkeypatch.setattr(precisions, "bfloat16_gain", lambda _: value)
         monkeypatch.setattr("rmspace.models.core.network.bfloat16_gain", lambda _: value)
@@ -53,14 +54,14 @@ def test_the_probe_survives_a_device_without_such_products(monkeypatch: pytest.M
     ("value", "expected"), [(0.01, "float32"), (1.2, "float32"), (1.6, "bfloat16"), (4, "bfloat16")]
 )
 def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(
-    gain: Callable[..., Any], value: float, expected: str
+    gain: Callable[[float], None], value: float, expected: str
 ) -> None:
     gain(value)
     assert find_precision("auto", CPU) == getattr(torch, expected)
     assert find_precision("float32", CPU) == torch.float32
 
 
-def test_bfloat16_where_it_is_slow_warns(gain: Callable[..., Any]) -> None:
+def test_bfloat16_where_it_is_slow_warns(gain: Callable[[float], None]) -> None:
     gain(0.1)
     with pytest.warns(UserWarning, match=r"multiplies bfloat16 10\.0 times slower than float32"):
         assert find_precision("bfloat16", CPU) == torch.bfloat16
@@ -78,7 +79,7 @@ def test_unknown_words_are_refused(banks: BanksAndComparisons) -> None:
 
 
 def test_a_device_without_memory_gives_way_to_the_cpu_with_a_warning() -> None:
-    def work(device: Any) -> str:
+    def work(device: torch.device) -> str:
         if device.type == "cuda":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         return device.type
@@ -89,7 +90,7 @@ def test_a_device_without_memory_gives_way_to_the_cpu_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize("slow", [True, False], ids=["rounded float32", "bfloat16"])
-def test_hidden_products_in_bfloat16_are_within_its_rounding(gain: Callable[..., Any], slow: bool) -> None:
+def test_hidden_products_in_bfloat16_are_within_its_rounding(gain: Callable[[float], None], slow: bool) -> None:
     gain(0.1 if slow else 2.0)
     generator = torch.Generator().manual_seed(0)
     layer = HiddenLayer(64, 8)
@@ -105,7 +106,7 @@ def test_hidden_products_in_bfloat16_are_within_its_rounding(gain: Callable[...,
     assert (layer.weight.grad.double() - slope).abs().max() <= 2**-7 * slope.abs().max()
 
 
-def test_the_last_layer_is_float32(gain: Callable[..., Any]) -> None:
+def test_the_last_layer_is_float32(gain: Callable[[float], None]) -> None:
     gain(0.1)
     layer = ScoreLayer(16, 1)
     rows = torch.randn((10, 16)).bfloat16()
@@ -126,7 +127,7 @@ def test_rows_in_float32_meet_an_ordinary_network() -> None:
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
 def test_bfloat16_orders_as_float32_does(
-    gain: Callable[..., Any], banks: BanksAndComparisons, objective: Callable[..., Any]
+    gain: Callable[[float], None], banks: BanksAndComparisons, objective: Objective
 ) -> None:
     gain(0.1)
     train, test, comparisons = banks
@@ -146,7 +147,7 @@ def test_bfloat16_orders_as_float32_does(
 
 
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_scores_by_bfloat16_are_almost_all_distinct(gain: Callable[..., Any]) -> None:
+def test_scores_by_bfloat16_are_almost_all_distinct(gain: Callable[[float], None]) -> None:
     gain(0.1)
     train, test = rm.make_synthetic_banks(20, 2000, 10, 32, seed=0)
     comparisons = rm.annotate(

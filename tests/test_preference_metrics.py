@@ -64,7 +64,7 @@ def test_the_true_scores_have_the_smallest_log_loss(rng: np.random.Generator) ->
 )
 @pytest.mark.parametrize("metric", [accuracy, log_loss])
 def test_bad_scores(
-    metric: Callable[..., Any],
+    metric: Callable[..., Float64Array],
     winner: FloatArray | list[float],
     loser: FloatArray | list[float],
     tie: list[bool] | None,

@@ -157,7 +157,7 @@ def test_self_comparisons_are_held_but_not_fitted() -> None:
         (lambda: rm.split_health(make_preferences(), make_bank(2, 2, 7)), ValueError, "one length; got 4 and 7"),
     ],
 )
-def test_bad_input(act: Callable[..., Any], error: type[Any], message: str) -> None:
+def test_bad_input(act: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 import rmspace as rm
@@ -49,7 +50,7 @@ PUBLISHED = Schedule(
 )
 
 
-def changed(**options: Any) -> Any:
+def changed(**options: Any) -> Schedule:
     return Schedule(**{**vars(PUBLISHED), **options})
 
 
@@ -64,7 +65,7 @@ def banks() -> BanksAndComparisons:
 @pytest.mark.parametrize("objective", ["bradley_terry", "classification"])
 @pytest.mark.parametrize("flaws", [{}, CORRECTED], ids=["published", "corrected"])
 def test_it_learns_is_repeatable_and_comes_back_from_a_folder(
-    banks: BanksAndComparisons, objective: Any, flaws: dict[Any, Any], tmp_path: Path
+    banks: BanksAndComparisons, objective: Any, flaws: dict[str, Any], tmp_path: Path
 ) -> None:
     bank, test, comparisons = banks
     options: dict[str, Any] = {
@@ -88,7 +89,9 @@ def test_it_learns_is_repeatable_and_comes_back_from_a_folder(
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_without_flaws_it_trains_as_the_library_does(banks: BanksAndComparisons, objective: Callable[..., Any]) -> None:
+def test_without_flaws_it_trains_as_the_library_does(
+    banks: BanksAndComparisons, objective: Callable[..., Tensor]
+) -> None:
     """From the same weights, with the whole data in each batch, both take the same steps and stop at the same epoch."""
     train_bank, test, comparisons = banks
     some = rm.same_prompt(test, 200, np.random.default_rng(1))
@@ -228,7 +231,7 @@ def test_sigmoid_and_cross_entropy_lose_large_gaps() -> None:
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_the_corrected_loss_is_that_of_the_library(objective: Callable[..., Any]) -> None:
+def test_the_corrected_loss_is_that_of_the_library(objective: Callable[..., Tensor]) -> None:
     rng = np.random.default_rng(3)
     table = torch.from_numpy(rng.standard_normal((30, 6)).astype(np.float32))
     network = torch.nn.Linear(6, 1)
@@ -247,7 +250,7 @@ def test_each_epoch_is_told_and_an_eval_set_decides_nothing(
     pairs = rm.same_prompt(test, 100, np.random.default_rng(1))
     watched = rm.Preferences.from_bank(test, pairs, rm.oracle, rng=np.random.default_rng(2))
     options: dict[str, Any] = {"hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
-    told: list[Any] = []
+    told: list[dict[str, Any]] = []
     model = ProtocolMLPReward(**options).fit(bank.items, comparisons, eval_set=watched, on_epoch=told.append)
     assert told == model.history_
     assert [record["epoch"] for record in told] == [1, 2, 3]

@@ -37,7 +37,7 @@ counts_of_prompts = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 @given(counts_of_prompts, st.data())
 @settings(deadline=None)
-def test_a_selection_is_the_selection_of_each_prompt(counts: list[int], data: Any) -> None:
+def test_a_selection_is_the_selection_of_each_prompt(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     rows = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=8))
     parts = [slice(bank.offsets[p], bank.offsets[p + 1]) for p in rows]
@@ -142,7 +142,7 @@ ITEMS = np.zeros((5, 2), np.float32)
         ),
     ],
 )
-def test_bad_input(make: Callable[..., Any], error: type[Any], message: str) -> None:
+def test_bad_input(make: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 
@@ -156,7 +156,7 @@ def test_damaged_offsets_in_a_file_are_found(tmp_path: Path) -> None:
 
 @given(counts_of_prompts, st.data())
 @settings(max_examples=150, deadline=None)
-def test_same_prompt_uses_every_pair_before_any_again(counts: list[int], data: Any) -> None:
+def test_same_prompt_uses_every_pair_before_any_again(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     distinct = np.array([count * (count - 1) // 2 for count in counts])
     if distinct.sum() == 0:
@@ -177,7 +177,7 @@ def test_same_prompt_uses_every_pair_before_any_again(counts: list[int], data: A
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=6), st.data())
 @settings(max_examples=100, deadline=None)
-def test_cross_prompt_shares_fairly(counts: list[int], data: Any) -> None:
+def test_cross_prompt_shares_fairly(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     limit = (sum(counts) ** 2 - sum(count**2 for count in counts)) // 2
     n_pairs = data.draw(st.integers(1, limit))

@@ -4,7 +4,6 @@ import gc
 import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
 from rmspace._typing import FloatArray, IntArray
+from rmspace.kinds import Objective
 from rmspace.models.core.base import BaseReward
 from rmspace.models.io.registry import find_class, is_registered
 
@@ -27,9 +27,7 @@ GROUPS = np.repeat(np.arange(6), 2)
 class MeanGap(BaseReward):
     """A model with two methods, learned values of every kind that can be saved, and no code for saving."""
 
-    def __init__(
-        self, objective: Callable[..., Any] = rm.bradley_terry, shrink: float = 0.0, scaler: Any = None
-    ) -> None:
+    def __init__(self, objective: Objective = rm.bradley_terry, shrink: float = 0.0, scaler: Any = None) -> None:
         self.objective = objective
         self.shrink = shrink
         self.scaler = scaler
@@ -52,7 +50,7 @@ class Mine(rm.LinearReward):
 
     def __init__(
         self,
-        objective: Callable[..., Any] = rm.bradley_terry,
+        objective: Objective = rm.bradley_terry,
         *,
         alpha: float = 1e-4,
         max_iter: int = 1000,

@@ -17,13 +17,16 @@ from torch import Tensor
 import rmspace as rm
 from rmspace import reuse_items
 from rmspace._typing import IntArray
+from rmspace.kinds import Objective
 from rmspace.models import mlp
 from rmspace.models.core import bins
 from rmspace.models.io.tensors import read_rows
 
+Data = tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]  # (train, test, several labels)
+
 
 @pytest.fixture
-def banks() -> tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]:
+def banks() -> Data:
     train, test = rm.make_synthetic_banks(100, 30, 8, 16, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     pairs = rm.same_prompt(train, 600, rng)
@@ -50,9 +53,7 @@ def model(seed: int | None = 0, **options: Any) -> rm.MLPReward:
     return rm.MLPReward(hidden_sizes=(8,), max_epochs=2, random_state=seed, **options)
 
 
-def test_other_labels_seeds_and_objectives_read_nothing_again(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
-) -> None:
+def test_other_labels_seeds_and_objectives_read_nothing_again(banks: Data, reads: list[Any]) -> None:
     train, test, (some, other) = banks
     jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
@@ -66,9 +67,7 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_fewer_of_the_same_rows_are_found_in_those_already_read(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
-) -> None:
+def test_fewer_of_the_same_rows_are_found_in_those_already_read(banks: Data, reads: list[Any]) -> None:
     train, test, (some, _) = banks
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     with reuse_items():
@@ -78,9 +77,7 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_items_that_change_in_between_are_read_again(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
-) -> None:
+def test_items_that_change_in_between_are_read_again(banks: Data, reads: list[Any]) -> None:
     train, test, (some, _) = banks
     items = np.array(train.items)
     with reuse_items():
@@ -92,9 +89,7 @@ def test_items_that_change_in_between_are_read_again(
     np.testing.assert_array_equal(changed, fresh)
 
 
-def test_other_items_are_never_taken_for_these(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
-) -> None:
+def test_other_items_are_never_taken_for_these(banks: Data, reads: list[Any]) -> None:
     train, test, (some, _) = banks
     doubled = 2 * np.asarray(train.items)
     with reuse_items():
@@ -108,7 +103,7 @@ def test_other_items_are_never_taken_for_these(
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_an_ensemble_reads_once_and_is_its_members(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any], bootstrap: bool, batched: bool
+    banks: Data, reads: list[Any], bootstrap: bool, batched: bool
 ) -> None:
     train, test, (some, _) = banks
     ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, batched=batched, random_state=0)
@@ -124,18 +119,14 @@ def test_an_ensemble_reads_once_and_is_its_members(
                 np.testing.assert_array_equal(found, expected)
 
 
-def test_an_experiment_reads_once(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any]
-) -> None:
+def test_an_experiment_reads_once(banks: Data, reads: list[Any]) -> None:
     train, test, _ = banks
     models = {"BT": model(None), "CLF": model(None, objective=rm.classification)}
     rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=300, annotator=rm.oracle, n=4, models=models)
     assert len(reads) == 1
 
 
-def test_a_bank_in_a_file_is_shared_by_its_place(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], reads: list[Any], tmp_path: Path
-) -> None:
+def test_a_bank_in_a_file_is_shared_by_its_place(banks: Data, reads: list[Any], tmp_path: Path) -> None:
     train, _, (some, _) = banks
     train.save(tmp_path / "bank")
     half = rm.ResponseBank.open(tmp_path / "bank")[::2]
@@ -161,13 +152,13 @@ def binnings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def trees(objective: Callable[..., Any] = rm.bradley_terry, seed: int = 0, **options: Any) -> rm.LightGBMReward:
+def trees(objective: Objective = rm.bradley_terry, seed: int = 0, **options: Any) -> rm.LightGBMReward:
     return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, n_jobs=1, **options)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
 def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], binnings: list[Any], objective: Callable[..., Any]
+    banks: Data, binnings: list[Any], objective: Objective
 ) -> None:
     train, test, (some, other) = banks
     heavy = np.where(np.arange(len(some)) % 2, 1.0, 3.0)
@@ -207,7 +198,7 @@ def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(
     np.testing.assert_array_equal(model.predict(items), plain.predict(np.asarray(items, np.float32), raw_score=True))
 
 
-def test_quantized_trees_learn(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> None:
+def test_quantized_trees_learn(banks: Data) -> None:
     train, test, (some, _) = banks
     for objective in (rm.bradley_terry, rm.classification):
         model = rm.LightGBMReward(objective, quantized=True, n_jobs=1).fit(train.items, some)
@@ -217,7 +208,7 @@ def test_quantized_trees_learn(banks: tuple[rm.ResponseBank, rm.ResponseBank, li
 @pytest.mark.parametrize("kind", [model, trees])
 @pytest.mark.parametrize("where", ["shared memory", "file written by another"])
 def test_memory_that_another_may_write_to_is_read_again(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], tmp_path: Path, where: str, kind: Callable[..., Any]
+    banks: Data, tmp_path: Path, where: str, kind: Callable[..., Any]
 ) -> None:
     train, test, (some, _) = banks
     items = np.asarray(train.items, dtype=np.float32)
@@ -240,7 +231,7 @@ def test_memory_that_another_may_write_to_is_read_again(
         memory.unlink()
 
 
-def test_another_thread_does_not_share(banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]) -> None:
+def test_another_thread_does_not_share(banks: Data) -> None:
     train, test, labels = banks
     fit = partial(trees, rm.classification)
     alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
@@ -255,9 +246,7 @@ def test_another_thread_does_not_share(banks: tuple[rm.ResponseBank, rm.Response
 
 
 @pytest.mark.parametrize("kind", [model, trees])
-def test_a_broken_item_of_weight_0_is_left_out_here_too(
-    banks: tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]], kind: Callable[..., Any]
-) -> None:
+def test_a_broken_item_of_weight_0_is_left_out_here_too(banks: Data, kind: Callable[..., Any]) -> None:
     train, test, (some, _) = banks
     items = np.array(train.items)
     items[some[0]] = np.nan

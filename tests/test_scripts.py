@@ -123,7 +123,7 @@ def test_the_findings_have_a_block_for_each_mark(grids: tuple[dict[str, Any], Pa
     """Made-up values in the cells of the real grids: tables, figures and page fit one another."""
     from findings import page, studies
 
-    blocks: dict[Any, Any] = {}
+    blocks: dict[str, Any] = {}
     for name, make_blocks in studies.CLAIMS.items():
         blocks |= make_blocks(made_up_results(grids[0][name], rng))
     others = {
@@ -151,7 +151,7 @@ def test_tables_and_figures_of_a_claim_share_their_tests(
     figures: list[pd.DataFrame] = []
     marks: dict[tuple[float, float], set[bool]] = {}
 
-    def draw(comparison: pd.DataFrame, **options: Any) -> Any:
+    def draw(comparison: pd.DataFrame, **options: Any) -> Figure:
         figures.append(comparison)
         return Figure()
 

@@ -4,12 +4,14 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import rmspace as rm
@@ -19,7 +21,7 @@ from rmspace.plots.choose import pictures_of, save_figures
 COLUMNS = ["model", "metric", "n", "value", "low", "high", "error_rate", "mean_abs_gap"]
 
 
-def table(models: list[str] | tuple[Any, ...] = ("BT", "CLF"), **axes: Any) -> pd.DataFrame:
+def table(models: Sequence[str] = ("BT", "CLF"), **axes: Any) -> pd.DataFrame:
     """Return a table whose values tell their setting: digit k of a value is the place of the label on axis k."""
     rows = []
     for labels in itertools.product(*axes.values(), range(2), models):
@@ -31,7 +33,7 @@ def table(models: list[str] | tuple[Any, ...] = ("BT", "CLF"), **axes: Any) -> p
     return pd.DataFrame(rows, columns=[*names, "seed", *COLUMNS]).astype({"n": "Int64"})
 
 
-def bars(axes: Any) -> list[float]:
+def bars(axes: Axes) -> list[float]:
     return [round(patch.get_height(), 6) for patch in rectangles(axes)]
 
 
@@ -389,7 +391,7 @@ def test_figures_are_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, *(str(tmp_path / name) for name in tables)]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     there = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()
-    here: dict[Any, Any] = {}
+    here: dict[str, Any] = {}
     exec(FORMS, here)
     assert list(here["hashes"](*tables.values())) == there
     assert len(set(there)) == 7
