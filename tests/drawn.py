@@ -50,15 +50,15 @@ def segments(axes: Axes) -> list[FloatArray]:
     return [line for lines in axes.collections if isinstance(lines, LineCollection) for line in lines.get_segments()]
 
 
-def overlaps(figure: Figure) -> list[tuple[str, str]]:
+def overlaps(texts: dict[Text, Bbox], dpi: float) -> list[tuple[str, str]]:
     """Return the pairs of texts that overlap. For rotated texts, the distance between their lines decides."""
     found = []
-    for (one, box), (other, other_box) in combinations(texts_of(figure).items(), 2):
+    for (one, box), (other, other_box) in combinations(texts.items(), 2):
         turn = one.get_rotation()
         if turn % 90 and turn == other.get_rotation():
             ends = [text.get_transform().transform(text.get_position()) for text in (one, other)]
             across = abs(np.dot(ends[1] - ends[0], [-np.sin(np.radians(turn)), np.cos(np.radians(turn))]))
-            meets = across < float(one.get_fontsize()) * figure.dpi / 72
+            meets = across < float(one.get_fontsize()) * dpi / 72
         else:
             width = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
             height = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
@@ -72,7 +72,7 @@ def check_readable(figure: Figure) -> dict[Text, Bbox]:
     """Check that no texts overlap or leave the page, that all have 6.5 points or more, and the height of the page."""
     texts = texts_of(figure)
     page = figure.bbox
-    assert overlaps(figure) == []
+    assert overlaps(texts, figure.dpi) == []
     for text, box in texts.items():
         assert float(text.get_fontsize()) >= 6.5, text
         inside = page.x0 - 2 <= box.x0 and box.x1 <= page.x1 + 2 and page.y0 - 2 <= box.y0 and box.y1 <= page.y1 + 2

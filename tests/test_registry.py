@@ -24,7 +24,7 @@ PAIRS = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]] * 4)
 GROUPS = np.repeat(np.arange(6), 2)
 
 
-class MeanGap(BaseReward):
+class GapOfMeans(BaseReward):
     """A model with two methods, learned values of every kind that can be saved, and no code for saving."""
 
     def __init__(self, objective: Objective = rm.bradley_terry, shrink: float = 0.0, scaler: Any = None) -> None:
@@ -110,14 +110,14 @@ class WithHooks(Own):
 
 
 MODELS = {
-    "derived from BaseReward": MeanGap(shrink=0.5, scaler=StandardScaler()),
+    "derived from BaseReward": GapOfMeans(shrink=0.5, scaler=StandardScaler()),
     "derived from LinearReward": Mine(scale=3.0),
     "derived from MLPReward": MineOfMLP(hidden_sizes=(3,), max_epochs=2, validation_fraction=0.0, random_state=0),
     "derived from LightGBMReward": MineOfTrees(n_estimators=3, min_child_samples=1, n_jobs=1),
     "registered": Own(column=1),
     "registered, with hooks": WithHooks(column=2),
     "in a pipeline": make_pipeline(StandardScaler(), Own()),
-    "in an ensemble": rm.EnsembleReward(MeanGap(), 2, bootstrap=True, random_state=0),
+    "in an ensemble": rm.EnsembleReward(GapOfMeans(), 2, bootstrap=True, random_state=0),
 }
 
 
@@ -148,7 +148,7 @@ def test_learned_values_of_every_kind_come_back(tmp_path: Path) -> None:
 
 def test_a_model_from_outside_runs_in_an_experiment() -> None:
     train, test = rm.make_synthetic_banks(40, 20, 4, 16, noise_std=0.0, seed=0)
-    models = {"mine": MeanGap(), "own": Own()}
+    models = {"mine": GapOfMeans(), "own": Own()}
     table = rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=200, annotator=rm.oracle, models=models, n=4)
     assert table[table.metric == "normalized_gain"].set_index("model").value["mine"] > 0.2
 
