@@ -1,4 +1,4 @@
-"""What every test may use: one thread per process, the CPU, fixed draws, and banks that many tests share."""
+"""Settings of all tests (one thread per process, the CPU, fixed draws), and banks that many tests share."""
 
 import os
 from pathlib import Path
@@ -15,29 +15,32 @@ import pytest
 import rmspace as rm
 from rmspace._typing import IntArray
 
-# The same examples on every machine, and no limit of time: a busy machine is not a defect.
+# The same examples on every machine, and no time limit: a busy machine is not a defect.
 # HYPOTHESIS_PROFILE=explore draws new examples.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+Banks = tuple[rm.ResponseBank, rm.ResponseBank]  # (train, test)
+BanksAndComparisons = tuple[rm.ResponseBank, rm.ResponseBank, IntArray]
+
 ALPACAEVAL = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
 
 
 @pytest.fixture(scope="session")
-def world() -> tuple[rm.ResponseBank, rm.ResponseBank]:
+def banks() -> Banks:
     return rm.make_synthetic_banks(120, 60, 6, 32, noise_std=0.2, seed=0)
 
 
 @pytest.fixture(scope="session")
-def comparisons(world: tuple[rm.ResponseBank, rm.ResponseBank]) -> IntArray:
-    train, _ = world
+def comparisons(banks: Banks) -> IntArray:
+    train, _ = banks
     rng = np.random.default_rng(0)
     return rm.annotate(rm.same_prompt(train, 1000, rng), train.rewards, rm.oracle, rng=rng)
 
 
 @pytest.fixture(scope="session")
-def alpacaeval() -> tuple[rm.ResponseBank, rm.ResponseBank]:
+def alpacaeval() -> Banks:
     if not (ALPACAEVAL / "meta.json").is_file():
         pytest.skip(f"the AlpacaEval bank is not there: {ALPACAEVAL}")
     return rm.open_generators(str(ALPACAEVAL))

@@ -1,38 +1,64 @@
 """What a figure has drawn: texts with their boxes on the page."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from rmspace._typing import FloatArray
 
 
-def texts_of(figure):
+def texts_of(figure: Figure) -> dict[Text, Bbox]:
     """Return each text that is drawn, with its box in pixels."""
-    found = {}
+    found: dict[Text, Bbox] = {}
     draw = Text.draw
 
-    def recorded(text, renderer, *args, **kwargs):
+    def recorded(text: Text, renderer: RendererBase, *args: Any, **kwargs: Any) -> None:
         if text.get_visible() and text.get_text().strip("\u200b "):
             found[text] = text.get_window_extent(renderer)
         draw(text, renderer, *args, **kwargs)
 
-    Text.draw = recorded
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", recorded)
         figure.savefig("/dev/null", format="png", dpi=100)
-    finally:
-        Text.draw = draw
     return found
 
 
-def overlaps(figure):
-    """Return the couples of texts that meet, turned texts by the distance of their lines."""
+def xs(line: Line2D) -> FloatArray:
+    return np.asarray(line.get_xdata())
+
+
+def ys(line: Line2D) -> FloatArray:
+    return np.asarray(line.get_ydata())
+
+
+def rectangles(axes: Axes) -> list[Rectangle]:
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+
+
+def segments(axes: Axes) -> list[FloatArray]:
+    """Return the lines of error bars, each (2, 2)."""
+    return [line for lines in axes.collections if isinstance(lines, LineCollection) for line in lines.get_segments()]
+
+
+def overlaps(texts: dict[Text, Bbox], dpi: float) -> list[tuple[str, str]]:
+    """Return the pairs of texts that overlap. For rotated texts, the distance between their lines decides."""
     found = []
-    for (one, box), (other, other_box) in combinations(texts_of(figure).items(), 2):
+    for (one, box), (other, other_box) in combinations(texts.items(), 2):
         turn = one.get_rotation()
         if turn % 90 and turn == other.get_rotation():
             ends = [text.get_transform().transform(text.get_position()) for text in (one, other)]
             across = abs(np.dot(ends[1] - ends[0], [-np.sin(np.radians(turn)), np.cos(np.radians(turn))]))
-            meets = across < one.get_fontsize() * figure.dpi / 72
+            meets = across < float(one.get_fontsize()) * dpi / 72
         else:
             width = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
             height = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
@@ -42,13 +68,13 @@ def overlaps(figure):
     return found
 
 
-def check_readable(figure):
-    """Check that no texts meet or leave the page, that none is under 6.5 points, and that the page is high enough."""
+def check_readable(figure: Figure) -> dict[Text, Bbox]:
+    """Check that no texts overlap or leave the page, that all have 6.5 points or more, and the height of the page."""
     texts = texts_of(figure)
     page = figure.bbox
-    assert overlaps(figure) == []
+    assert overlaps(texts, figure.dpi) == []
     for text, box in texts.items():
-        assert text.get_fontsize() >= 6.5, text
+        assert float(text.get_fontsize()) >= 6.5, text
         inside = page.x0 - 2 <= box.x0 and box.x1 <= page.x1 + 2 and page.y0 - 2 <= box.y0 and box.y1 <= page.y1 + 2
         assert inside, text
     assert figure.get_figheight() <= 9

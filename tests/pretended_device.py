@@ -12,36 +12,41 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 from weakref import finalize
 
 import numpy as np
 import torch
-from torch import library
+from torch import Tensor, library
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import rmspace as rm
+from rmspace._typing import IntArray
 from rmspace.models.core import precision
 from rmspace.models.core.precision import bfloat16_gain
 
 NAME = "pretended"
+T = TypeVar("T")
 
 
 class Log:
     """What the device did: operations by name, bytes sent to it, times it was waited for, bytes it holds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
         self.held, self.limit = 0, float("inf")
-        self.users = Counter()  # tensors by storage, as views share one
+        self.users: Counter[int] = Counter()  # tensors by storage, as views share one
 
-    def clear(self):
-        self.operations, self.sent, self.waits = Counter(), 0, 0
+    def clear(self) -> None:
+        self.operations: Counter[str] = Counter()
+        self.sent, self.waits = 0, 0
 
-    def take(self, tensor):
+    def take(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         place, size = storage.data_ptr(), storage.nbytes()
         if place not in self.users:
@@ -51,7 +56,7 @@ class Log:
         self.users[place] += 1
         finalize(tensor, self.give, place, size)
 
-    def give(self, place, size):
+    def give(self, place: int, size: int) -> None:
         self.users[place] -= 1
         if not self.users[place]:
             del self.users[place]
@@ -61,11 +66,13 @@ class Log:
 LOG = Log()
 
 
-class There(torch.Tensor):
+class There(Tensor):
     """A tensor on the device; `here` is what it holds."""
 
+    here: Tensor
+
     @staticmethod
-    def __new__(cls, here):
+    def __new__(cls: Any, here: Tensor) -> "There":
         LOG.take(here)
         found = torch.Tensor._make_wrapper_subclass(
             cls,
@@ -73,13 +80,13 @@ class There(torch.Tensor):
             strides=here.stride(),
             storage_offset=here.storage_offset(),
             dtype=here.dtype,
-            device=f"{NAME}:0",
+            device=torch.device(NAME, 0),
         )
         found.here = here
         return found
 
     @classmethod
-    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         kwargs = dict(kwargs or {})
         name = function._schema.name.removeprefix("aten::")
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
@@ -90,7 +97,7 @@ class There(torch.Tensor):
             kwargs["device"] = torch.device("cpu")
         elif name == "copy_":
             stays = isinstance(args[0], There)
-            if stays and not isinstance(args[1], There):  # as CUDA does, in the precision of what is written to
+            if stays and not isinstance(args[1], There):  # like CUDA, in the precision of the target
                 LOG.sent += args[1].numel() * args[0].element_size()
         elif any(not isinstance(x, There) and x.dim() > 0 for x in tensors):
             raise RuntimeError(f"{name}: expected all tensors on one device")
@@ -103,15 +110,15 @@ class There(torch.Tensor):
         return tree_map_only(torch.Tensor, lambda x: known[id(x)] if id(x) in known else There(x), found)
 
 
-def register():
+def register() -> library.Library:
     """Make the device known to torch; the returned kernels must be kept."""
     _setup_privateuseone_for_python_backend(NAME)
     kernels = library.Library("aten", "IMPL")
 
-    def empty(size, *, dtype=None, **_):
+    def empty(size: list[int], *, dtype: torch.dtype | None = None, **_: object) -> There:
         return There(torch.empty(size, dtype=dtype))
 
-    def empty_strided(size, stride, *, dtype=None, **_):
+    def empty_strided(size: list[int], stride: list[int], *, dtype: torch.dtype | None = None, **_: object) -> There:
         return There(torch.empty_strided(size, stride, dtype=dtype))
 
     kernels.impl("empty.memory_format", empty, "PrivateUse1")
@@ -119,15 +126,15 @@ def register():
     return kernels
 
 
-def make_data():
+def make_data() -> tuple[rm.ResponseBank, rm.ResponseBank, IntArray]:
     train, test = rm.make_synthetic_banks(120, 30, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.same_prompt(train, 500, rng), train.rewards, rm.oracle, rng=rng)
 
 
 @contextmanager
-def memory_for(more):
-    """Let the device hold so many more bytes than it does."""
+def memory_for(more: int) -> Iterator[None]:
+    """Let the device hold `more` bytes above what it holds now."""
     LOG.limit = LOG.held + more
     try:
         yield
@@ -135,7 +142,7 @@ def memory_for(more):
         LOG.limit = float("inf")
 
 
-def warned(work, words):
+def warned(work: Callable[[], T], words: str) -> T:
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         done = work()
@@ -146,16 +153,17 @@ def warned(work, words):
 MLP = partial(rm.MLPReward, hidden_sizes=(8, 4), max_epochs=2, batch_size=100, random_state=0, precision="float32")
 
 
-def case_a_fit_and_a_prediction_are_those_of_the_cpu():
+def case_a_fit_and_a_prediction_are_those_of_the_cpu() -> None:
     train, test, comparisons = make_data()
-    for options in (
+    choices: list[dict[str, Any]] = [
         {},
         {"objective": rm.classification},
         {"precision": "bfloat16"},
         {"validation_fraction": 0.0},
         {"hidden_sizes": ()},
         {"dropout": 0.2},
-    ):
+    ]
+    for options in choices:
         models = [MLP(device=device, **options) for device in (NAME, "cpu")]
         for model in models:
             model.fit(train.items, comparisons, groups=train.groups)
@@ -170,17 +178,17 @@ def case_a_fit_and_a_prediction_are_those_of_the_cpu():
         assert LOG.operations["addmm"] > 0
 
 
-def case_tensors_that_are_elsewhere_are_refused():
+def case_tensors_that_are_elsewhere_are_refused() -> None:
     rows = torch.ones(3, device=NAME)
     try:
         rows + torch.ones(3)
     except RuntimeError as error:
         assert "one device" in str(error)
     else:
-        raise AssertionError("a mistake of devices would go unseen here")
+        raise AssertionError("this device would not notice tensors of two devices")
 
 
-def case_a_batch_is_not_waited_for():
+def case_a_batch_is_not_waited_for() -> None:
     train, _, comparisons = make_data()
     waits = []
     for batch_size in (300, 50):
@@ -190,7 +198,7 @@ def case_a_batch_is_not_waited_for():
     assert len(set(waits)) == 1, waits
 
 
-def case_rows_are_sent_once_in_the_precision_of_the_bank():
+def case_rows_are_sent_once_in_the_precision_of_the_bank() -> None:
     train, _, comparisons = make_data()
     bank = np.tile(train.items, 16).astype(np.float16)  # so wide that rows are most of what is sent
     rows = len(np.unique(comparisons)) * bank.shape[1] * 2
@@ -217,10 +225,11 @@ def case_rows_are_sent_once_in_the_precision_of_the_bank():
         assert LOG.sent < 1.2 * rows / 2 * size
 
 
-def case_members_are_one_program_by_default_with_fewer_products():
+def case_members_are_one_program_by_default_with_fewer_products() -> None:
     train, test, comparisons = make_data()
     member = MLP(device=NAME, hidden_sizes=(64, 32), max_epochs=1)
-    calls = {}
+    calls: dict[str | bool, int] = {}
+    batched: Literal["auto"] | bool
     for batched in ("auto", False):
         LOG.clear()
         model = rm.EnsembleReward(member, 10, bootstrap=True, batched=batched, random_state=0)
@@ -235,21 +244,21 @@ def case_members_are_one_program_by_default_with_fewer_products():
     np.testing.assert_allclose(there, here, atol=1e-3)
 
 
-def case_a_full_device_gives_way_to_the_cpu():
+def case_a_full_device_gives_way_to_the_cpu() -> None:
     train, test, comparisons = make_data()
     expected = MLP(device="cpu").fit(train.items, comparisons, groups=train.groups).predict(test.items)
-    for more in (1_000, 40_000, 70_000):  # not the rows; the rows but not the training; the first steps
+    for more in (1_000, 40_000, 70_000):  # too few for the rows; for the training; for all steps
         with memory_for(more):
             model = MLP(device=NAME)
-            warned(lambda m=model: m.fit(train.items, comparisons, groups=train.groups), "going on with the CPU")
+            warned(partial(model.fit, train.items, comparisons, groups=train.groups), "going on with the CPU")
             assert model.device_ == "cpu"
             if more < 40_000:
-                scores = warned(lambda m=model: m.predict(test.items), "going on with the CPU")
+                scores = warned(partial(model.predict, test.items), "going on with the CPU")
                 np.testing.assert_array_equal(scores, expected)
         np.testing.assert_array_equal(model.predict(test.items), expected)
 
 
-def case_a_device_too_full_for_all_members_trains_one_by_one():
+def case_a_device_too_full_for_all_members_trains_one_by_one() -> None:
     train, test, comparisons = make_data()
     member = MLP(device=NAME, hidden_sizes=(256,), max_epochs=1)
     alone = rm.EnsembleReward(member, 4, batched=False, random_state=0)
@@ -261,7 +270,7 @@ def case_a_device_too_full_for_all_members_trains_one_by_one():
     np.testing.assert_array_equal(model.predict(test.items), alone.predict(test.items))
 
 
-def case_nothing_stays_behind():
+def case_nothing_stays_behind() -> None:
     train, test, comparisons = make_data()
     before = LOG.held
     model = rm.EnsembleReward(MLP(device=NAME), 3, random_state=0)
@@ -269,7 +278,7 @@ def case_nothing_stays_behind():
     assert LOG.held == before, LOG.held - before
 
 
-def case_a_model_of_the_device_is_saved_and_used_elsewhere():
+def case_a_model_of_the_device_is_saved_and_used_elsewhere() -> None:
     train, test, comparisons = make_data()
     model = MLP(device=NAME).fit(train.items, comparisons, groups=train.groups)
     with tempfile.TemporaryDirectory() as folder:
@@ -279,9 +288,14 @@ def case_a_model_of_the_device_is_saved_and_used_elsewhere():
     np.testing.assert_array_equal(again.predict(test.items), model.predict(test.items))
 
 
-def case_the_probe_takes_large_products():
+def case_the_probe_takes_large_products() -> None:
     sizes = []
-    found, precision._gain = precision._gain, lambda *args: sizes.append(args) or 0.1
+
+    def measured(device_type: str, rows: int, size: int) -> float:
+        sizes.append((device_type, rows, size))
+        return 0.1
+
+    found, precision._gain = precision._gain, measured
     try:
         bfloat16_gain.__wrapped__(NAME)
     finally:
@@ -290,10 +304,10 @@ def case_the_probe_takes_large_products():
     assert precision._gain(NAME, 8, 16) > 0
 
 
-def main():
+def main() -> None:
     kernels = register()
     warnings.simplefilter("ignore", UserWarning)
-    probe, precision._gain = precision._gain, lambda *_: 0.1  # it multiplies large matrices where there is a GPU
+    probe, precision._gain = precision._gain, lambda *_: 0.1  # the real probe multiplies large matrices
     bfloat16_gain(NAME)
     precision._gain = probe
     found = {}

@@ -46,7 +46,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__fi
 
 
 class Faulty(BaseEstimator):  # type: ignore[misc]
-    """A reward model that does what `kind` says while it is fitted."""
+    """A reward model whose `fit` fails in the way that `kind` names."""
 
     def __init__(self, kind: str = "ok", seconds: float = 0.0, random_state: int | None = None) -> None:
         self.kind, self.seconds, self.random_state = kind, seconds, random_state
@@ -85,9 +85,9 @@ def faulty_grid(kinds: Iterable[str], seeds: Iterable[int], seconds: float = 0.0
 
 
 def start(*arguments: Any, **options: Any) -> Process:
-    """Start `rmspace study` in a process group of its own that hears Ctrl-C."""
+    """Start `rmspace study` in a process group of its own, which Ctrl-C interrupts."""
     command = [sys.executable, "-m", "rmspace", "study", *map(str, arguments), "--allow", *ALLOW]
-    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    hears: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     pipes: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
@@ -116,13 +116,13 @@ def worker_processes(pid: int) -> list[int]:
 
 
 def wait_for(condition: Callable[[], Any], process: Process | None = None, seconds: float = 300) -> Any:
-    """Return what a condition gives, as soon as that is true; a study's file may not be there yet.
+    """Return the value of `condition` as soon as it is true. The file of a study may not exist yet.
 
-    Fails at once where `process`, which is to bring it about, has ended.
+    Raises as soon as `process`, which should make the condition true, has ended.
     """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        ended = process is not None and process.poll() is not None  # before the condition, which it may have met
+        ended = process is not None and process.poll() is not None  # asked first: it may meet the condition, then end
         with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):
             if value := condition():
                 return value

@@ -1,7 +1,9 @@
 """Advice against simulated rewards whose truth is known, and against the estimates of scikit-learn and scipy."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +12,17 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 import rmspace as rm
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.paper.theory import annotation_quality
 
 
-def bank_of(rewards):
+def bank_of(rewards: FloatArray | list[Any]) -> rm.ResponseBank:
     return rm.ResponseBank(np.zeros((*np.shape(rewards), 2), np.float32), np.asarray(rewards, dtype=np.float64))
 
 
-def judged(beta, n_pairs, seed, repeats=1, annotator=rm.logistic):
+def judged(
+    beta: float, n_pairs: int, seed: int, repeats: int = 1, annotator: Callable[..., Float64Array] = rm.logistic
+) -> tuple[IntArray, FloatArray]:
     rng = np.random.default_rng(seed)
     rewards = rng.normal(size=(n_pairs, 2))
     pairs = np.arange(2 * n_pairs).reshape(n_pairs, 2).repeat(repeats, axis=0)
@@ -25,17 +30,17 @@ def judged(beta, n_pairs, seed, repeats=1, annotator=rm.logistic):
 
 
 @pytest.mark.parametrize(("beta", "repeats"), [(0.3, 1), (1.0, 1), (1.0, 5), (5.0, 1)])
-def test_beta_is_recovered_inside_its_interval(beta, repeats):
+def test_beta_is_recovered_inside_its_interval(beta: float, repeats: int) -> None:
     inside = 0
     for seed in range(100):
         comparisons, rewards = judged(beta, 300, seed, repeats)
         value, low, high = rm.estimate_beta(comparisons, rewards)
         assert 0 <= low <= value <= high < np.inf
         inside += low <= beta <= high
-    assert inside >= 89  # of 100 at 95%: fewer come in one of 100 such tests
+    assert inside >= 89  # of 100 at 95%: 1 in 100 such tests has fewer
 
 
-def test_beta_is_that_of_a_logistic_regression_on_gaps():
+def test_beta_is_that_of_a_logistic_regression_on_gaps() -> None:
     comparisons, rewards = judged(1.5, 2000, 0)
     flat = rewards.ravel()
     first, second = comparisons.min(axis=1), comparisons.max(axis=1)
@@ -50,7 +55,7 @@ def test_beta_is_that_of_a_logistic_regression_on_gaps():
     assert (low, high) == pytest.approx((value - half, value + half), abs=0.02 * half + 0.01)
 
 
-def test_beta_follows_the_unit_and_ignores_ties_and_a_hostile_annotator_has_none():
+def test_beta_follows_the_unit_and_ignores_ties_and_a_hostile_annotator_has_none() -> None:
     comparisons, rewards = judged(1.0, 500, 1)
     estimate = np.array(rm.estimate_beta(comparisons, rewards))
     np.testing.assert_allclose(rm.estimate_beta(comparisons, 1e6 * rewards), estimate / 1e6, rtol=1e-6)
@@ -78,13 +83,13 @@ def test_beta_follows_the_unit_and_ignores_ties_and_a_hostile_annotator_has_none
         (lambda: rm.annotation_plan(rm.ResponseBank(np.zeros((4, 2, 2), np.float32)), beta=1.0, budget=1), "reward"),
     ],
 )
-def test_bad_input_is_named(call, match):
+def test_bad_input_is_named(call: Callable[..., Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         call()
 
 
 @pytest.mark.parametrize("between_std", [0.0, 0.1, 0.3, 1.5])
-def test_known_spreads_are_inside_their_intervals(between_std):
+def test_known_spreads_are_inside_their_intervals(between_std: float) -> None:
     inside = np.zeros(2)
     truth = np.array([between_std, np.sqrt(1 + 0.5**2)])
     for seed in range(100):
@@ -96,7 +101,7 @@ def test_known_spreads_are_inside_their_intervals(between_std):
 
 
 @pytest.mark.parametrize("shape", [(5, 10), (20, 2), (300, 6)])
-def test_no_spread_between_prompts_is_found_where_there_is_none(shape):
+def test_no_spread_between_prompts_is_found_where_there_is_none(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     banks = [bank_of(rng.normal(size=shape)) for _ in range(60 if shape[0] < 300 else 30)]
     spreads = [rm.annotation_plan(bank, beta=1.0, budget=10).spreads for bank in banks]
@@ -105,7 +110,7 @@ def test_no_spread_between_prompts_is_found_where_there_is_none(shape):
         assert max(found.high["between"] for found in spreads) < 0.4
 
 
-def test_qualities_are_inside_their_intervals_and_near_the_gaussian_ones():
+def test_qualities_are_inside_their_intervals_and_near_the_gaussian_ones() -> None:
     inside = np.zeros(3)
     within, between = 1.0, 1.5
     truth = annotation_quality(1.2, reward_std=within), annotation_quality(1.2, reward_std=np.hypot(within, between))
@@ -122,17 +127,18 @@ def test_qualities_are_inside_their_intervals_and_near_the_gaussian_ones():
     assert (inside >= 89).all(), inside
 
 
-def test_small_banks_agree_with_brute_force():
+def test_small_banks_agree_with_brute_force() -> None:
     rng = np.random.default_rng(5)
     rewards = rng.integers(0, 3, size=(6, 4)).astype(float)
-    same, cross = [], []
+    same: list[float] = []
+    cross: list[float] = []
     for p, q in combinations(range(24), 2):
         (same if p // 4 == q // 4 else cross).append(abs(rewards.flat[p] - rewards.flat[q]))
     plan = rm.annotation_plan(bank_of(rewards), beta=0.8, budget=1000)
     assert plan.designs.tie_rate.tolist() == pytest.approx([np.mean(np.equal(g, 0)) for g in (same, cross)])
     assert plan.designs.distinct_pairs.tolist() == [len(same), len(cross)]
-    assert plan.designs.quality["same"] == pytest.approx(expit(0.8 * np.array(same)).mean())
-    assert plan.designs.quality["cross"] == pytest.approx(expit(0.8 * np.array(cross)).mean(), abs=0.02)
+    assert plan.designs.quality["same"] == pytest.approx(np.mean(expit(0.8 * np.array(same))))
+    assert plan.designs.quality["cross"] == pytest.approx(np.mean(expit(0.8 * np.array(cross))), abs=0.02)
     assert "Only 36 distinct same-prompt pairs" in plan.advice
     table = np.var(rewards, axis=1, ddof=1).mean()
     anova = stats.f_oneway(*rewards)
@@ -140,7 +146,7 @@ def test_small_banks_agree_with_brute_force():
     assert plan.spreads.value.tolist() == pytest.approx([np.sqrt(between), np.sqrt(table)])
 
 
-def test_advice_names_the_design_and_its_limits():
+def test_advice_names_the_design_and_its_limits() -> None:
     rng = np.random.default_rng(6)
     apart = rm.annotation_plan(bank_of(3 * rng.normal(size=(100, 1)) + rng.normal(size=(100, 6))), beta=1.0, budget=9)
     alike = rm.annotation_plan(bank_of(rng.normal(size=(100, 6))), beta=1.0, budget=9)

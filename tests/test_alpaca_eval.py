@@ -1,23 +1,27 @@
-"""The reader of a clone of tatsu-lab/alpaca_eval, on a clone that is written here."""
+"""The reader of a clone of tatsu-lab/alpaca_eval, tested on a small clone that the tests write."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import rmspace as rm
+from rmspace._typing import FloatArray
 
 JUDGE = "weighted_alpaca_eval_gpt4_turbo"
 PROMPTS = ["Why?", "How?", "Who?", "When?"]
 
 
-def write_model(clone, name, rows):
+def write_model(clone: Path, name: str, rows: list[Any] | str) -> None:
     path = clone / "results" / name / JUDGE / "annotations.json"
     path.parent.mkdir(parents=True)
     path.write_text(rows if isinstance(rows, str) else json.dumps(rows))
 
 
-def row(prompt, response, wins, baseline="gpt"):
+def row(prompt: str, response: str, wins: float | None, baseline: str = "gpt") -> dict[str, Any]:
     return {
         "instruction": prompt,
         "output_1": "the baseline's",
@@ -29,17 +33,17 @@ def row(prompt, response, wins, baseline="gpt"):
 
 
 @pytest.fixture
-def clone(tmp_path):
+def clone(tmp_path: Path) -> Path:
     write_model(tmp_path, "small", [row(p, f"no {p}", 1.2) for p in PROMPTS])
     write_model(tmp_path, "large", [row(p, f"yes {p}", 1.9 + 0.05 * (p == "Who?")) for p in reversed(PROMPTS)])
     return tmp_path
 
 
-def as_numbers(texts):
+def as_numbers(texts: Sequence[str]) -> FloatArray:
     return np.array([[len(text), sum(map(ord, text)) / 100] for text in texts], dtype=np.float32)
 
 
-def test_rewards_are_log_odds_of_the_judge_and_items_are_the_joined_texts(clone):
+def test_rewards_are_log_odds_of_the_judge_and_items_are_the_joined_texts(clone: Path) -> None:
     bank = rm.read_alpaca_eval(clone, embed=as_numbers, dtype="float32", n_train=3)
     assert bank.metadata["prompts"] == sorted(PROMPTS)
     assert bank.metadata["generators"] == ["large", "small"]
@@ -54,13 +58,13 @@ def test_rewards_are_log_odds_of_the_judge_and_items_are_the_joined_texts(clone)
     assert sorted(bank.metadata["split"]) == ["test", "train", "train", "train"]
 
 
-def test_a_certain_judge_gives_finite_rewards(tmp_path):
+def test_a_certain_judge_gives_finite_rewards(tmp_path: Path) -> None:
     write_model(tmp_path, "sure", [row("Hi", "a", 2.0), row("Ho", "b", 1.0), row("Hu", "c", 2.0000001)])
     rewards = rm.read_alpaca_eval(tmp_path, embed=as_numbers, dtype="float32").rewards
     np.testing.assert_allclose(rewards.ravel(), np.log(1e7) * np.array([1, -1, 1]), rtol=1e-3)
 
 
-def test_what_is_left_out_is_named(clone):
+def test_what_is_left_out_is_named(clone: Path) -> None:
     write_model(clone, "broken", "")
     some = [row("Why?", "w", 1.5), row("How?", "h", None), row("Who?", "", 1.5), row("When?", "x", float("nan"))]
     write_model(clone, "lazy", some)
@@ -75,7 +79,7 @@ def test_what_is_left_out_is_named(clone):
     assert chosen.metadata["left_out"] == {"models": {}, "prompts": {}}
 
 
-def test_a_saved_bank_is_split_as_the_reader_splits_it(clone, tmp_path):
+def test_a_saved_bank_is_split_as_the_reader_splits_it(clone: Path, tmp_path: Path) -> None:
     bank = rm.read_alpaca_eval(clone, embed=as_numbers, n_train=3)
     bank.save(tmp_path / "saved")
     for seed in (None, 0, 5):
@@ -87,7 +91,7 @@ def test_a_saved_bank_is_split_as_the_reader_splits_it(clone, tmp_path):
             np.testing.assert_array_equal(ours.rewards, theirs.rewards)
 
 
-def test_the_text_that_is_embedded_can_be_joined_otherwise(clone):
+def test_the_text_that_is_embedded_can_be_joined_otherwise(clone: Path) -> None:
     bank = rm.read_alpaca_eval(clone, embed=as_numbers, join=lambda prompt, response: response[:2], dtype="float32")
     np.testing.assert_allclose(bank.items[:, 0], 2)
 
@@ -111,14 +115,16 @@ def test_the_text_that_is_embedded_can_be_joined_otherwise(clone):
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_bad_input_is_named(clone, change, options, error, match):
+def test_bad_input_is_named(
+    clone: Path, change: tuple[str, list[Any] | str] | None, options: dict[str, Any], error: type[Exception], match: str
+) -> None:
     if change is not None:
         write_model(clone, *change)
     with pytest.raises(error, match=match):
         rm.read_alpaca_eval(clone, **{"embed": as_numbers, **options})
 
 
-def test_a_folder_that_is_no_clone_and_a_split_without_a_side_are_named(clone, tmp_path):
+def test_a_folder_that_is_no_clone_and_a_split_without_a_side_are_named(clone: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no clone of tatsu-lab/alpaca_eval"):
         rm.read_alpaca_eval(tmp_path / "results", embed=as_numbers)
     with pytest.raises(ValueError, match="prompts on both sides; got 4 prompts, all for train"):

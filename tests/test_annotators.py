@@ -1,24 +1,29 @@
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.stats import binom, norm
 
 import rmspace as rm
+from rmspace._typing import Float64Array, FloatArray, IntArray
+from rmspace.kinds import Annotator
 
 # Error rates of the logistic annotator for Gaussian gaps of variance 1 and 2: facts of the published study.
 BETAS = [0.5, 0.7, 1, 3, 5, 10]
 ERRORS = {1: [40.4, 37.0, 32.5, 16.4, 10.6, 5.5], 2: [36.9, 32.7, 27.5, 12.2, 7.6, 3.9]}
 
 
-def gaussian_pairs(n, variance, seed=0):
+def gaussian_pairs(n: int, variance: float, seed: int = 0) -> tuple[IntArray, FloatArray]:
     rewards = np.random.default_rng(seed).normal(size=(n, 2)) * np.sqrt(variance / 2)
     return np.arange(2 * n).reshape(n, 2), rewards
 
 
 @pytest.mark.parametrize("variance", [1, 2])
 @pytest.mark.parametrize("k", range(6))
-def test_published_error_rates(variance, k):
+def test_published_error_rates(variance: int, k: int) -> None:
     pairs, rewards = gaussian_pairs(200_000, variance)
     comparisons = rm.annotate(pairs, rewards, partial(rm.logistic, beta=BETAS[k]), rng=np.random.default_rng(k))
     assert rm.error_rate(comparisons, rewards) * 100 == pytest.approx(ERRORS[variance][k], abs=0.4)
@@ -29,7 +34,7 @@ def test_published_error_rates(variance, k):
     [partial(rm.logistic, beta=1.3), partial(rm.probit, beta=0.8), partial(rm.lapse, beta=2.0, rate=0.2), rm.oracle],
 )
 @pytest.mark.parametrize("gap", [-1.7, -0.2, 0.0, 0.4, 3.0])
-def test_realised_noise_is_binomial(annotator, gap):
+def test_realised_noise_is_binomial(annotator: Annotator, gap: float) -> None:
     n = 20_000
     pairs = np.tile([[0, 1]], (n, 1))
     comparisons = rm.annotate(pairs, np.array([[gap, 0.0]]), annotator, rng=np.random.default_rng(1))
@@ -38,7 +43,7 @@ def test_realised_noise_is_binomial(annotator, gap):
     assert low <= wins <= high
 
 
-def test_closed_forms():
+def test_closed_forms() -> None:
     gap = np.linspace(-5, 5, 11)
     np.testing.assert_allclose(rm.logistic(gap, beta=2.0), 1 / (1 + np.exp(-2 * gap)))
     np.testing.assert_allclose(rm.probit(gap, beta=2.0), norm.cdf(2 * gap))
@@ -50,14 +55,14 @@ def test_closed_forms():
 
 @pytest.mark.parametrize("annotator", [rm.logistic, rm.probit, partial(rm.lapse, rate=0.05)])
 @pytest.mark.parametrize("target", [0.05, 0.2, 0.45])
-def test_beta_for_error_is_reached(annotator, target):
+def test_beta_for_error_is_reached(annotator: Callable[..., Float64Array], target: float) -> None:
     pairs, rewards = gaussian_pairs(50_000, 3.0)
     beta = rm.beta_for_error(pairs, rewards, target, annotator=annotator, scale="std")
     comparisons = rm.annotate(pairs, rewards, partial(annotator, beta=beta), rng=np.random.default_rng(2), scale="std")
     assert rm.error_rate(comparisons, rewards) == pytest.approx(target, abs=0.008)
 
 
-def test_beta_for_error_at_its_ends():
+def test_beta_for_error_at_its_ends() -> None:
     pairs, rewards = gaussian_pairs(100, 1.0)
     assert rm.beta_for_error(pairs, rewards, 0.0) == np.inf
     assert rm.beta_for_error(pairs, rewards, 0.5) == pytest.approx(0.0, abs=1e-9)
@@ -67,7 +72,7 @@ def test_beta_for_error_at_its_ends():
         rm.beta_for_error(pairs, rewards, 0.05, annotator=partial(rm.lapse, rate=0.2))
 
 
-def test_annotate_keeps_order_and_items(rng):
+def test_annotate_keeps_order_and_items(rng: np.random.Generator) -> None:
     pairs = np.array([[3, 0], [1, 2], [0, 5]])
     rewards = rng.normal(size=(2, 3))
     comparisons = rm.annotate(pairs, rewards, rm.oracle, rng=rng)
@@ -76,7 +81,7 @@ def test_annotate_keeps_order_and_items(rng):
     assert (flat[comparisons[:, 0]] > flat[comparisons[:, 1]]).all()
 
 
-def test_scale(rng):
+def test_scale(rng: np.random.Generator) -> None:
     pairs, rewards = gaussian_pairs(1000, 4.0)
     a = rm.annotate(pairs, rewards, partial(rm.logistic, beta=2.0), rng=np.random.default_rng(0), scale="std")
     b = rm.annotate(
@@ -87,7 +92,7 @@ def test_scale(rng):
     np.testing.assert_array_equal(a, c)
 
 
-def test_error_rate_leaves_ties_out():
+def test_error_rate_leaves_ties_out() -> None:
     rewards = np.array([[1.0, 1.0, 2.0]])
     assert rm.error_rate(np.array([[0, 1], [2, 0], [1, 2], [2, 1]]), rewards) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="all of these are ties"):
@@ -128,7 +133,14 @@ REWARDS = np.array([[0.0, 1.0, 2.0]])
         ),
     ],
 )
-def test_bad_input(pairs, rewards, options, error, message, rng):
+def test_bad_input(
+    pairs: npt.NDArray[Any],
+    rewards: FloatArray,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+    rng: np.random.Generator,
+) -> None:
     options = {"annotator": rm.oracle, **options}
     with pytest.raises(error, match=message):
         rm.annotate(pairs, rewards, options.pop("annotator"), rng=rng, **options)
@@ -138,26 +150,32 @@ def test_bad_input(pairs, rewards, options, error, message, rng):
     ("act", "message"),
     [
         (
-            lambda rng: rm.annotate([[0, 1]], REWARDS, "oracle", rng=rng),
+            lambda rng: rm.annotate(np.array([[0, 1]]), REWARDS, "oracle", rng=rng),  # type: ignore[arg-type]
             "a function of gaps; got 'oracle'; use rmspace.or",
         ),
-        (lambda rng: rm.annotate([[0, 1]], REWARDS, None, rng=rng), "a function of gaps; got None$"),
         (
-            lambda rng: rm.annotate([[0, 1]], None, rm.oracle, rng=rng),
+            lambda rng: rm.annotate(np.array([[0, 1]]), REWARDS, None, rng=rng),  # type: ignore[arg-type]
+            "a function of gaps; got None$",
+        ),
+        (
+            lambda rng: rm.annotate(np.array([[0, 1]]), None, rm.oracle, rng=rng),  # type: ignore[arg-type]
             "rewards must be numbers.*got None; give the bank",
         ),
-        (lambda rng: rm.error_rate(np.array([[0, 1]]), None), "rewards must be numbers.*got None; give the bank"),
+        (
+            lambda rng: rm.error_rate(np.array([[0, 1]]), None),  # type: ignore[arg-type]
+            "rewards must be numbers.*got None; give the bank",
+        ),
         (lambda rng: rm.logistic(beta=3), r"logistic needs a gap.*functools\.partial\(logistic, beta=\.\.\.\)"),
         (lambda rng: rm.probit(beta=3), r"functools\.partial\(probit, beta=\.\.\.\)"),
         (lambda rng: rm.lapse(beta=3, rate=0.1), r"functools\.partial\(lapse, beta=\.\.\., rate=\.\.\.\)"),
     ],
 )
-def test_mistakes_that_are_easily_made(act, message, rng):
+def test_mistakes_that_are_easily_made(act: Callable[..., Any], message: str, rng: np.random.Generator) -> None:
     with pytest.raises(TypeError, match=message):
         act(rng)
 
 
-def test_a_bank_stands_for_its_rewards(rng):
+def test_a_bank_stands_for_its_rewards(rng: np.random.Generator) -> None:
     bank = rm.ResponseBank(np.zeros((1, 3, 2), np.float32), REWARDS)
     pairs = np.array([[0, 1], [2, 1]])
     assert rm.annotate(pairs, bank, rm.oracle, rng=rng).tolist() == [[1, 0], [2, 1]]

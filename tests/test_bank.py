@@ -2,6 +2,9 @@ import contextlib
 import json
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from rmspace.data.files import FolderKind, new_folder
 from rmspace.data.mapped import mapped
 
 
-def test_items_and_ids_agree():
+def test_items_and_ids_agree() -> None:
     bank = make_bank(5, 3)
     for prompt in range(5):
         for response in range(3):
@@ -25,7 +28,7 @@ def test_items_and_ids_agree():
 @pytest.mark.parametrize(
     "choice", [slice(1, 4), [3, 0, 2], np.array([True, False, True, False, True]), 2, slice(None, None, -1)]
 )
-def test_selection_takes_everything_along(choice):
+def test_selection_takes_everything_along(choice: Any) -> None:
     bank = rm.ResponseBank(
         np.arange(30.0, dtype=np.float32).reshape(5, 3, 2),
         np.arange(15.0).reshape(5, 3),
@@ -43,7 +46,7 @@ def test_selection_takes_everything_along(choice):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_save_and_open(tmp_path, dtype):
+def test_save_and_open(tmp_path: Path, dtype: str) -> None:
     bank = rm.ResponseBank(
         make_bank(4, 3).embeddings.astype(dtype),
         make_bank(4, 3).rewards,
@@ -63,8 +66,8 @@ def test_save_and_open(tmp_path, dtype):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows lets nobody change a file that is mapped")
-def test_nothing_is_read_until_it_is_used(tmp_path):
-    """The file is cut after the bank was opened: whatever reads it raises, so what does not raise has not read."""
+def test_nothing_is_read_until_it_is_used(tmp_path: Path) -> None:
+    """The file is cut after the bank was opened. A read raises, so what does not raise has not read."""
     make_bank(2000, 4, 256).save(tmp_path / "bank")
     bank = rm.ResponseBank.open(tmp_path / "bank")
     train, test = rm.split_prompts(bank, 500, 0)
@@ -76,7 +79,7 @@ def test_nothing_is_read_until_it_is_used(tmp_path):
             list(part.item_blocks())
 
 
-def test_split_is_by_prompt_and_seeded():
+def test_split_is_by_prompt_and_seeded() -> None:
     bank = make_bank(40, 3)
     for size, expected in ((10, 10), (0.25, 10)):
         train, test = rm.split_prompts(bank, size, seed=3)
@@ -87,7 +90,7 @@ def test_split_is_by_prompt_and_seeded():
     assert set(rm.split_prompts(bank, 10, seed=4)[1].prompt_ids) != set(test.prompt_ids)
 
 
-def test_float16_overflow_on_save_keeps_the_old_bank(tmp_path):
+def test_float16_overflow_on_save_keeps_the_old_bank(tmp_path: Path) -> None:
     make_bank(2, 2).save(tmp_path / "bank")
     old = rm.ResponseBank.open(tmp_path / "bank").fingerprint()
     loud = rm.ResponseBank(np.full((2, 2, 4), 1e5, np.float32))
@@ -97,7 +100,7 @@ def test_float16_overflow_on_save_keeps_the_old_bank(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
 
 
-def test_a_full_disk_keeps_the_old_bank(tmp_path):
+def test_a_full_disk_keeps_the_old_bank(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits the size of files, which only POSIX systems can")
     make_bank(2, 2).save(tmp_path / "bank")
     old = rm.ResponseBank.open(tmp_path / "bank").fingerprint()
@@ -115,7 +118,7 @@ def test_a_full_disk_keeps_the_old_bank(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bank"]
 
 
-def test_folders_are_replaced_only_when_asked_and_only_their_own_kind(tmp_path):
+def test_folders_are_replaced_only_when_asked_and_only_their_own_kind(tmp_path: Path) -> None:
     bank = make_bank(2, 2)
     bank.save(tmp_path / "bank")
     with pytest.raises(FileExistsError, match="exists already"):
@@ -131,7 +134,7 @@ def test_folders_are_replaced_only_when_asked_and_only_their_own_kind(tmp_path):
 KIND = FolderKind("test", "m.json", r"m\.json|table")
 
 
-def test_other_peoples_files_are_never_deleted(tmp_path):
+def test_other_peoples_files_are_never_deleted(tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "bank.json").write_text('{"name": "my web app"}')
     with pytest.raises(FileExistsError, match=r"no bank\.json of rmspace's"):
@@ -147,7 +150,7 @@ def test_other_peoples_files_are_never_deleted(tmp_path):
     assert (tmp_path / "race" / "precious.txt").read_text() == "mine"
 
 
-def test_links_lead_to_the_folder(tmp_path):
+def test_links_lead_to_the_folder(tmp_path: Path) -> None:
     make_bank(2, 2).save(tmp_path / "real")
     (tmp_path / "link").symlink_to("real")
     make_bank(3, 2).save(tmp_path / "link", overwrite=True)
@@ -157,7 +160,7 @@ def test_links_lead_to_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize("position", range(6, 60))
-def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path, position):
+def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path: Path, position: int) -> None:
     make_bank(3, 2).save(tmp_path / "bank")
     path = tmp_path / "bank" / "items.npy"
     content = bytearray(path.read_bytes())
@@ -167,7 +170,7 @@ def test_a_changed_byte_in_a_header_is_an_exception_or_nothing(tmp_path, positio
         assert rm.ResponseBank.open(tmp_path / "bank").embeddings.shape == (3, 2, 4)
 
 
-def test_what_was_finished_is_kept(tmp_path):
+def test_what_was_finished_is_kept(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as caught, new_folder(tmp_path / "out", KIND, keep=["table"]) as folder:
         (folder / "table").write_text("1")
         raise RuntimeError
@@ -178,7 +181,7 @@ def test_what_was_finished_is_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["items.npy", "rewards.npy", "prompt_ids.npy", "offsets.npy"])
 @pytest.mark.parametrize("keep", [0, 20, -1])
-def test_truncated_files(tmp_path, name, keep):
+def test_truncated_files(tmp_path: Path, name: str, keep: int) -> None:
     make_bank(3, 2).save(tmp_path / "bank")
     path = tmp_path / "bank" / name
     path.write_bytes(path.read_bytes()[:keep])
@@ -198,7 +201,7 @@ def test_truncated_files(tmp_path, name, keep):
         ({"shape": 5}, "shape is missing or not what"),
     ],
 )
-def test_damaged_heads(tmp_path, change, message):
+def test_damaged_heads(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     make_bank(3, 2).save(tmp_path / "bank")
     path = tmp_path / "bank" / "bank.json"
     head = {**json.loads(path.read_text()), **change}
@@ -232,7 +235,7 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.ResponseBank(EMBEDDINGS)[1, 2], TypeError, "got a tuple; for one response use"),
         (lambda: rm.ResponseBank(EMBEDDINGS)[[]], ValueError, "at least one prompt"),
         (
-            lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),
+            lambda: rm.ResponseBank(EMBEDDINGS).save("x", dtype="int8"),  # type: ignore[arg-type]
             ValueError,
             "dtype must be 'float16' or 'float32'",
         ),
@@ -246,14 +249,16 @@ EMBEDDINGS = np.zeros((3, 2, 4), np.float32)
         (lambda: rm.split_prompts(rm.ResponseBank(EMBEDDINGS), 1.5, 0), ValueError, r"share in \(0, 1\)"),
     ],
 )
-def test_bad_input(act, error, message):
+def test_bad_input(act: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act()
 
 
 @pytest.mark.parametrize("layout", ["prompts_first", "responses_first"])
 @pytest.mark.parametrize("choice", [slice(None), slice(2, 5), slice(None, None, -2), [4, 0, 1]], ids=str)
-def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(tmp_path, layout, choice):
+def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(
+    tmp_path: Path, layout: Any, choice: Any
+) -> None:
     whole = make_bank(6, 3)
     first, second = (0, 1) if layout == "prompts_first" else (1, 0)
     np.save(tmp_path / "e.npy", np.ascontiguousarray(whole.embeddings.transpose(first, second, 2)))
@@ -269,7 +274,7 @@ def test_a_selection_of_a_bank_in_a_file_is_read_only_where_it_is_used(tmp_path,
     assert rm.ResponseBank.open(tmp_path / "saved").fingerprint() == expected.fingerprint()
 
 
-def test_a_strided_view_of_a_file_is_a_bank_too(tmp_path):
+def test_a_strided_view_of_a_file_is_a_bank_too(tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32))
     array = np.load(tmp_path / "e.npy", mmap_mode="r")
     bank = rm.ResponseBank(array[:, :3])

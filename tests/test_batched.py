@@ -1,35 +1,50 @@
-"""Members trained as one program: they are the same members, and when this is done."""
+"""Members of an ensemble trained as one batch: they equal members trained one by one; when this is done."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
-from torch import nn
+from torch import Tensor, nn
 
 import rmspace as rm
+from conftest import BanksAndComparisons
+from rmspace._typing import FloatArray, IntArray
+from rmspace.kinds import Objective
 from rmspace.models import mlp
-from rmspace.models.core import network, precision, scoring
+from rmspace.models.core import network, precision, scoring, training
+from rmspace.models.core.network import RewardNetwork
 from rmspace.models.core.training import Comparisons, Learner, Schedule, train
+from rmspace.models.io.tensors import fill
 
 
 @pytest.fixture(scope="module")
-def world():
+def banks() -> BanksAndComparisons:
     train, test = rm.make_synthetic_banks(200, 50, 6, 16, seed=0)
     rng = np.random.default_rng(0)
     return train, test, rm.annotate(rm.cross_prompt(train, 900, rng), train.rewards, rm.oracle, rng=rng)
 
 
-def own(winner, loser):
+def own(winner: Tensor, loser: Tensor) -> Tensor:
     return (1 - (winner - loser)).square() + 0.1 * winner.square()
 
 
-def both_ways(world, member, *, weights=None, **options):
-    train, _, comparisons = world
+def both_ways(
+    banks: BanksAndComparisons,
+    member: rm.MLPReward,
+    *,
+    weights: FloatArray | None = None,
+    **options: Any,
+) -> list[rm.EnsembleReward]:
+    train, _, comparisons = banks
     return [
         rm.EnsembleReward(member, 4, batched=batched, random_state=0, **options).fit(
             train.items, comparisons, weights, groups=train.groups
@@ -38,8 +53,10 @@ def both_ways(world, member, *, weights=None, **options):
     ]
 
 
-def learners_of(rows, sizes, hidden, *, validation, seed=0):
-    """Learners in double precision, where rounding hides nothing, with different numbers of weighted comparisons."""
+def learners_of(
+    rows: Tensor, sizes: list[int], hidden: tuple[int, ...], *, validation: bool, seed: int = 0
+) -> list[Learner]:
+    """Return learners in double precision, where rounding hides nothing, each with its own number of comparisons."""
     rng = np.random.default_rng(seed)
     found = []
     for k, size in enumerate(sizes):
@@ -48,7 +65,7 @@ def learners_of(rows, sizes, hidden, *, validation, seed=0):
         layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b).double(), nn.ReLU())]
         pairs = [torch.from_numpy(rng.integers(len(rows), size=(n, 2))) for n in (size, 40)]
         data = [Comparisons(rows, chosen, torch.from_numpy(rng.random(len(chosen)))) for chosen in pairs]
-        network = nn.Sequential(*layers[:-1])
+        network = RewardNetwork(*layers[:-1])
         found.append(Learner(network, data[0], data[1] if validation else None, torch.Generator().manual_seed(k)))
     return found
 
@@ -62,7 +79,14 @@ def learners_of(rows, sizes, hidden, *, validation, seed=0):
     patience=st.integers(1, 3),
 )
 @settings(max_examples=15, deadline=None)
-def test_learners_do_not_influence_each_other(objective, validation, sizes, hidden, batch_size, patience):
+def test_learners_do_not_influence_each_other(
+    objective: Objective,
+    validation: bool,
+    sizes: list[int],
+    hidden: tuple[int, ...],
+    batch_size: int,
+    patience: int,
+) -> None:
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(30, 4)))
     schedule = Schedule(0.02, 0.01, batch_size, 4, patience)
     batched = learners_of(rows, sizes, hidden, validation=validation)
@@ -80,10 +104,12 @@ def test_learners_do_not_influence_each_other(objective, validation, sizes, hidd
 
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_an_ensemble_has_the_same_members_either_way(world, objective, bootstrap):
-    _, test, _ = world
+def test_an_ensemble_has_the_same_members_either_way(
+    banks: BanksAndComparisons, objective: Objective, bootstrap: bool
+) -> None:
+    _, test, _ = banks
     member = rm.MLPReward(objective, hidden_sizes=(8, 4), batch_size=64, patience=1, learning_rate=0.02, max_epochs=12)
-    alone, batched = both_ways(world, member, bootstrap=bootstrap)
+    alone, batched = both_ways(banks, member, bootstrap=bootstrap)
     for a, b in zip(alone.members_, batched.members_, strict=True):
         assert a.random_state == b.random_state
         assert (a.n_training_, a.n_validation_) == (b.n_training_, b.n_validation_)
@@ -93,32 +119,34 @@ def test_an_ensemble_has_the_same_members_either_way(world, objective, bootstrap
     assert np.corrcoef(batched.members_[0].predict(test.items), batched.members_[1].predict(test.items))[0, 1] < 0.95
 
 
-def test_weights_reach_every_member(world):
-    _, test, comparisons = world
+def test_weights_reach_every_member(banks: BanksAndComparisons) -> None:
+    _, test, comparisons = banks
     weights = np.random.default_rng(1).random(len(comparisons)) * (np.arange(len(comparisons)) % 4 > 0)
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=3)
-    alone, batched = both_ways(world, member, weights=weights)
+    alone, batched = both_ways(banks, member, weights=weights)
     np.testing.assert_allclose(batched.predict(test.items), alone.predict(test.items), rtol=0, atol=1e-3)
-    _, unweighted = both_ways(world, member)
+    _, unweighted = both_ways(banks, member)
     assert np.abs(unweighted.predict(test.items) - alone.predict(test.items)).max() > 0.05
 
 
 @pytest.mark.parametrize("gain", [0.1, 2.0], ids=["rounded float32", "bfloat16"])
 @pytest.mark.filterwarnings("ignore:this cpu multiplies")
-def test_in_bfloat16_too(world, gain, monkeypatch):
+def test_in_bfloat16_too(banks: BanksAndComparisons, gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (precision, network):
         monkeypatch.setattr(module, "bfloat16_gain", lambda _: gain)
-    _, test, _ = world
+    _, test, _ = banks
     member = rm.MLPReward(hidden_sizes=(16, 8), max_epochs=3, precision="bfloat16")
-    alone, batched = both_ways(world, member)
+    alone, batched = both_ways(banks, member)
     assert {m.precision_ for m in batched.members_} == {"bfloat16"}
     assert np.corrcoef(alone.predict(test.items), batched.predict(test.items))[0, 1] > 0.999
 
 
-def test_a_member_that_diverges_stops_all_with_its_place(world):
-    train, _, comparisons = world
+def test_a_member_that_diverges_stops_all_with_its_place(
+    banks: BanksAndComparisons,
+) -> None:
+    train, _, comparisons = banks
 
-    def steep(winner, loser):  # infinite once a gap exceeds what the first steps reach
+    def steep(winner: Tensor, loser: Tensor) -> Tensor:  # infinite once a gap exceeds what the first steps reach
         return (winner - loser).abs().mul(200).exp()
 
     for batched in (False, True):
@@ -138,7 +166,7 @@ def test_a_member_that_diverges_stops_all_with_its_place(world):
         (make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,))), False),
     ],
 )
-def test_auto_is_for_tiny_members_and_for_gpus(member, expected, monkeypatch):
+def test_auto_is_for_tiny_members_and_for_gpus(member: Any, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rm.EnsembleReward(member, 2)._is_batched(16) is expected
     assert not rm.EnsembleReward(rm.MLPReward(), 1, batched=True)._is_batched(16)  # one member: nothing to batch
     monkeypatch.setattr(mlp, "find_device", lambda _: torch.device("cuda"))
@@ -146,11 +174,14 @@ def test_auto_is_for_tiny_members_and_for_gpus(member, expected, monkeypatch):
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_members_are_trained_as_one_program_or_one_by_one(world, monkeypatch, batched):
-    train, _, comparisons = world
-    seen, learn = [], mlp.train
+def test_members_are_trained_as_one_program_or_one_by_one(
+    banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch, batched: bool
+) -> None:
+    train, _, comparisons = banks
+    seen: list[int] = []
+    learn = training.train
 
-    def watch(learners, *args, **options):
+    def watch(learners: Sequence[Learner], *args: Any, **options: Any) -> Any:
         seen.append(len(learners))
         return learn(learners, *args, **options)
 
@@ -161,9 +192,9 @@ def test_members_are_trained_as_one_program_or_one_by_one(world, monkeypatch, ba
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(world, batched):
-    train, test, comparisons = world
-    seen = []
+def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(banks: BanksAndComparisons, batched: bool) -> None:
+    train, test, comparisons = banks
+    seen: list[dict[str, Any]] = []
     held_out = rm.Preferences.from_bank(
         test, rm.same_prompt(test, 100, np.random.default_rng(1)), rm.oracle, rng=np.random.default_rng(1)
     )
@@ -177,8 +208,8 @@ def test_every_member_reports_its_epochs_and_stops_by_the_eval_set(world, batche
         assert member.score(held_out) == pytest.approx(member.history_[member.best_epoch_ - 1]["validation_accuracy"])
 
 
-def test_a_pipeline_as_member_transforms_the_eval_set(world):
-    train, _, comparisons = world
+def test_a_pipeline_as_member_transforms_the_eval_set(banks: BanksAndComparisons) -> None:
+    train, _, comparisons = banks
     member = make_pipeline(Normalizer(), rm.MLPReward(hidden_sizes=(8,), max_epochs=2))
     preferences = rm.Preferences(train.items, comparisons, train.groups)
     model = rm.EnsembleReward(member, 2, random_state=0).fit(preferences, eval_set=preferences)
@@ -188,24 +219,28 @@ def test_a_pipeline_as_member_transforms_the_eval_set(world):
 
 
 @pytest.mark.parametrize("member", [rm.LinearReward(), rm.MLPReward(dropout=0.1)])
-def test_members_that_cannot_be_trained_batched_are_refused(world, member):
-    train, _, comparisons = world
+def test_members_that_cannot_be_trained_batched_are_refused(
+    banks: BanksAndComparisons, member: rm.LinearReward | rm.MLPReward
+) -> None:
+    train, _, comparisons = banks
     with pytest.raises(ValueError, match="batched=True needs an MLPReward without dropout as member; got"):
         rm.EnsembleReward(member, 2, batched=True).fit(train.items, comparisons)
     with pytest.raises(TypeError, match="batch_size must be an integer"):
-        rm.EnsembleReward(rm.MLPReward(batch_size="many"), 2).fit(train.items, comparisons)
+        rm.EnsembleReward(rm.MLPReward(batch_size="many"), 2).fit(train.items, comparisons)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batched must be True, False or 'auto'; got 'yes'"):
-        rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)
+        rm.EnsembleReward(rm.MLPReward(), 2, batched="yes").fit(train.items, comparisons)  # type: ignore[arg-type]
 
 
-def test_members_that_do_not_fit_at_once_are_trained_one_by_one(world, monkeypatch):
-    train, test, comparisons = world
+def test_members_that_do_not_fit_at_once_are_trained_one_by_one(
+    banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test, comparisons = banks
     member = rm.MLPReward(hidden_sizes=(8,), max_epochs=2)
     expected = rm.EnsembleReward(member, 2, batched=False, random_state=0)
     expected.fit(train.items, comparisons, groups=train.groups)
-    learn = mlp.train
+    learn = training.train
 
-    def full(learners, *args, **options):
+    def full(learners: Sequence[Learner], *args: Any, **options: Any) -> None:
         if len(learners) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
         learn(learners, *args, **options)
@@ -217,8 +252,8 @@ def test_members_that_do_not_fit_at_once_are_trained_one_by_one(world, monkeypat
     np.testing.assert_array_equal(model.predict(test.items), expected.predict(test.items))
 
 
-def test_a_saved_ensemble_keeps_how_it_was_trained(world, tmp_path):
-    train, test, comparisons = world
+def test_a_saved_ensemble_keeps_how_it_was_trained(banks: BanksAndComparisons, tmp_path: Path) -> None:
+    train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, batched=True, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups).save(tmp_path / "model")
     again = rm.load(tmp_path / "model")
@@ -229,7 +264,7 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(world, tmp_path):
 class Negated(rm.LinearReward):
     """A member with a `predict` of its own."""
 
-    def predict(self, items):
+    def predict(self, items: npt.ArrayLike) -> FloatArray:
         return -super().predict(items)
 
 
@@ -245,8 +280,8 @@ MEMBERS = {
 
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_an_ensemble_scores_as_its_members_do(world, name, dtype):
-    train, test, comparisons = world
+def test_an_ensemble_scores_as_its_members_do(banks: BanksAndComparisons, name: str, dtype: type[Any]) -> None:
+    train, test, comparisons = banks
     items, unseen = train.items.astype(dtype), test.items.astype(dtype)
     groups = None if name == "pipeline" else train.groups
     model = rm.EnsembleReward(MEMBERS[name], 3, bootstrap=True, random_state=0).fit(items, comparisons, groups=groups)
@@ -258,21 +293,28 @@ def test_an_ensemble_scores_as_its_members_do(world, name, dtype):
     np.testing.assert_allclose(model.scales_, used.std(axis=1), rtol=1e-4)
 
 
-def test_a_block_is_filled_once_for_all_members(world, monkeypatch):
-    train, test, comparisons = world
+def test_a_block_is_filled_once_for_all_members(banks: BanksAndComparisons, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test, comparisons = banks
     model = rm.EnsembleReward(MEMBERS["mlp"], 5, random_state=0).fit(train.items, comparisons, groups=train.groups)
     monkeypatch.setattr(scoring, "_BLOCK_NUMBERS", 50 * train.dim)
-    fill, seen = scoring.fill, []
-    monkeypatch.setattr(scoring, "fill", lambda out, *args: seen.append((out.data_ptr(), len(out))) or fill(out, *args))
+    seen: list[tuple[int, int]] = []
+
+    def watch(out: Tensor, block: FloatArray, ids: IntArray | None = None) -> None:
+        seen.append((out.data_ptr(), len(out)))
+        fill(out, block, ids)
+
+    monkeypatch.setattr(scoring, "fill", watch)
     model.predict(test.items)
     assert [size for _, size in seen] == [50] * 6
     assert len({place for place, _ in seen}) == 1
 
 
-def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(world):
-    train, _, comparisons = world
+def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(
+    banks: BanksAndComparisons,
+) -> None:
+    train, _, comparisons = banks
 
-    def fussy(winner, loser):
+    def fussy(winner: Tensor, loser: Tensor) -> Tensor:
         if winner.isnan().any():
             raise ValueError("these scores are no numbers")
         return (winner - loser - 200).square().square().exp()
@@ -282,8 +324,10 @@ def test_what_an_objective_says_of_nan_does_not_hide_where_the_loss_overflowed(w
         model.fit(train.items, comparisons, groups=train.groups)
 
 
-def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(world):
-    train, test, comparisons = world
+def test_a_member_whose_scores_overflow_is_not_hidden_by_the_others(
+    banks: BanksAndComparisons,
+) -> None:
+    train, test, comparisons = banks
     model = rm.EnsembleReward(rm.MLPReward(hidden_sizes=(8,), max_epochs=1), 2, reduce=rm.minimum, random_state=0)
     model.fit(train.items, comparisons, groups=train.groups)
     with torch.no_grad():

@@ -2,7 +2,9 @@ import json
 import runpy
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,13 +28,13 @@ RHO = "metrics={rho: {use: spearman}}"  # no figures, which take most of the tim
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> str:
     path = tmp_path / "a.yaml"
     path.write_text(CONFIG)
     return str(path)
 
 
-def test_run_fills_the_folder(config, tmp_path, capsys):
+def test_run_fills_the_folder(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "out"
     assert main(["run", config, "n_pairs=100", "--out", str(out), "n_pairs=200"]) == 0
     assert sorted(path.name for path in out.iterdir()) == [
@@ -56,7 +58,7 @@ def test_run_fills_the_folder(config, tmp_path, capsys):
         assert (out / figure).read_bytes() == (tmp_path / "again" / figure).read_bytes()
 
 
-def test_an_existing_folder_needs_asking(config, tmp_path, capsys):
+def test_an_existing_folder_needs_asking(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
     assert main(["run", config, RHO, ONE, "--out", out]) == 0
     assert main(["run", config, "--out", out]) == 2
@@ -67,14 +69,16 @@ def test_an_existing_folder_needs_asking(config, tmp_path, capsys):
     assert Path(config).exists()
 
 
-def test_an_existing_folder_is_noticed_before_work_begins(config, tmp_path, monkeypatch):
+def test_an_existing_folder_is_noticed_before_work_begins(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     monkeypatch.setattr("rmspace.experiment.run", lambda **_: pytest.fail("it ran"))
     assert main(["run", config, "--out", str(tmp_path / "out")]) == 2
 
 
-def test_finished_models_survive_a_failure(config, tmp_path, capsys):
+def test_finished_models_survive_a_failure(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = "models.broken={use: LightGBMReward, objective: {use: hinge}}"
     assert main(["run", config, broken, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
@@ -87,7 +91,9 @@ def test_finished_models_survive_a_failure(config, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_keeps_what_was_finished(config, tmp_path, capsys, restore_sigterm, stop):
+def test_interruption_keeps_what_was_finished(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], restore_sigterm: None, stop: Any
+) -> None:
     (tmp_path / "stopped_for_tests.py").write_text(
         f"import os\ndef stopped(winner, loser):\n    os.kill(os.getpid(), {int(stop)})\n    return winner\n"
     )
@@ -102,7 +108,7 @@ def test_interruption_keeps_what_was_finished(config, tmp_path, capsys, restore_
     assert set(pd.read_csv(kept / "results.csv").model) >= {"linear", "trees"}
 
 
-def forget(folder):
+def forget(folder: Path) -> None:
     """Forget the modules of a folder, so that another test may have one of the same name."""
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(folder)):
@@ -111,13 +117,15 @@ def forget(folder):
 
 
 @pytest.fixture
-def restore_sigterm():
+def restore_sigterm() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
 
 
-def test_models_are_saved_as_soon_as_they_are_fitted(config, tmp_path, capsys):
+def test_models_are_saved_as_soon_as_they_are_fitted(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "out")
     pipe = "models.a/b={use: sklearn.pipeline.Pipeline, steps: [[n, {use: sklearn.preprocessing.Normalizer}], " \
         "[l, {use: LinearReward}]]}"  # fmt: skip
@@ -133,7 +141,9 @@ def test_models_are_saved_as_soon_as_they_are_fitted(config, tmp_path, capsys):
         assert rho == pytest.approx(table[name], abs=1e-6), name
 
 
-def test_a_model_is_kept_where_its_measurement_fails(config, tmp_path, capsys):
+def test_a_model_is_kept_where_its_measurement_fails(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "late_for_tests.py").write_text(
         "def late(scores, rewards):\n    if (scores != scores[0, 0]).any() and (scores != rewards).any():\n"
         "        raise RuntimeError('too late')\n    return scores[:, 0]\n"
@@ -146,7 +156,9 @@ def test_a_model_is_kept_where_its_measurement_fails(config, tmp_path, capsys):
     assert (kept / "models" / "linear").is_dir()
 
 
-def test_models_that_were_saved_stay_when_the_run_fails(config, tmp_path, capsys):
+def test_models_that_were_saved_stay_when_the_run_fails(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = "models.broken={use: LightGBMReward, objective: {use: hinge}}"
     assert main(["run", config, broken, RHO, "--save-models", "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
@@ -157,7 +169,9 @@ def test_models_that_were_saved_stay_when_the_run_fails(config, tmp_path, capsys
     assert rm.load(kept / "models" / "linear").predict(np.zeros((1, 32), np.float32)).shape == (1,)
 
 
-def test_a_model_that_cannot_be_saved_does_not_cost_the_run(config, tmp_path, capsys):
+def test_a_model_that_cannot_be_saved_does_not_cost_the_run(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "unsaved_for_tests.py").write_text(
         "import numpy as np\nfrom sklearn.base import BaseEstimator\n"
         "class Mean(BaseEstimator):\n"
@@ -171,7 +185,7 @@ def test_a_model_that_cannot_be_saved_does_not_cost_the_run(config, tmp_path, ca
     assert "not saved: mine (" in out
 
 
-def test_preferences_from_a_config_to_a_table(tmp_path, capsys):
+def test_preferences_from_a_config_to_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train, test = rm.make_synthetic_banks(40, 20, 6, 16)
     rng = np.random.default_rng(0)
     for name, bank in (("a", train), ("b", test)):
@@ -188,14 +202,16 @@ def test_preferences_from_a_config_to_a_table(tmp_path, capsys):
     assert main(["health", str(tmp_path / "a")]) == 0
 
 
-def test_version(capsys):
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["--version"])
     assert done.value.code == 0
     assert capsys.readouterr().out == f"rmspace {rm.__version__}\n"
 
 
-def test_the_demo_needs_nothing_but_the_package(tmp_path, capsys, monkeypatch):
+def test_the_demo_needs_nothing_but_the_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["data.n_prompts=60", "data.n_test_prompts=20", "data.dim=32", "n_pairs=100",
              "models={BT: {use: LinearReward}}"]  # fmt: skip
@@ -205,12 +221,12 @@ def test_the_demo_needs_nothing_but_the_package(tmp_path, capsys, monkeypatch):
     assert {"results.csv", "best_of_n.png", "normalized_gain.svg"} <= {p.name for p in Path("rmspace-demo").iterdir()}
 
 
-def test_the_demo_runs_the_quickstart():
+def test_the_demo_runs_the_quickstart() -> None:
     inside = Path(rm.__file__).parent / "cli" / "quickstart.yaml"
     assert inside.read_text() == (Path(__file__).parents[1] / "configs" / "quickstart.yaml").read_text()
 
 
-def test_every_command_says_what_it_does(capsys):
+def test_every_command_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
@@ -218,7 +234,7 @@ def test_every_command_says_what_it_does(capsys):
         assert f"\n    {command}  " in shown
 
 
-def test_config_errors_are_one_line(config, tmp_path, capsys):
+def test_config_errors_are_one_line(config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", config, "n_pair=3", "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -226,7 +242,7 @@ def test_config_errors_are_one_line(config, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_user_modules_go_into_the_folder(config, tmp_path):
+def test_user_modules_go_into_the_folder(config: str, tmp_path: Path) -> None:
     (tmp_path / "losses_for_tests.py").write_text(
         "def mine(winner, loser):\n    return (1 - winner + loser).square()\n"
     )
@@ -238,7 +254,7 @@ def test_user_modules_go_into_the_folder(config, tmp_path):
     assert main(["run", str(tmp_path / "out" / "config.yaml"), "--out", str(tmp_path / "again")]) == 0
 
 
-def test_own_metrics_and_no_figures(config, tmp_path):
+def test_own_metrics_and_no_figures(config: str, tmp_path: Path) -> None:
     metrics = "metrics={bon: {use: best_of_n, n: [1, 3]}, rho: {use: spearman}}"
     assert main(["run", config, ONE, metrics, "--out", str(tmp_path / "out")]) == 0
     assert set(pd.read_csv(tmp_path / "out" / "results.csv").metric) == {"bon", "rho"}
@@ -246,7 +262,7 @@ def test_own_metrics_and_no_figures(config, tmp_path):
     assert not (tmp_path / "out" / "normalized_gain.png").exists()
 
 
-def test_health(tmp_path, capsys):
+def test_health(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     embeddings = np.random.default_rng(0).normal(size=(10, 4, 8)).astype(np.float32)
     rm.ResponseBank(embeddings).save(tmp_path / "good")
     assert main(["health", str(tmp_path / "good")]) == 0
@@ -259,7 +275,7 @@ def test_health(tmp_path, capsys):
     assert "not a saved bank" in capsys.readouterr().err
 
 
-def test_the_script_is_the_command(capsys, monkeypatch):
+def test_the_script_is_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     script = Path(__file__).parents[1] / "scripts" / "run.py"
     monkeypatch.setattr(sys, "argv", [str(script), "--help"])
     with pytest.raises(SystemExit) as done:
@@ -268,7 +284,7 @@ def test_the_script_is_the_command(capsys, monkeypatch):
     assert "CONFIG" in capsys.readouterr().out
 
 
-def test_the_shipped_configs_are_valid():
+def test_the_shipped_configs_are_valid() -> None:
     for path in (Path(__file__).parents[1] / "configs").glob("*.yaml"):
         needs_data = "shared/data" in path.read_text()
         if needs_data and not (Path(__file__).parents[2] / "shared" / "data").exists():

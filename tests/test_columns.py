@@ -1,20 +1,31 @@
 """Columns of comparisons reach the objective that names them, aligned with its scores, in every model."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 import rmspace as rm
+from rmspace._typing import FloatArray
+from rmspace.kinds import Objective
 
 ITEMS = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
 PAIRS = np.random.default_rng(1).permutation(60).reshape(30, 2)
 GROUPS = np.arange(60) // 2
-SMALL = {"hidden_sizes": (5,), "max_epochs": 3, "batch_size": 7, "random_state": 0, "precision": "float32"}
-MODELS = {
+SMALL: dict[str, Any] = {
+    "hidden_sizes": (5,),
+    "max_epochs": 3,
+    "batch_size": 7,
+    "random_state": 0,
+    "precision": "float32",
+}
+MODELS: dict[str, Callable[..., Any]] = {
     "mlp": partial(rm.MLPReward, validation_fraction=0.0, **SMALL),
     "linear": rm.LinearReward,
     "lightgbm": partial(rm.LightGBMReward, n_estimators=5, min_child_samples=2, n_jobs=1),
@@ -28,28 +39,28 @@ MODELS = {
 }
 
 
-def margins():
+def margins() -> FloatArray:
     return np.random.default_rng(2).uniform(0.1, 3.0, size=len(PAIRS))
 
 
-def fitted(model, objective, **columns):
+def fitted(model: str, objective: Objective, **columns: Any) -> FloatArray:
     return MODELS[model](objective).fit(ITEMS, PAIRS, columns=columns).predict(ITEMS)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_constant_column_is_the_bound_number(model):
+def test_a_constant_column_is_the_bound_number(model: str) -> None:
     by_column = fitted(model, rm.margin_bradley_terry, margin=np.full(len(PAIRS), 0.7))
     by_number = fitted(model, partial(rm.margin_bradley_terry, margin=0.7))
     np.testing.assert_allclose(by_column, by_number, rtol=1e-4, atol=1e-5)
     assert np.abs(by_column - fitted(model, rm.bradley_terry)).max() > 1e-3
 
 
-def weighted(winner, loser, importance):
+def weighted(winner: Tensor, loser: Tensor, importance: Tensor) -> Tensor:
     return importance * rm.bradley_terry(winner, loser)
 
 
 @pytest.mark.parametrize("model", ["linear", "lightgbm", "bootstrap"])
-def test_a_column_that_weighs_is_the_sample_weight(model):
+def test_a_column_that_weighs_is_the_sample_weight(model: str) -> None:
     importance = margins()
     by_column = fitted(model, weighted, importance=importance / importance.mean())
     estimator = MODELS[model](rm.bradley_terry).fit(ITEMS, PAIRS, sample_weight=importance / importance.mean())
@@ -60,16 +71,18 @@ def test_a_column_that_weighs_is_the_sample_weight(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_comparison_meets_its_own_values(model):
-    """The columns hold what identifies a comparison, and the objective compares them with one another."""
+def test_each_comparison_meets_its_own_values(model: str) -> None:
+    """Each column follows from the number of the comparison, so the objective can check them against each other."""
     number = np.arange(len(PAIRS))
     seen = []
 
-    def watching(winner, loser, number, half, text, flag):
+    def watching(winner: Tensor, loser: Tensor, number: Tensor, half: Tensor, text: Tensor, flag: Tensor) -> Tensor:
         assert half.dtype == winner.dtype
         assert (number.dtype, text.dtype, flag.dtype) == (torch.int64, torch.int64, torch.bool)
         assert number.shape == half.shape == text.shape == flag.shape == winner.shape
-        if model != "lightgbm" or len(winner) == len(PAIRS):  # trees are first tried on made-up scores
+        if model != "lightgbm" or len(winner) == len(
+            PAIRS
+        ):  # LightGBMReward first tries an objective on made-up scores
             torch.testing.assert_close(half, number / 2, check_dtype=False)
             torch.testing.assert_close(text, number % 3)
             assert torch.equal(flag, number % 2 == 0)
@@ -83,14 +96,14 @@ def test_each_comparison_meets_its_own_values(model):
 
 
 @pytest.mark.parametrize("batched", [True, False])
-def test_scores_and_values_are_those_of_one_comparison(batched):
+def test_scores_and_values_are_those_of_one_comparison(batched: bool) -> None:
     """With the identity as network, a score is the item's first number, so each value can be checked against it."""
     items = np.arange(40, dtype=np.float32)[:, None] / 40
     pairs = np.random.default_rng(3).permutation(40).reshape(20, 2)
     gap = (items[pairs[:, 0], 0] - items[pairs[:, 1], 0]).astype(np.float64)
     ratios = []
 
-    def watching(winner, loser, gap):
+    def watching(winner: Tensor, loser: Tensor, gap: Tensor) -> Tensor:
         ratios.append(((winner - loser) / gap).detach())
         return rm.bradley_terry(winner, loser)
 
@@ -105,10 +118,10 @@ def test_scores_and_values_are_those_of_one_comparison(batched):
             torch.testing.assert_close(part, part[0].expand_as(part), rtol=1e-3, atol=1e-4)
 
 
-def test_validation_and_training_loss_see_their_own_columns():
-    seen = {True: set(), False: set()}
+def test_validation_and_training_loss_see_their_own_columns() -> None:
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
 
-    def watching(winner, loser, number):
+    def watching(winner: Tensor, loser: Tensor, number: Tensor) -> Tensor:
         seen[winner.requires_grad] |= set(number.tolist())
         return rm.bradley_terry(winner, loser)
 
@@ -121,11 +134,11 @@ def test_validation_and_training_loss_see_their_own_columns():
     assert seen[True] | seen[False] == set(range(30))
 
 
-def test_the_eval_set_has_columns_of_its_own():
+def test_the_eval_set_has_columns_of_its_own() -> None:
     names, other = np.array(["cem", "ann"])[np.arange(30) % 2], np.array(["bob", "cem"])[np.arange(30) % 2]
-    seen = {True: set(), False: set()}
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
 
-    def watching(winner, loser, annotator):
+    def watching(winner: Tensor, loser: Tensor, annotator: Tensor) -> Tensor:
         seen[winner.requires_grad] |= set(annotator.tolist())
         return rm.bradley_terry(winner, loser)
 
@@ -136,7 +149,7 @@ def test_the_eval_set_has_columns_of_its_own():
         rm.MLPReward(watching, **SMALL).fit(train, eval_set=rm.Preferences(ITEMS, PAIRS, GROUPS))
 
 
-def test_a_default_is_kept_where_there_is_no_column_and_a_bound_value_where_there_is():
+def test_a_default_is_kept_where_there_is_no_column_and_a_bound_value_where_there_is() -> None:
     plain = fitted("linear", partial(rm.margin_bradley_terry, margin=1.0))
     np.testing.assert_array_equal(fitted("linear", rm.margin_bradley_terry), plain)
     np.testing.assert_array_equal(
@@ -148,7 +161,7 @@ def test_a_default_is_kept_where_there_is_no_column_and_a_bound_value_where_ther
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_missing_column_is_named(model):
+def test_a_missing_column_is_named(model: str) -> None:
     message = r"objective weighted needs the column 'importance', which .* have \(there are annotator, margin\)"
     with pytest.raises(ValueError, match=message):
         fitted(model, weighted, margin=margins(), annotator=np.zeros(len(PAIRS)))
@@ -157,7 +170,7 @@ def test_a_missing_column_is_named(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_value_that_is_not_finite_is_named_by_its_comparison(model):
+def test_a_value_that_is_not_finite_is_named_by_its_comparison(model: str) -> None:
     importance = margins()
     importance[[11, 20]] = np.nan
     message = "column 'importance', which objective weighted asks for, must be finite; comparison (11|20) has nan"
@@ -169,11 +182,12 @@ def test_a_value_that_is_not_finite_is_named_by_its_comparison(model):
         MODELS[model](weighted).fit(ITEMS, PAIRS, sample_weight=weights, columns={"importance": importance})
 
 
-def test_columns_of_preferences_survive_a_choice_and_weights():
+def test_columns_of_preferences_survive_a_choice_and_weights() -> None:
     chosen = np.array([5, 2, 17, 9, 9])
     data = rm.Preferences(ITEMS, PAIRS, GROUPS, margin=margins(), weight=np.arange(30) % 3)
     by_choice = rm.LinearReward(rm.margin_bradley_terry).fit(data[chosen])
     rows = data.comparisons[chosen]
+    assert data.weight is not None
     by_hand = rm.LinearReward(rm.margin_bradley_terry).fit(
         ITEMS, rows, data.weight[chosen], columns={"margin": margins()[chosen]}
     )
@@ -181,20 +195,20 @@ def test_columns_of_preferences_survive_a_choice_and_weights():
 
 
 @pytest.mark.parametrize("model", ["linear", "lightgbm", "mlp", "classifier"])
-def test_a_tie_is_half_of_each_order(model):
+def test_a_tie_is_half_of_each_order(model: str) -> None:
     tie = np.arange(30) % 4 == 0
     expanded = np.concatenate([PAIRS, PAIRS[tie][:, ::-1]])
     weights = np.concatenate([np.where(tie, 0.5, 1.0), np.full(tie.sum(), 0.5)])
-    make = rm.ClassifierReward if model == "classifier" else partial(MODELS[model], rm.bradley_terry)
+    make: Any = rm.ClassifierReward if model == "classifier" else partial(MODELS[model], rm.bradley_terry)
     marked = make().fit(ITEMS, PAIRS, columns={"tie": tie}).predict(ITEMS)
     np.testing.assert_allclose(marked, make().fit(ITEMS, expanded, weights).predict(ITEMS), rtol=1e-6, atol=1e-7)
     assert np.abs(marked - make().fit(ITEMS, PAIRS).predict(ITEMS)).max() > 1e-3
 
 
-@given(tie=st.lists(st.booleans(), min_size=30, max_size=30))
+@given(ties=st.lists(st.booleans(), min_size=30, max_size=30))
 @settings(max_examples=10, deadline=None)
-def test_the_order_of_a_tie_does_not_matter(tie):
-    tie = np.array(tie)
+def test_the_order_of_a_tie_does_not_matter(ties: list[bool]) -> None:
+    tie = np.array(ties)
     turned = np.where(tie[:, None], PAIRS[:, ::-1], PAIRS)
     one, other = (
         rm.LinearReward(alpha=1e-2, tol=1e-7).fit(ITEMS, pairs, columns={"tie": tie}).predict(ITEMS)
@@ -203,12 +217,12 @@ def test_the_order_of_a_tie_does_not_matter(tie):
     np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_an_objective_that_asks_for_ties_gets_them_as_they_are():
+def test_an_objective_that_asks_for_ties_gets_them_as_they_are() -> None:
     """Rao and Kupper's likelihood of ties, which the built-in treatment must leave alone."""
     tie = np.arange(30) % 4 == 0
     seen = []
 
-    def rao_kupper(winner, loser, tie, threshold=0.5):
+    def rao_kupper(winner: Tensor, loser: Tensor, tie: Tensor, threshold: float = 0.5) -> Tensor:
         seen.append((len(tie), int(tie.sum())))
         gap = winner - loser
         wins = -torch.nn.functional.logsigmoid(gap - threshold)
@@ -220,13 +234,13 @@ def test_an_objective_that_asks_for_ties_gets_them_as_they_are():
     assert np.abs(scores - fitted("linear", rm.bradley_terry, tie=tie)).max() > 1e-3
 
 
-def test_marks_of_ties_must_be_marks():
+def test_marks_of_ties_must_be_marks() -> None:
     for wrong in (np.full(30, 0.5), np.full(30, "yes"), np.full(30, np.nan)):
         with pytest.raises(ValueError, match="column 'tie' must be True or False"):
             rm.LinearReward().fit(ITEMS, PAIRS, columns={"tie": wrong})
 
 
-def test_a_tie_counts_half_in_the_score():
+def test_a_tie_counts_half_in_the_score() -> None:
     model = rm.LinearReward().fit(ITEMS, PAIRS)
     tie = np.arange(30) < 10
     right = np.diff(model.predict(ITEMS)[PAIRS], axis=1)[:, 0] < 0
@@ -234,9 +248,11 @@ def test_a_tie_counts_half_in_the_score():
     assert model.score(rm.Preferences(ITEMS, PAIRS, GROUPS, tie=tie)) == pytest.approx(expected)
 
 
-def test_a_pipeline_and_an_estimator_of_ones_own_take_what_they_can():
+def test_a_pipeline_and_an_estimator_of_ones_own_take_what_they_can() -> None:
     class NoColumns(rm.LinearReward):
-        def fit(self, items, comparisons, sample_weight=None, groups=None):
+        def fit(  # type: ignore[override]
+            self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None
+        ) -> Self:
             return super().fit(items, comparisons, sample_weight, groups)
 
     data = rm.Preferences(ITEMS, PAIRS, GROUPS, margin=margins(), weight=np.ones(30))
@@ -244,6 +260,6 @@ def test_a_pipeline_and_an_estimator_of_ones_own_take_what_they_can():
     with pytest.raises(ValueError, match=r"NoColumns\.fit takes no columns, so it cannot know ties"):
         rm.fit_model(NoColumns(), rm.Preferences(ITEMS, PAIRS, GROUPS, tie=np.arange(30) < 3))
     with pytest.raises(TypeError, match="columns must be a mapping"):
-        rm.LinearReward().fit(ITEMS, PAIRS, columns=[margins()])
+        rm.LinearReward().fit(ITEMS, PAIRS, columns=[margins()])  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="column 'margin' must be numbers or text"):
         rm.LinearReward().fit(ITEMS, PAIRS, columns={"margin": np.full(30, None)})

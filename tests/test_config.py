@@ -1,7 +1,10 @@
 # ruff: noqa: E501
 import sys
 import textwrap
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 import rmspace as rm
 from rmspace.config import ConfigError, dump_yaml, load_config
+from rmspace.config.build import Experiment
 from rmspace.config.node import as_node, read_config
 
 BASE = """\
@@ -26,25 +30,29 @@ seed: 0
 """
 
 
+Load = Callable[..., Experiment]
+
+
 @pytest.fixture
-def load(tmp_path):
-    def load(text=BASE, *overrides):
+def load(tmp_path: Path) -> Load:
+    def load(text: str = BASE, *overrides: str) -> Experiment:
         (tmp_path / "a.yaml").write_text(textwrap.dedent(text))
         return load_config(tmp_path / "a.yaml", overrides)
 
     return load
 
 
-def changed(old, new):
+def changed(old: str, new: str) -> str:
     assert old in BASE
     return BASE.replace(old, new)
 
 
-def test_objects(load):
+def test_objects(load: Load) -> None:
     options = load().options
     model = options["models"]["BT"]
     assert isinstance(model, rm.MLPReward)
     assert model.learning_rate == 1e-3
+    assert isinstance(model.objective, partial)
     assert model.objective.func is rm.hinge
     assert model.objective.keywords == {"margin": 2.0}
     assert options["pairs"] is rm.same_prompt
@@ -70,7 +78,7 @@ def test_objects(load):
         (changed("{use: hinge, margin: 2}", "hinge"), 9, "models.BT.objective: must be a function, written {use: its_name}; got 'hinge'"),
         (changed("{use: hinge, margin: 2}", "{use: hinge, margins: 2}"), 9, "models.BT.objective.margins: unknown key of hinge; did you mean margin?"),
         (changed("    use: MLPReward\n", ""), 6, "models.BT: must be a block {use: name, ...}"),
-        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_world, "), 1, "data.use: my is not rmspace, scikit-learn or a module beside the config"),
+        (changed("data: {use: make_synthetic_banks, ", "data: {use: my.own_banks, "), 1, "data.use: my is not rmspace, scikit-learn or a module beside the config"),
         (changed("make_synthetic_banks, n_prompts: 50, n_test_prompts: 10, dim: 32", "open_banks, train: nowhere, test: b"), 1, "data.train: must be a path that exists"),
         (changed("seed: 0", "seed: !!python/object/apply:os.system [ls]"), 10, "the tag !!python/object/apply:os.system is not allowed"),
         (changed("seed: 0", "seed: [0"), 11, "not valid YAML"),
@@ -88,7 +96,7 @@ def test_objects(load):
         ("- 1", 1, "must be a mapping"),
     ],
 )  # fmt: skip
-def test_one_clear_line(load, tmp_path, text, line, message):
+def test_one_clear_line(load: Load, tmp_path: Path, text: str, line: int, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(text)
     error = str(caught.value)
@@ -97,7 +105,7 @@ def test_one_clear_line(load, tmp_path, text, line, message):
     assert message in error
 
 
-def test_alias_bombs_and_circles_are_refused(load):
+def test_alias_bombs_and_circles_are_refused(load: Load) -> None:
     bomb = "\n".join(
         ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
         + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 9)]
@@ -110,12 +118,12 @@ def test_alias_bombs_and_circles_are_refused(load):
         load("a: " + "[" * 1000 + "]" * 1000)
 
 
-def test_missing_file(tmp_path):
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read"):
         load_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides(load):
+def test_overrides(load: Load) -> None:
     experiment = load(
         BASE, "n_pairs=7", "models.BT.hidden_sizes=[8, 8]", "annotator={use: oracle}",
         "pairs.candidates.use=similar", "models.lin.use=LinearReward",
@@ -138,12 +146,12 @@ def test_overrides(load):
         assert message in str(caught.value)
 
 
-def test_overrides_of_names_with_dots(load):
+def test_overrides_of_names_with_dots(load: Load) -> None:
     text = changed("  BT:", "  v1.0:")
     assert load(text, "models.v1.0.patience=7").options["models"]["v1.0"].patience == 7
 
 
-def test_paths_of_user_functions_start_at_the_config_folder(load, tmp_path):
+def test_paths_of_user_functions_start_at_the_config_folder(load: Load, tmp_path: Path) -> None:
     (tmp_path / "reader_for_tests.py").write_text(
         "from pathlib import Path\nimport rmspace as rm\n\n"
         "def banks(folder: Path):\n    assert isinstance(folder, Path) and folder.is_dir()\n"
@@ -160,7 +168,7 @@ def test_paths_of_user_functions_start_at_the_config_folder(load, tmp_path):
         load(text.replace("mine", "nothing"))
 
 
-def test_user_modules_from_the_config_folder(load, tmp_path):
+def test_user_modules_from_the_config_folder(load: Load, tmp_path: Path) -> None:
     (tmp_path / "mine_for_tests.py").write_text(
         "def square(winner, loser, *, margin: float = 1.0):\n    return (margin - winner + loser).square()\n"
         "def top(scores, rewards):\n    return rewards.max(axis=1)\n"
@@ -170,14 +178,14 @@ def test_user_modules_from_the_config_folder(load, tmp_path):
     experiment = load(text + "metrics: {top: {use: mine_for_tests.top}}\n")
     assert experiment.options["models"]["BT"].objective.func.__name__ == "square"
     assert list(experiment.modules) == ["mine_for_tests"]
-    assert sys.path[: len(before)] == before  # the folder stands last, so that it shadows nothing
+    assert sys.path[: len(before)] == before  # the folder comes last, so it shadows nothing
     with pytest.raises(ConfigError, match=r"has no 'squar'; did you mean square\?"):
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.squar}"))
     with pytest.raises(ConfigError, match=r"objective\.margin: must be a number; got 'x'"):
         load(changed("{use: hinge, margin: 2}", "{use: mine_for_tests.square, margin: x}"))
 
 
-def test_a_broken_user_module_is_named_with_its_place(load, tmp_path):
+def test_a_broken_user_module_is_named_with_its_place(load: Load, tmp_path: Path) -> None:
     (tmp_path / "broken_for_tests.py").write_text("def f(:\n")
     with pytest.raises(ConfigError, match=r"a\.yaml:9: models\.BT\.objective\.use: cannot import .*SyntaxError"):
         load(changed("{use: hinge, margin: 2}", "{use: broken_for_tests.f}"))
@@ -186,7 +194,7 @@ def test_a_broken_user_module_is_named_with_its_place(load, tmp_path):
         load(changed("{use: hinge, margin: 2}", "{use: json.f}"))
 
 
-def test_third_party_estimators(load):
+def test_third_party_estimators(load: Load) -> None:
     text = """
     data: {use: make_synthetic_banks}
     pairs: {use: same_prompt}
@@ -205,7 +213,7 @@ def test_third_party_estimators(load):
     assert models["ten"].reduce.keywords == {"k": 2.0}
 
 
-def test_resolved_config_says_the_same(load, tmp_path):
+def test_resolved_config_says_the_same(load: Load, tmp_path: Path) -> None:
     first = load(BASE, "n_pairs=50")
     (tmp_path / "again.yaml").write_text(dump_yaml(first.resolved))
     second = load_config(tmp_path / "again.yaml")
@@ -224,7 +232,7 @@ plain = st.recursive(
 
 @given(st.dictionaries(st.text("abyn", min_size=1), plain))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_back(tmp_path, data):
+def test_what_is_written_is_read_back(tmp_path: Path, data: dict[str, Any]) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(dump_yaml(data), encoding="utf-8")
     assert read_config(path).plain() == data
@@ -236,8 +244,10 @@ scalars = st.integers() | st.text(max_size=2)
 
 @given(st.lists(st.tuples(keys, scalars), max_size=8), keys, scalars)
 @settings(max_examples=100, deadline=None)
-def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(settings_before, key, value):
-    tree, expected = as_node({}, place="file:1", folder=Path()), {}
+def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(
+    settings_before: list[Any], key: tuple[Any, ...], value: int | str
+) -> None:
+    tree, expected = as_node({}, place="file:1", folder=Path()), dict[str, Any]()
     for at, what in settings_before:
         if put_in(expected, at, what):
             tree = tree.put(at, as_node(what, place="file:2", folder=Path()))
@@ -258,7 +268,7 @@ def test_a_tree_changes_as_nested_dicts_do_and_the_old_one_stays(settings_before
     assert tree.plain() == before
 
 
-def put_in(data, key, value):
+def put_in(data: dict[str, Any], key: tuple[Any, ...], value: int | str) -> bool:
     """Put a value into nested dicts; return False, with nothing changed, where a value stands in the way."""
     block = data
     for name in key[:-1]:
@@ -297,14 +307,14 @@ WRONG_KINDS = [
 
 
 @pytest.mark.parametrize(("override", "message"), WRONG_KINDS, ids=[case[0] for case in WRONG_KINDS])
-def test_a_name_of_the_wrong_kind_is_an_error_when_the_config_is_read(load, override, message):
+def test_a_name_of_the_wrong_kind_is_an_error_when_the_config_is_read(load: Load, override: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(BASE, override)
     assert str(caught.value).startswith(f"command line: {override}: ")
     assert message in str(caught.value)
 
 
-def test_a_dotted_name_of_the_right_kind_is_accepted(load):
+def test_a_dotted_name_of_the_right_kind_is_accepted(load: Load) -> None:
     experiment = load(
         BASE,
         "annotator={use: rmspace.annotators.oracle}",
@@ -313,7 +323,7 @@ def test_a_dotted_name_of_the_right_kind_is_accepted(load):
     assert experiment.options["annotator"] is rm.oracle
 
 
-def test_other_code_runs_only_where_it_is_allowed(load, tmp_path):
+def test_other_code_runs_only_where_it_is_allowed(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     touch = tmp_path / "ran"
     load()
@@ -341,7 +351,7 @@ models:
 
 
 @pytest.fixture
-def preferences(tmp_path):
+def preferences(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         items = rng.normal(size=(40, 4)).astype(np.float32)
@@ -352,7 +362,7 @@ def preferences(tmp_path):
     return tmp_path
 
 
-def test_preferences_take_no_pairs_and_no_annotator(load, preferences):
+def test_preferences_take_no_pairs_and_no_annotator(load: Load, preferences: Path) -> None:
     experiment = load(PREFERENCES)
     assert list(experiment.options) == ["models"]
     train, test = experiment.data()
@@ -372,7 +382,7 @@ def test_preferences_take_no_pairs_and_no_annotator(load, preferences):
              f"data.test={preferences}/b")  # fmt: skip
 
 
-def test_an_objective_takes_columns_of_preferences_by_name(load, preferences, tmp_path):
+def test_an_objective_takes_columns_of_preferences_by_name(load: Load, preferences: Path, tmp_path: Path) -> None:
     (tmp_path / "column_for_tests.py").write_text(
         "seen = []\n"
         "def wide(winner, loser, margin):\n    seen.append(margin)\n    return (margin - winner + loser).square()\n"
@@ -380,6 +390,7 @@ def test_an_objective_takes_columns_of_preferences_by_name(load, preferences, tm
     text = PREFERENCES.replace("{use: LinearReward}", "{use: LinearReward, objective: {use: column_for_tests.wide}}")
     experiment = load(text)
     train, test = experiment.data()
+    assert isinstance(train, rm.Preferences)
     rm.run(train=train, test=test, **experiment.options)
     seen = sys.modules["column_for_tests"].seen
     np.testing.assert_allclose(np.sort(seen[0].numpy()), np.sort(train.columns["margin"]), rtol=1e-6)
@@ -411,12 +422,12 @@ def top(scores, rewards):
 def first_response(train, test):
     return -np.tile(np.arange(4.0), (test.n_prompts, 1))
 
-class Own(LinearReward):
+class OfConfig(LinearReward):
     pass
 """
 
 
-def test_each_kind_may_come_from_a_module_beside_the_config(load, tmp_path):
+def test_each_kind_may_come_from_a_module_beside_the_config(load: Load, tmp_path: Path) -> None:
     (tmp_path / "kinds_for_tests.py").write_text(OWN)
     experiment = load(
         """
@@ -425,13 +436,14 @@ def test_each_kind_may_come_from_a_module_beside_the_config(load, tmp_path):
         n_pairs: 40
         annotator: {use: kinds_for_tests.coin, bias: 0.9}
         models:
-          own: {use: kinds_for_tests.Own, objective: {use: kinds_for_tests.square, margin: 2}}
+          own: {use: kinds_for_tests.OfConfig, objective: {use: kinds_for_tests.square, margin: 2}}
         metrics: {top: {use: kinds_for_tests.top}}
         baselines: {first: {use: kinds_for_tests.first_response}}
         """
     )
     train, test = experiment.data()
-    models = {}
+    assert isinstance(test, rm.ResponseBank)
+    models: dict[str, Any] = {}
     table = rm.run(train=train, test=test, **experiment.options, on_fit=models.__setitem__)
     values = table.set_index("model").value
     assert values["first"] == pytest.approx(test.rewards[:, 0].mean())
@@ -439,5 +451,5 @@ def test_each_kind_may_come_from_a_module_beside_the_config(load, tmp_path):
     assert values["own"] == pytest.approx(test.rewards[np.arange(20), scores.argmax(axis=1)].mean())
     rm.save(models["own"], tmp_path / "model")
     again = rm.load(tmp_path / "model")
-    assert type(again) is sys.modules["kinds_for_tests"].Own
+    assert type(again) is sys.modules["kinds_for_tests"].OfConfig
     np.testing.assert_array_equal(again.predict(test.items), models["own"].predict(test.items))

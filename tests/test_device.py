@@ -1,4 +1,4 @@
-"""Whether models work on another device than the CPU, shown on a pretended one; see pretended_device.py."""
+"""Models on a device other than the CPU: a pretended one, see pretended_device.py."""
 
 import json
 import re
@@ -14,7 +14,7 @@ CASES = re.findall(r"^def case_(\w+)", SCRIPT.read_text(encoding="utf-8"), re.MU
 
 
 @pytest.fixture(scope="module")
-def outcomes():
+def outcomes() -> dict[str, str]:
     if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
         pytest.skip("this torch cannot pretend a device in Python")
     done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, timeout=300)
@@ -23,5 +23,5 @@ def outcomes():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_on_a_pretended_device(outcomes, case):
+def test_on_a_pretended_device(outcomes: dict[str, str], case: str) -> None:
     assert not outcomes[case], outcomes[case]

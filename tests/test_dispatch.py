@@ -12,7 +12,7 @@ from rmspace.study.fingerprints import Fingerprints
 
 
 def cells(groups: list[int]) -> list[list[Task]]:
-    """Return groups of so many tasks, of which only the keys matter."""
+    """Return groups of the given sizes; only the keys of their tasks matter."""
     return [[task(f"{g}-{k}") for k in range(size)] for g, size in enumerate(groups)]
 
 
@@ -64,7 +64,7 @@ def test_every_cell_ends_once_and_only_poison_is_given_up(
             del batches[worker]
             batches[next(names)] = []
             given_up = dispatcher.died(worker)
-            assert dispatcher.crashes.total() == before + (not others)  # of several it is not known which one crashed
+            assert dispatcher.crashes.total() == before + (not others)  # among several, nobody knows which one crashed
             if given_up is not None:
                 crashed.append(given_up.key)
         else:

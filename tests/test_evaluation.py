@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from functools import partial
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,22 +12,23 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 import rmspace as rm
+from rmspace._typing import Float64Array, FloatArray
 
 small = st.integers(0, 3).map(float)  # few values, so that ties are common
 
 
-def brute_force_best_of_n(scores, rewards, n):
+def brute_force_best_of_n(scores: FloatArray, rewards: FloatArray, n: int) -> float:
     values = []
-    for chosen in combinations(range(len(scores)), n):
-        chosen = np.array(chosen)
+    for places in combinations(range(len(scores)), n):
+        chosen = np.array(places)
         top = chosen[scores[chosen] == scores[chosen].max()]
         values.append(rewards[top].mean())
-    return np.mean(values)
+    return float(np.mean(values))
 
 
 @given(st.integers(1, 7), st.data())
 @settings(max_examples=150, deadline=None)
-def test_best_of_n_is_the_mean_over_all_draws(width, data):
+def test_best_of_n_is_the_mean_over_all_draws(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (2, width), elements=small))
     rewards = data.draw(arrays(float, (2, width), elements=st.floats(-5, 5)))
     sizes = list(range(1, width + 1))
@@ -34,13 +37,13 @@ def test_best_of_n_is_the_mean_over_all_draws(width, data):
     np.testing.assert_allclose(rm.best_of_n(scores.ravel(), rewards, n=width), np.array(exact)[:, -1], atol=1e-12)
 
 
-def test_best_of_n_weights_at_paper_size():
+def test_best_of_n_weights_at_paper_size() -> None:
     rewards = np.tile(np.arange(500.0), (2, 1))
     for n in (1, 2, 250, 499, 500):  # expected largest rank in a sample without replacement: n (R + 1) / (n + 1)
         np.testing.assert_allclose(rm.best_of_n(rewards, rewards, n=n), n * 501 / (n + 1) - 1, rtol=1e-12)
 
 
-def test_best_of_n_by_simulation(rng):
+def test_best_of_n_by_simulation(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(1, 20)), rng.normal(size=(1, 20))
     drawn = np.array([rng.permutation(20)[:4] for _ in range(20_000)])
     values = rewards[0][np.take_along_axis(drawn, scores[0][drawn].argmax(1)[:, None], 1)[:, 0]]
@@ -50,7 +53,7 @@ def test_best_of_n_by_simulation(rng):
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=80, deadline=None)
-def test_best_of_n_does_not_depend_on_positions(width, data):
+def test_best_of_n_does_not_depend_on_positions(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=st.floats(-5, 5)))
     order = np.array(data.draw(st.permutations(range(width))))
@@ -59,7 +62,7 @@ def test_best_of_n_does_not_depend_on_positions(width, data):
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-def test_constant_scores_are_a_random_response(rng):
+def test_constant_scores_are_a_random_response(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(10, 8))
     flat = np.zeros((10, 8))
     np.testing.assert_allclose(rm.best_of_n(flat, rewards, n=5), rewards.mean(axis=1))
@@ -70,7 +73,7 @@ def test_constant_scores_are_a_random_response(rng):
     np.testing.assert_array_equal(rm.pairwise_accuracy(flat, rewards), 0.5)
 
 
-def test_the_ends_of_the_scale(rng):
+def test_the_ends_of_the_scale(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(10, 8))
     for n in (2, 5, 8):
         np.testing.assert_allclose(rm.normalized_gain(rewards, rewards, n=n), 1.0)
@@ -84,7 +87,7 @@ def test_the_ends_of_the_scale(rng):
 
 @given(st.integers(2, 8), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_against_scipy_and_brute_force(width, data):
+def test_rank_metrics_against_scipy_and_brute_force(width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (1, width), elements=small))
     rewards = data.draw(arrays(float, (1, width), elements=small))
     if np.ptp(rewards) == 0:
@@ -107,8 +110,8 @@ METRICS_BY_N = (rm.best_of_n, rm.gain, rm.normalized_gain, rm.regret, rm.quantil
 RANK_METRICS = (rm.spearman, rm.kendall, rm.pairwise_accuracy)
 
 
-def brute_force(metric, scores, rewards, n):
-    """One prompt, whose responses are all rated, by its definition over all subsets."""
+def brute_force(metric: Callable[..., Any], scores: FloatArray, rewards: FloatArray, n: int) -> float:
+    """Compute a metric of one prompt, with all responses rated, by its definition over all subsets."""
     if n > len(rewards):
         return np.nan
     if metric is rm.quantile_of_chosen:
@@ -119,17 +122,18 @@ def brute_force(metric, scores, rewards, n):
     mean = rewards.mean()
     if metric is rm.normalized_gain:
         return (reached - mean) / (best - mean) if best - mean > 1e-9 else np.nan
-    return {rm.best_of_n: reached, rm.gain: reached - mean, rm.regret: best - reached}[metric]
+    by_metric: dict[Any, float] = {rm.best_of_n: reached, rm.gain: reached - mean, rm.regret: best - reached}
+    return by_metric[metric]
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.data())
 @settings(max_examples=150, deadline=None)
-def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts, width, data):
+def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts: int, width: int, data: st.DataObject) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
     most = int(rated.sum(axis=1).max())
-    scores = np.where(rated | data.draw(st.booleans()), scores, np.nan)  # what stands beside a missing reward is unused
+    scores = np.where(rated | data.draw(st.booleans()), scores, np.nan)  # unrated responses need no score
     if most == 0:
         with pytest.raises(ValueError, match="all are NaN, so nothing is rated"):
             rm.best_of_n(scores, rewards, n=1)
@@ -152,7 +156,9 @@ def test_metrics_by_n_are_exact_on_the_rated_responses(n_prompts, width, data):
 
 @given(st.integers(1, 5), st.integers(1, 6), st.data())
 @settings(max_examples=100, deadline=None)
-def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts, width, data):
+def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(
+    n_prompts: int, width: int, data: st.DataObject
+) -> None:
     scores = data.draw(arrays(float, (n_prompts, width), elements=small))
     rewards = data.draw(arrays(float, (n_prompts, width), elements=padded))
     rated = ~np.isnan(rewards)
@@ -166,7 +172,7 @@ def test_rank_metrics_of_a_prompt_are_those_of_its_rated_responses(n_prompts, wi
         np.testing.assert_allclose(metric(scores, rewards), alone, atol=1e-12)
 
 
-def test_flat_scores_of_a_ragged_bank_go_through_padded(rng):
+def test_flat_scores_of_a_ragged_bank_go_through_padded(rng: np.random.Generator) -> None:
     bank = rm.ResponseBank(np.zeros((5, 2), np.float32), rng.normal(size=5), offsets=[0, 3, 5])
     scores = rng.normal(size=5)
     table = rm.best_of_n(bank.padded(scores), bank.rewards, n=[1, 2, 3])
@@ -176,7 +182,7 @@ def test_flat_scores_of_a_ragged_bank_go_through_padded(rng):
         rm.best_of_n(scores, bank.rewards, n=1)
 
 
-def test_one_missing_reward_costs_one_response(rng):
+def test_one_missing_reward_costs_one_response(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 30, 6))
     whole = rm.spearman(scores, rewards)
     rewards[4, 2] = np.nan
@@ -189,7 +195,7 @@ def test_one_missing_reward_costs_one_response(rng):
         rm.spearman(scores, rewards)
 
 
-def test_evaluate_is_a_table_of_means(rng):
+def test_evaluate_is_a_table_of_means(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(30, 12)), rng.normal(size=(30, 12))
     table = rm.evaluate(scores, rewards, n=[1, 4, 12])
     assert list(table.columns) == ["model", "metric", "n", "value", "low", "high", "n_prompts"]
@@ -205,9 +211,9 @@ def test_evaluate_is_a_table_of_means(rng):
     pd.testing.assert_frame_equal(table, rm.evaluate(scores, rewards, n=[1, 4, 12]))
 
 
-def test_evaluate_takes_own_metrics(rng):
+def test_evaluate_takes_own_metrics(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
-    metrics = {
+    metrics: dict[str, Any] = {
         "bon": partial(rm.best_of_n, n=[2, 3]),
         "top": lambda s, r: r[np.arange(len(r)), s.argmax(1)],
         "one": partial(rm.best_of_n, n=4),
@@ -219,10 +225,10 @@ def test_evaluate_takes_own_metrics(rng):
     with pytest.raises(ValueError, match="with metrics, bind it"):
         rm.evaluate(scores, rewards, metrics=metrics, n=3)
     with pytest.raises(ValueError, match=r"metric 'mean' must return one value per prompt, \(30,\); got float64"):
-        rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.mean(r)})
+        rm.evaluate(scores, rewards, metrics={"mean": lambda s, r: np.asarray(np.mean(r))})
 
 
-def test_compare_pairs_the_prompts(rng):
+def test_compare_pairs_the_prompts(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(80, 10)) + 5 * rng.normal(size=(80, 1))  # prompts differ far more than models do
     good, bad = rewards + rng.normal(size=rewards.shape), rewards + 3 * rng.normal(size=rewards.shape)
     row = rm.compare(good, bad, rewards, n=10).set_index("metric").loc["best_of_n"]
@@ -237,24 +243,25 @@ def test_compare_pairs_the_prompts(rng):
     assert swapped.difference == pytest.approx(-row.difference)
 
 
-def test_evaluate_takes_several_models_by_name(rng):
+def test_evaluate_takes_several_models_by_name(rng: np.random.Generator) -> None:
     one, two, rewards = rng.normal(size=(3, 20, 6))
     table = rm.evaluate({"BT": one, "CLF": two.ravel()}, rewards)
     assert table.model.unique().tolist() == ["BT", "CLF"]
     for name, scores in (("BT", one), ("CLF", two)):
         part = table[table.model == name].reset_index(drop=True)
         pd.testing.assert_frame_equal(part, rm.evaluate(scores, rewards).assign(model=name))
+    wrong: Any
     for wrong in ({}, {1: one}):
         with pytest.raises(ValueError, match="at least one name"):
             rm.evaluate(wrong, rewards)
 
 
-def test_the_table_can_be_drawn_as_it_is(rng):
+def test_the_table_can_be_drawn_as_it_is(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 6))
     rm.best_of_n_curve(rm.evaluate({"BT": rewards + rng.normal(size=(20, 6)), "best": rewards}, rewards))
 
 
-def test_one_missing_reward_leaves_out_one_response(rng):
+def test_one_missing_reward_leaves_out_one_response(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 20, 6))
     rewards[3, 2] = np.nan
     scores[3, 2] = np.nan  # it needs no score either
@@ -263,7 +270,7 @@ def test_one_missing_reward_leaves_out_one_response(rng):
     rest = np.delete(scores, 3, axis=0), np.delete(rewards, 3, axis=0)
     for n, n_prompts in ((1, 20), (5, 20), (6, 19)):  # prompt 3 has five rated responses
         values = rm.best_of_n(*rest, n=n).tolist() + ([] if n == 6 else rm.best_of_n(*without, n=n).tolist())
-        row = table.loc["best_of_n", n]
+        row: Any = table.loc["best_of_n", n]
         assert (row.value, row.n_prompts) == (pytest.approx(np.mean(values)), n_prompts)
     unrated = rewards.copy()
     unrated[5] = np.nan
@@ -277,7 +284,7 @@ def test_one_missing_reward_leaves_out_one_response(rng):
         rm.evaluate(scores, rewards * np.nan)
 
 
-def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng):
+def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng: np.random.Generator) -> None:
     counts = rng.integers(2, 6, size=12)
     offsets = np.append(0, np.cumsum(counts))
     rewards, scores = rng.normal(size=(2, offsets[-1]))
@@ -291,13 +298,15 @@ def test_a_ragged_bank_takes_flat_scores_and_goes_by_its_prompt_ids(rng):
     row = table[(table.metric == "best_of_n") & (table.n == 4)].iloc[0]
     assert (row.value, row.low, row.high) == pytest.approx(rm.mean_interval(values, groups=ids))
     assert row.n_prompts == len({name for name, value in zip(ids, values, strict=True) if not np.isnan(value)})
-    assert table[table.metric == "regret"].n.isna().all()  # of all responses, which are not as many for each prompt
+    assert (
+        table[table.metric == "regret"].n.isna().all()
+    )  # n is all responses, and their number differs between prompts
     pd.testing.assert_frame_equal(rm.evaluate(bank.padded(scores), bank, n=[2, 4]), table)
     with pytest.raises(ValueError, match="n must be at most"):
         rm.evaluate(scores, bank, n=6)
 
 
-def test_a_rectangular_bank_is_its_rewards(rng):
+def test_a_rectangular_bank_is_its_rewards(rng: np.random.Generator) -> None:
     rewards, scores = rng.normal(size=(2, 15, 4))
     bank = rm.ResponseBank(np.zeros((15, 4, 2), np.float32), rewards)
     found, expected = rm.evaluate(scores.ravel(), bank), rm.evaluate(scores, rewards)
@@ -306,7 +315,7 @@ def test_a_rectangular_bank_is_its_rewards(rng):
     pd.testing.assert_frame_equal(rm.compare(scores, other.ravel(), bank), rm.compare(scores, other, rewards))
 
 
-def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng):
+def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng: np.random.Generator) -> None:
     rewards, scores, others = rng.normal(size=(3, 10, 4))
     rewards[0] = np.nan
     bank = rm.ResponseBank(np.zeros((10, 4, 2), np.float32), rewards, prompt_ids=np.arange(10) // 2)
@@ -318,20 +327,20 @@ def test_compare_goes_by_prompt_ids_and_leaves_out_what_is_not_rated(rng):
     assert row.n_prompts == 5
 
 
-def test_outcomes_that_all_succeed_are_not_certain(rng):
+def test_outcomes_that_all_succeed_are_not_certain(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 4))
     row = rm.evaluate(rewards, rewards, n=4).set_index("metric").loc["normalized_gain"]
     assert (row.value, row.low, row.high) == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
 
 
-def test_compare_takes_rounding_for_nothing(rng):
+def test_compare_takes_rounding_for_nothing(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(100, 10)).round(1)
     table = rm.compare(rewards, -rewards, rewards, n=[1, 10])
     same = table[(table.metric == "best_of_n") & (table.n == 1)].iloc[0]
     assert (same.difference, same.low, same.high, same.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_compare_with_one_prompt_says_nothing():
+def test_compare_with_one_prompt_says_nothing() -> None:
     table = rm.compare(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]]))
     assert (table.p_value == 1.0).all()
     assert table.low.isna().any()
@@ -355,15 +364,15 @@ GOOD = np.arange(6.0).reshape(2, 3)
         (GOOD[0], GOOD[0], 1, ValueError, r"rewards must be numbers \(n_prompts, n_responses\)"),
     ],
 )
-def test_bad_input(scores, rewards, n, error, message):
+def test_bad_input(scores: FloatArray, rewards: FloatArray, n: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         rm.best_of_n(scores, rewards, n=n)
 
 
-def test_a_metric_cannot_change_what_the_next_one_sees(rng):
+def test_a_metric_cannot_change_what_the_next_one_sees(rng: np.random.Generator) -> None:
     scores, rewards = rng.normal(size=(2, 6, 4))
 
-    def careless(scores, rewards):
+    def careless(scores: Float64Array, rewards: Float64Array) -> Float64Array:
         scores.sort(axis=1)
         return scores[:, -1]
 
@@ -374,7 +383,7 @@ def test_a_metric_cannot_change_what_the_next_one_sees(rng):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(2, 7))
-def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses):
+def test_rows_with_ties_and_without_are_each_exact(seed: int, n_prompts: int, n_responses: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 2 * n_responses, size=(n_prompts, n_responses)).astype(float)
     rewards = rng.normal(size=scores.shape)
@@ -385,9 +394,9 @@ def test_rows_with_ties_and_without_are_each_exact(seed, n_prompts, n_responses)
         np.testing.assert_allclose(found[row], expected, rtol=1e-12, atol=1e-12)
 
 
-def test_zeros_in_units_of_reward_are_no_outcomes(rng):
+def test_zeros_in_units_of_reward_are_no_outcomes(rng: np.random.Generator) -> None:
     rewards = rng.normal(size=(20, 4))
     perfect = rm.evaluate(rewards, rewards, n=4).set_index("metric")
-    assert perfect.loc["regret", ["value", "low", "high"]].tolist() == [0.0, 0.0, 0.0]
+    assert perfect.loc["regret", ["value", "low", "high"]].to_numpy().tolist() == [0.0, 0.0, 0.0]
     constant = rm.evaluate(np.zeros((20, 4)), rewards, metrics={"gain": partial(rm.normalized_gain, n=4)})
     assert constant[["value", "low", "high"]].values.tolist() == [[0.0, 0.0, 0.0]]

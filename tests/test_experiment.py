@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -6,28 +7,31 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
+from torch import Tensor
 
 import rmspace as rm
+from conftest import Banks
+from rmspace._typing import IntArray
 from rmspace.data.apart import check_apart
 
 MLP = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
 
 
-def run(world, **options):
-    train, test = world
-    settings = {
+def run(banks: Banks, **options: Any) -> pd.DataFrame:
+    train, test = banks
+    settings: dict[str, Any] = {
         "train": train, "test": test, "pairs": rm.same_prompt, "n_pairs": 400, "n": [2, 6],
         "annotator": partial(rm.logistic, beta=2.0), "models": {"linear": rm.LinearReward()},
     }  # fmt: skip
     return rm.run(**{**settings, **options})
 
 
-def values(table, model):
+def values(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return table[table.model == model].drop(columns="fit_seconds").reset_index(drop=True)
 
 
-def test_the_table(world):
-    table = run(world, baselines={"random": rm.random_response, "best": rm.best_response})
+def test_the_table(banks: Banks) -> None:
+    table = run(banks, baselines={"random": rm.random_response, "best": rm.best_response})
     assert list(table.columns) == [
         "model", "metric", "n", "value", "low", "high", "n_prompts", "n_pairs", "error_rate", "mean_abs_gap",
         "fit_seconds", "precision", "device",
@@ -42,50 +46,50 @@ def test_the_table(world):
     assert not table.duplicated(["model", "metric", "n"]).any()
 
 
-def test_adding_a_model_changes_nothing_else(world):
-    alone = run(world, models={"mlp": MLP})
-    both = run(world, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
+def test_adding_a_model_changes_nothing_else(banks: Banks) -> None:
+    alone = run(banks, models={"mlp": MLP})
+    both = run(banks, models={"linear": rm.LinearReward(), "mlp": MLP, "tree": rm.LightGBMReward(n_estimators=3)})
     pd.testing.assert_frame_equal(values(alone, "mlp"), values(both, "mlp"))
 
 
-def test_changing_the_annotator_keeps_the_pairs(world):
+def test_changing_the_annotator_keeps_the_pairs(banks: Banks) -> None:
     seen = []
 
-    def recording(bank, n_pairs, rng):
+    def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         seen.append(rm.same_prompt(bank, n_pairs, rng))
         return seen[-1]
 
-    run(world, pairs=recording)
-    run(world, pairs=recording, annotator=rm.oracle, models={"mlp": MLP})
-    run(world, pairs=recording, seed=1)
+    run(banks, pairs=recording)
+    run(banks, pairs=recording, annotator=rm.oracle, models={"mlp": MLP})
+    run(banks, pairs=recording, seed=1)
     np.testing.assert_array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_same_seed_same_table_and_models_are_not_touched(world):
+def test_same_seed_same_table_and_models_stay_unchanged(banks: Banks) -> None:
     model = rm.MLPReward(hidden_sizes=(16,), max_epochs=3)
-    a, b = run(world, models={"mlp": model}), run(world, models={"mlp": model})
+    a, b = run(banks, models={"mlp": model}), run(banks, models={"mlp": model})
     pd.testing.assert_frame_equal(values(a, "mlp"), values(b, "mlp"))
     assert model.random_state is None
     assert not hasattr(model, "network_")
 
 
-def test_pipelines_ensembles_and_classifiers(world):
+def test_pipelines_ensembles_and_classifiers(banks: Banks) -> None:
     models = {
         "pipeline": make_pipeline(Normalizer(), MLP),
         "ensemble": rm.EnsembleReward(make_pipeline(Normalizer(), MLP), 2),
         "classifier": rm.ClassifierReward(LogisticRegression(C=100)),
     }
-    table = run(world, models=models)
+    table = run(banks, models=models)
     assert set(table.model) == set(models)
 
 
-def test_own_functions_in_every_role(world):
-    def first_prompts(bank, n_pairs, rng):
+def test_own_functions_in_every_role(banks: Banks) -> None:
+    def first_prompts(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         return rm.same_prompt(bank[:50], n_pairs, rng)
 
     table = run(
-        world,
+        banks,
         pairs=first_prompts,
         annotator=lambda gap: np.where(gap > 0, 0.9, 0.1),
         models={"own": rm.LinearReward(lambda w, o: (2 - (w - o)).square())},
@@ -95,18 +99,18 @@ def test_own_functions_in_every_role(world):
     )
     assert table.metric.unique().tolist() == ["top"]
     first = table[table.model == "first"].value.iloc[0]
-    assert first == pytest.approx(world[1].rewards[:, 0].mean())
+    assert first == pytest.approx(banks[1].rewards[:, 0].mean())
 
 
-def test_a_failure_names_the_model_and_loses_nothing(world):
+def test_a_failure_names_the_model_and_loses_nothing(banks: Banks) -> None:
     done = []
 
-    def broken(winner, loser):
+    def broken(winner: Tensor, loser: Tensor) -> Tensor:
         raise RuntimeError("out of cheese")
 
     with pytest.raises(RuntimeError, match="out of cheese") as caught:
         run(
-            world,
+            banks,
             models={"good": rm.LinearReward(), "bad": rm.LinearReward(broken)},
             on_model=lambda name, model, rows: done.append((name, hasattr(model, "coef_"), len(rows))),
         )
@@ -114,8 +118,8 @@ def test_a_failure_names_the_model_and_loses_nothing(world):
     assert done == [("good", True, 9)]
 
 
-def test_prompts_in_both_banks_are_refused(world):
-    train, _ = world
+def test_prompts_in_both_banks_are_refused(banks: Banks) -> None:
+    train, _ = banks
     with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
         run((train[:50], train[47:57]))
     half = rm.ResponseBank(train.embeddings[45:55].astype(np.float16)[:, ::-1], train.rewards[45:55, ::-1].astype("f4"))
@@ -126,26 +130,28 @@ def test_prompts_in_both_banks_are_refused(world):
         run((train, other))
 
 
-def test_apart_by_text_ids_whatever_the_values(world):
-    train, test = world
-    named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in world]
+def test_equal_text_ids_are_refused_even_if_the_values_differ(banks: Banks) -> None:
+    train, test = banks
+    named = [rm.ResponseBank(b.embeddings, b.rewards, prompt_ids=[f"p{k}" for k in range(b.n_prompts)]) for b in banks]
     with pytest.raises(
         ValueError, match="60 prompt ids are on both sides, the first is 'p0'; split with split_prompts"
     ):
         check_apart(*named)
     check_apart(*rm.split_prompts(named[0], 0.5, 0))  # what the error advises
-    check_apart(train, test)  # integer ids of two separate banks say nothing
+    check_apart(train, test)  # equal integer ids of two separate banks say nothing
 
 
-def ragged(bank, counts, rewards=None):
-    """Return the first so many responses of each prompt."""
+def ragged(bank: rm.ResponseBank, counts: IntArray, rewards: None = None) -> rm.ResponseBank:
+    """Return a bank with the first `counts[i]` responses of prompt i."""
     rows = np.concatenate([np.arange(count) + k * bank.n_responses for k, count in enumerate(counts)])
     gold = bank.rewards.ravel() if rewards is None else rewards
     return rm.ResponseBank(np.asarray(bank.items)[rows], gold[rows], offsets=np.cumsum([0, *counts]))
 
 
-def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(world):
-    train, test = world
+def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(
+    banks: Banks,
+) -> None:
+    train, test = banks
     rng = np.random.default_rng(0)
     counts = rng.integers(2, 7, train.n_prompts)
     part = ragged(train, counts)
@@ -163,19 +169,19 @@ def test_prompts_in_common_are_found_in_ragged_banks_and_preferences(world):
     check_apart(*halves)
 
 
-def test_unrated_items_are_never_in_common(world):
+def test_unrated_items_are_never_in_common(banks: Banks) -> None:
     """Padding is the same in every bank: rewards NaN, embeddings zero."""
     sides = []
-    for bank in world:
+    for bank in banks:
         embeddings, rewards = bank.embeddings.copy(), bank.rewards.astype(np.float64)
         embeddings[:, 4:], rewards[:, 4:] = 0, np.nan
         sides.append(rm.ResponseBank(embeddings, rewards))
     check_apart(*sides)
 
 
-def test_padding_and_raggedness_are_the_same_experiment(world):
+def test_padding_and_raggedness_are_the_same_experiment(banks: Banks) -> None:
     """Responses that nobody rated change no pair, no fit and no metric."""
-    train, test = world
+    train, test = banks
     counts = np.random.default_rng(0).integers(2, 7, test.n_prompts)
     rewards = test.rewards.astype(np.float64)
     rewards[np.arange(6) >= counts[:, None]] = np.nan
@@ -186,8 +192,8 @@ def test_padding_and_raggedness_are_the_same_experiment(world):
     assert used.to_dict() == {2: 60, 3: int((counts >= 3).sum())}
 
 
-def test_training_on_a_ragged_bank(world):
-    train, test = world
+def test_training_on_a_ragged_bank(banks: Banks) -> None:
+    train, test = banks
     table = run((ragged(train, np.random.default_rng(0).integers(2, 7, train.n_prompts)), test))
     gain = table[(table.metric == "normalized_gain") & (table.n == 6)].value
     assert gain.iloc[0] > 0.2
@@ -195,61 +201,63 @@ def test_training_on_a_ragged_bank(world):
 
 
 @pytest.fixture
-def judged(world):
-    """Preferences whose comparisons are what `run` makes of the bank."""
+def judged(banks: Banks) -> tuple[rm.Preferences, pd.DataFrame]:
+    """Return the comparisons that `run` makes from the bank, as Preferences, and the table of that run."""
     seen = []
 
-    def recording(bank, n_pairs, rng):
+    def recording(bank: rm.ResponseBank, n_pairs: int, rng: np.random.Generator) -> IntArray:
         seen.append(rm.same_prompt(bank, n_pairs, rng))
         return seen[-1]
 
     class Record(rm.LinearReward):
-        def fit(self, items, comparisons, *args, **kwargs):
+        def fit(self, items: Any, comparisons: Any = None, *args: Any, **kwargs: Any) -> Self:
             seen.append(comparisons)
             return super().fit(items, comparisons, *args, **kwargs)
 
-    table = run(world, pairs=recording, models={"linear": Record()})
-    return rm.Preferences(world[0].items, seen[-1], world[0].groups), table
+    table = run(banks, pairs=recording, models={"linear": Record()})
+    return rm.Preferences(banks[0].items, seen[-1], banks[0].groups), table
 
 
-def test_preferences_train_as_the_bank_that_they_come_from(world, judged):
+def test_preferences_train_as_the_bank_that_they_come_from(
+    banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]
+) -> None:
     preferences, expected = judged
-    table = rm.run(train=preferences, test=world[1], models={"linear": rm.LinearReward()}, n=[2, 6])
+    table = rm.run(train=preferences, test=banks[1], models={"linear": rm.LinearReward()}, n=[2, 6])
     same = ["metric", "n", "value", "low", "high", "n_prompts", "n_pairs"]
     pd.testing.assert_frame_equal(table[same], expected[same])
     assert table.error_rate.isna().all()
     assert table.mean_abs_gap.isna().all()
 
 
-def test_n_pairs_draws_from_preferences(world, judged):
+def test_n_pairs_draws_from_preferences(banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]) -> None:
     preferences, _ = judged
     drawn = []
 
     class Record(rm.LinearReward):
-        def fit(self, items, comparisons, *args, **kwargs):
+        def fit(self, items: Any, comparisons: Any = None, *args: Any, **kwargs: Any) -> Self:
             drawn.append({tuple(row) for row in comparisons.tolist()})
             return super().fit(items, comparisons, *args, **kwargs)
 
     for n_pairs, seed in ((None, 0), (400, 0), (100, 0), (200, 0), (100, 1)):
-        table = rm.run(train=preferences, test=world[1], n_pairs=n_pairs, models={"m": Record()}, n=2, seed=seed)
+        table = rm.run(train=preferences, test=banks[1], n_pairs=n_pairs, models={"m": Record()}, n=2, seed=seed)
         assert table.n_pairs.unique().tolist() == [n_pairs or 400]
     every, again, small, large, other = drawn
     assert every == again == {tuple(row) for row in preferences.comparisons.tolist()}
     assert small < large < every  # a learning curve grows by new comparisons
     assert small != other
     with pytest.raises(ValueError, match="n_pairs must be at most the 400 comparisons of the preferences; got 401"):
-        rm.run(train=preferences, test=world[1], n_pairs=401, models={"m": rm.LinearReward()})
+        rm.run(train=preferences, test=banks[1], n_pairs=401, models={"m": rm.LinearReward()})
 
 
-def test_no_gold_reward_is_needed(world):
+def test_no_gold_reward_is_needed(banks: Banks) -> None:
     rng = np.random.default_rng(0)
     sides = []
-    for name, bank in zip("ab", world, strict=True):
+    for name, bank in zip("ab", banks, strict=True):
         comparisons = rm.Preferences.from_bank(bank, rm.same_prompt(bank, 200, rng), rm.oracle, rng=rng).comparisons
         groups = [f"{name}{k}" for k in bank.groups]
         sides.append(rm.Preferences(bank.items, comparisons, groups, weight=rng.random(200) + 0.5))
     models = {"linear": rm.LinearReward(), "pipe": make_pipeline(Normalizer(), MLP)}
-    fitted = {}
+    fitted: dict[str, Any] = {}
     table = rm.run(train=sides[0], test=sides[1], models=models, on_fit=fitted.__setitem__)
     assert set(table.metric) == {"accuracy", "log_loss"}
     scores = fitted["linear"].predict(sides[1].items)
@@ -260,16 +268,18 @@ def test_no_gold_reward_is_needed(world):
     np.testing.assert_allclose(alone.predict(sides[1].items), scores, rtol=1e-5, atol=1e-6)
 
 
-def test_what_does_not_go_together_is_refused(world, judged):
+def test_arguments_that_exclude_each_other_are_refused(
+    banks: Banks, judged: tuple[rm.Preferences, pd.DataFrame]
+) -> None:
     preferences, _ = judged
-    test, models = world[1], {"m": rm.LinearReward()}
+    test, models = banks[1], {"m": rm.LinearReward()}
     for options, message in (
         (
             {"train": preferences, "test": test, "pairs": rm.same_prompt},
             "preferences are judged already, so they take no",
         ),
-        ({"train": world[0], "test": test, "annotator": rm.oracle}, "a training bank must be judged; give pairs"),
-        ({"train": world[0], "test": test}, "give pairs and annotator, or train on Preferences"),
+        ({"train": banks[0], "test": test, "annotator": rm.oracle}, "a training bank must be judged; give pairs"),
+        ({"train": banks[0], "test": test}, "give pairs and annotator, or train on Preferences"),
     ):
         with pytest.raises(ValueError, match=message):
             rm.run(models=models, n_pairs=10, **options)
@@ -279,21 +289,21 @@ def test_what_does_not_go_together_is_refused(world, judged):
     with pytest.raises(ValueError, match="n is for Best-of-N on a test bank"):
         rm.run(train=preferences, test=other, models=models, n=2)
     with pytest.raises(TypeError, match="test must be a ResponseBank or Preferences; got ndarray"):
-        rm.run(train=preferences, test=np.zeros(3), models=models)
+        rm.run(train=preferences, test=np.zeros(3), models=models)  # type: ignore[arg-type]
 
 
-def test_bad_input(world):
+def test_bad_input(banks: Banks) -> None:
     with pytest.raises(ValueError, match="at least one model"):
-        run(world, models={})
+        run(banks, models={})
     with pytest.raises(ValueError, match="name both"):
-        run(world, baselines={"linear": rm.random_response})
+        run(banks, baselines={"linear": rm.random_response})
     with pytest.raises(ValueError, match="at most 6, the largest number of rated responses of a prompt; got 7"):
-        run(world, n=7)
+        run(banks, n=7)
     with pytest.raises(TypeError, match="seed must be an integer"):
-        run(world, seed=None)
+        run(banks, seed=None)
 
 
-def test_the_real_bank(alpacaeval):
+def test_the_real_bank(alpacaeval: Banks) -> None:
     """The main job on real data: each kind of model picks far better responses than a random one."""
     train, test = alpacaeval
     table = rm.run(

@@ -4,6 +4,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,17 +25,17 @@ BASE = """\
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 
 
-def write(folder, grid, base=BASE, more=""):
+def write(folder: Path, grid: str, base: str = BASE, more: str = "") -> Path:
     path = folder / "grid.yaml"
     path.write_text(f"base:\n{base}grid:\n{grid}{more}")
     return path
 
 
-def labels(grid):
+def labels(grid: Any) -> list[dict[str, int]]:
     return [dict(zip(grid.columns, cell.labels, strict=True)) for cell in grid.cells()]
 
 
-def test_cells_are_the_product_of_the_axes_in_order(tmp_path):
+def test_cells_are_the_product_of_the_axes_in_order(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  n_pairs: [10, 20]\n  seed: [0, 1, 2]\n"))
     expected = itertools.product([1, 3], [10, 20], [0, 1, 2])
     assert [cell.labels for cell in grid.cells()] == list(expected)
@@ -43,7 +44,7 @@ def test_cells_are_the_product_of_the_axes_in_order(tmp_path):
     assert (cell.config["annotator"], cell.config["n_pairs"]) == ({"use": "logistic", "beta": 1}, 10)
 
 
-def test_named_blocks_nested_keys_and_keys_set_together(tmp_path):
+def test_named_blocks_nested_keys_and_keys_that_one_axis_sets(tmp_path: Path) -> None:
     text = """\
   pairs.candidates: {random: {use: all_responses}, similar: {use: similar}}
   pairs: {same: {use: same_prompt}, cross: {use: cross_prompt}}
@@ -61,7 +62,7 @@ def test_named_blocks_nested_keys_and_keys_set_together(tmp_path):
     assert (last.config["data"]["seed"], last.config["reward_scale"]) == (1, 6.0)
 
 
-def test_exclude_and_include(tmp_path):
+def test_exclude_and_include(tmp_path: Path) -> None:
     more = "exclude: [{n_pairs: 20, seed: [1, 2]}]\ninclude: [{n_pairs: [15], seed: 0}, {seed: 7}]\n"
     grid = read_grid(write(tmp_path, "  n_pairs: [10, 20]\n  seed: [0, 1, 2]\n", more=more))
     found = [(each["n_pairs"], each["seed"]) for each in labels(grid)]
@@ -70,7 +71,7 @@ def test_exclude_and_include(tmp_path):
     assert "1 rules exclude, 2 include" in describe(grid)
 
 
-def test_the_key_is_of_what_is_computed_alone(tmp_path):
+def test_the_key_is_of_what_is_computed_alone(tmp_path: Path) -> None:
     one = read_grid(write(tmp_path, "  n_pairs: [10, 20]\n  seed: [0, 1]\n"))
     keys = {cell.labels: cell.key("train", "test") for cell in one.cells()}
     other = tmp_path / "elsewhere"
@@ -82,7 +83,7 @@ def test_the_key_is_of_what_is_computed_alone(tmp_path):
     assert len({cell.key("train", "test"), cell.key("other", "test"), cell.key("train", "other")}) == 3
 
 
-def test_the_key_follows_the_users_module(tmp_path):
+def test_the_key_follows_the_users_module(tmp_path: Path) -> None:
     module = tmp_path / "grid_module_a.py"
     module.write_text("def judge(gap):\n    return (gap > 0) * 1.0\n")
     path = write(tmp_path, "  seed: [0]\n", BASE.replace("{use: logistic, beta: 1.0}", "{use: grid_module_a.judge}"))
@@ -94,7 +95,7 @@ def test_the_key_follows_the_users_module(tmp_path):
     assert next(read_grid(path).cells()).key("a", "b") != before
 
 
-def forget(folder):
+def forget(folder: Path) -> None:
     """Forget the modules of a folder, as a new process would not know them."""
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith(str(folder)):
@@ -104,12 +105,12 @@ def forget(folder):
     importlib.invalidate_caches()
 
 
-def key_of_a_new_process(path):
+def key_of_a_new_process(path: Path) -> str:
     forget(path.parent)
     return next(read_grid(path).cells()).key("a", "b")
 
 
-def test_the_key_follows_what_the_users_module_imports(tmp_path):
+def test_the_key_follows_what_the_users_module_imports(tmp_path: Path) -> None:
     package = tmp_path / "grid_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -129,7 +130,7 @@ def test_the_key_follows_what_the_users_module_imports(tmp_path):
     assert len(set(keys)) == 3
 
 
-def test_a_base_by_path_keeps_its_own_folder(tmp_path):
+def test_a_base_by_path_keeps_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "banks").mkdir()
     base = BASE.replace(
@@ -170,12 +171,12 @@ def test_a_base_by_path_keeps_its_own_folder(tmp_path):
         ("  annotator.beta.x: [0]\n", "", "annotator.beta is a value, not a block"),
     ],
 )  # fmt: skip
-def test_mistakes_are_found_before_anything_runs(tmp_path, grid, more, said):
+def test_mistakes_are_found_before_anything_runs(tmp_path: Path, grid: str, more: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         list(read_grid(write(tmp_path, grid, more=more)).cells())
 
 
-def test_mistakes_of_the_file(tmp_path):
+def test_mistakes_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text("grid: {seed: [0]}\n")
     with pytest.raises(ConfigError, match="the key base is missing"):
@@ -193,12 +194,12 @@ def test_mistakes_of_the_file(tmp_path):
         read_grid(path)
 
 
-def test_a_required_key_may_come_from_an_axis(tmp_path):
+def test_a_required_key_may_come_from_an_axis(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  n_pairs: [10]\n", BASE.replace("  n_pairs: 20\n", "")))
     assert next(grid.cells()).config["n_pairs"] == 10
 
 
-def test_overrides_and_the_stand_in(tmp_path):
+def test_overrides_and_the_stand_in(tmp_path: Path) -> None:
     more = "synthetic: {base.n_pairs: 7, grid.seed: [5], base.models.BT.alpha: 0.5}\n"
     path = write(tmp_path, "  seed: [0, 1]\n", more=more)
     assert len(read_grid(path)) == 2
@@ -213,7 +214,7 @@ def test_overrides_and_the_stand_in(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(PAPER.glob("f*.yaml")), ids=lambda path: path.stem)
-def test_the_papers_grids(path, tmp_path):
+def test_the_papers_grids(path: Path, tmp_path: Path) -> None:
     sizes = {"figure1": 60, "figure2": 360, "figure3": 240, "figure4": 120, "figure5": 240, "figure6": 360,
              "figures8to15": 2880, "figures16to20": 840, "full_grid": 12_960}  # fmt: skip
     grid = read_grid(path, synthetic=True)
@@ -231,10 +232,10 @@ def test_the_papers_grids(path, tmp_path):
         list(read_grid(path).cells())
 
 
-def test_the_full_grid_builds_each_part_once(monkeypatch):
+def test_the_full_grid_builds_each_part_once(monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
 
-    def counting(root, name, **options):
+    def counting(root: Any, name: str, **options: Any) -> Any:
         built.append(name)
         return build_part(root, name, **options)
 
@@ -247,7 +248,7 @@ def test_the_full_grid_builds_each_part_once(monkeypatch):
     assert len({id(cell.config["models"]) for cell in cells}) == 3
 
 
-def test_cells_of_a_group_stand_together(tmp_path):
+def test_cells_of_a_group_follow_each_other(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  data.seed: [0, 1]\n  seed: [0, 1]\n"))
     tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     groups = group_tasks(tasks)
@@ -256,7 +257,7 @@ def test_cells_of_a_group_stand_together(tmp_path):
     assert [group[0].data == groups[0][0].data for group in groups] == [True, True, False, False]
 
 
-def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
+def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path: Path) -> None:
     (tmp_path / "same_banks.py").write_text(
         "import rmspace as rm\ndef make(name):\n    return rm.make_synthetic_banks(30, 10, 6, 16)\n"
     )
@@ -269,7 +270,7 @@ def test_banks_that_hold_the_same_values_make_the_same_cells(tmp_path):
         make_tasks(grid, grid.cells(), grid.columns, {})
 
 
-def test_a_sample_is_scattered_and_always_the_same(tmp_path):
+def test_a_sample_is_scattered_and_always_the_same(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3, 5, 10]\n  seed: [0, 1, 2, 3, 4]\n"))
     tasks, _ = make_tasks(grid, grid.cells(), grid.columns, {})
     first = [task.labels for task in sample_tasks(tasks, 8)]
@@ -281,7 +282,7 @@ def test_a_sample_is_scattered_and_always_the_same(tmp_path):
         sample_tasks(tasks, 21)
 
 
-def test_an_estimate_times_one_cell_of_each_kind(tmp_path):
+def test_an_estimate_times_one_cell_of_each_kind(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  annotator.beta: [1, 3]\n  n_pairs: [10, 20]\n  seed: [0, 1, 2]\n"))
     seen = []
     found = estimate(grid, timed=8, on_cell=lambda labels, seconds: seen.append((json.loads(labels)[1], seconds)))
@@ -291,7 +292,7 @@ def test_an_estimate_times_one_cell_of_each_kind(tmp_path):
     assert (found.timed, found.kinds) == (2, 2)
 
 
-def test_an_estimate_says_what_fails(tmp_path):
+def test_an_estimate_says_what_fails(tmp_path: Path) -> None:
     grid = read_grid(write(tmp_path, "  n_pairs: [100000]\n"))
     with pytest.raises(RuntimeError, match=r"a cell fails.*n_pairs must be at most"):
         estimate(grid)

@@ -1,27 +1,31 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 import rmspace as rm
-from conftest import make_bank
+from conftest import Banks, make_bank
+from rmspace._typing import FloatArray
 
 
-def found(bank):
+def found(bank: rm.ResponseBank) -> pd.DataFrame:
     return bank.health().set_index("check")
 
 
-def prompt_bank(n_prompts=40, n_responses=8, dim=16, seed=0):
+def prompt_bank(
+    n_prompts: int = 40, n_responses: int = 8, dim: int = 16, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(seed)
     prompts = rng.normal(size=(n_prompts, 1, dim))
     embeddings = prompts + 0.5 * rng.normal(size=(n_prompts, n_responses, dim))
     return embeddings.astype(np.float32), rng.normal(size=(n_prompts, n_responses))
 
 
-def test_a_sound_bank_has_no_findings(world):
+def test_a_sound_bank_has_no_findings(banks: Banks) -> None:
     assert found(rm.ResponseBank(*prompt_bank())).empty
-    assert found(world[0]).empty
+    assert found(banks[0]).empty
 
 
-def test_every_finding():
+def test_every_finding() -> None:
     embeddings, rewards = prompt_bank()
     embeddings[0, 0, 0] = np.nan
     embeddings[1, :2] = 3.0
@@ -30,7 +34,11 @@ def test_every_finding():
     embeddings[:, :, 7] = 2.0
     rewards[4] = [0, 0, 0, 1, 1, 1, 1, 1]
     table = found(rm.ResponseBank(embeddings, rewards))
-    assert table.loc["non_finite_embeddings", ["severity", "n_found", "n_checked"]].tolist() == ["error", 1, 320]
+    assert table.loc["non_finite_embeddings", ["severity", "n_found", "n_checked"]].to_numpy().tolist() == [
+        "error",
+        1,
+        320,
+    ]
     assert table.n_found["duplicated_rows"] == 2
     assert "1 of them inside one prompt" in table.detail["duplicated_rows"]
     assert table.n_found["constant_dimensions"] == 1
@@ -41,13 +49,13 @@ def test_every_finding():
     assert found(rm.ResponseBank(embeddings, rewards)).severity["infinite_rewards"] == "error"
 
 
-def test_padding_rows_are_constant():
+def test_padding_rows_are_constant() -> None:
     embeddings, rewards = prompt_bank()
     embeddings[1, :2] = 3.0
     assert found(rm.ResponseBank(embeddings, rewards)).n_found["constant_rows"] == 2
 
 
-def test_only_ten_rewards_scored_again_and_again():
+def test_only_ten_rewards_scored_again_and_again() -> None:
     embeddings, _ = prompt_bank(20, 50)
     rewards = np.tile(np.random.default_rng(0).normal(size=(20, 10)), (1, 5))
     table = found(rm.ResponseBank(embeddings, rewards))
@@ -56,19 +64,19 @@ def test_only_ten_rewards_scored_again_and_again():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_sorted_rewards(sign):
+def test_sorted_rewards(sign: int) -> None:
     embeddings, rewards = prompt_bank()
     assert found(rm.ResponseBank(embeddings, sign * np.sort(rewards, axis=1))).n_found["sorted_by_reward"] == 40
 
 
-def test_swapped_layout():
+def test_swapped_layout() -> None:
     embeddings, rewards = prompt_bank()
     swapped = rm.ResponseBank(np.ascontiguousarray(embeddings.swapaxes(0, 1)), rewards.T.copy())
     assert "layout_looks_swapped" in found(swapped).index
     assert found(make_bank(30, 10)).empty  # no structure at all tells nothing
 
 
-def test_the_real_bank(alpacaeval):
+def test_the_real_bank(alpacaeval: Banks) -> None:
     table = found(alpacaeval[0])
     assert set(table.index) <= {"duplicated_rows", "constant_dimensions", "few_distinct_rewards", "tied_rewards"}
     assert table.n_found["tied_rewards"] > 0

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +12,17 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import rmspace as rm
+from rmspace._typing import FloatArray
 
 
-def exact(ones, n, confidence=0.95):
+def exact(ones: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     found = stats.binomtest(ones, n).proportion_ci(confidence, method="exact")
     return found.low, found.high
 
 
 @given(st.integers(2, 60), st.data())
 @settings(max_examples=60, deadline=None)
-def test_values_of_0_and_1_have_the_exact_interval(n, data):
+def test_values_of_0_and_1_have_the_exact_interval(n: int, data: st.DataObject) -> None:
     ones = data.draw(st.integers(0, n))
     confidence = data.draw(st.sampled_from([0.8, 0.95, 0.99]))
     values = np.repeat([1.0, 0.0], [ones, n - ones])
@@ -31,14 +33,14 @@ def test_values_of_0_and_1_have_the_exact_interval(n, data):
     assert apart == pytest.approx((mean, low, high), abs=1e-9)
 
 
-def test_the_smaller_of_two_ends_of_t_and_hall(rng):
+def test_the_smaller_of_two_ends_of_t_and_hall(rng: np.random.Generator) -> None:
     """Hall's end is where his cubic of the mean's error, solved by a root finder, has the quantile of t."""
     values = rng.lognormal(size=30)
     n, spread, skew = 30, values.std(ddof=1), stats.skew(values)
     quantile = stats.t.ppf(0.975, n - 1) / np.sqrt(n)
 
-    def error(u, target):
-        return u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n) - target
+    def error(u: float, target: float) -> float:
+        return float(u + skew * u**2 / 3 + skew**2 * u**3 / 27 + skew / (6 * n) - target)
 
     halls = [values.mean() - spread * optimize.brentq(error, -20, 20, args=(q,)) for q in (quantile, -quantile)]
     plain = stats.ttest_1samp(values, 0).confidence_interval()
@@ -51,7 +53,7 @@ def test_the_smaller_of_two_ends_of_t_and_hall(rng):
     assert mirrored == pytest.approx((-mean, -high, -low))
 
 
-def test_symmetric_values_have_the_t_interval(rng):
+def test_symmetric_values_have_the_t_interval(rng: np.random.Generator) -> None:
     half = rng.normal(size=20)
     values = np.concatenate([half, -half])
     plain = stats.ttest_1samp(values, 0).confidence_interval(0.9)
@@ -60,13 +62,13 @@ def test_symmetric_values_have_the_t_interval(rng):
 
 @given(st.integers(0, 1000), st.floats(-5, 5), st.floats(0.1, 10))
 @settings(max_examples=30, deadline=None)
-def test_an_interval_moves_with_its_values(seed, shift, scale):
+def test_an_interval_moves_with_its_values(seed: int, shift: float, scale: float) -> None:
     values = np.random.default_rng(seed).exponential(size=12)
     expected = np.array(rm.mean_interval(values)) * scale + shift
     np.testing.assert_allclose(rm.mean_interval(values * scale + shift), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_rows_of_one_prompt_count_as_its_mean_where_all_prompts_have_as_many(rng):
+def test_rows_of_one_prompt_count_as_its_mean_where_all_prompts_have_as_many(rng: np.random.Generator) -> None:
     means, noise = rng.exponential(size=15), rng.normal(size=(15, 4))
     rows = means[:, None] + noise - noise.mean(axis=1, keepdims=True)
     names = np.repeat([f"prompt {k}" for k in range(15)], 4)
@@ -75,13 +77,13 @@ def test_rows_of_one_prompt_count_as_its_mean_where_all_prompts_have_as_many(rng
     assert found == pytest.approx(rm.mean_interval(means))
 
 
-def test_copies_of_rows_and_of_outcomes_tell_nothing_new(rng):
+def test_copies_of_rows_and_of_outcomes_tell_nothing_new(rng: np.random.Generator) -> None:
     for values in (rng.exponential(size=20), (rng.random(20) < 0.3).astype(float), np.ones(20)):
         expected = rm.mean_interval(values)
         assert rm.mean_interval(np.repeat(values, 5), groups=np.repeat(np.arange(20), 5)) == pytest.approx(expected)
 
 
-def test_a_weight_is_a_number_of_rows_of_the_same_prompt(rng):
+def test_a_weight_is_a_number_of_rows_of_the_same_prompt(rng: np.random.Generator) -> None:
     values, counts = rng.exponential(size=12), rng.integers(1, 5, size=12)
     expected = rm.mean_interval(np.repeat(values, counts), groups=np.repeat(np.arange(12), counts))
     assert rm.mean_interval(values, groups=np.arange(12), weights=counts) == pytest.approx(expected)
@@ -89,7 +91,7 @@ def test_a_weight_is_a_number_of_rows_of_the_same_prompt(rng):
     assert with_more == pytest.approx(expected)
 
 
-def test_rows_of_two_prompts_against_the_sum_over_all_pairs_of_rows(rng):
+def test_rows_of_two_prompts_against_the_sum_over_all_pairs_of_rows(rng: np.random.Generator) -> None:
     groups = rng.integers(12, size=(40, 2))
     values = rng.normal(size=12)[groups].sum(axis=1) + rng.normal(size=40)
     values -= values.mean()
@@ -106,7 +108,7 @@ def test_rows_of_two_prompts_against_the_sum_over_all_pairs_of_rows(rng):
     assert rm.mean_interval(values, groups=same) == pytest.approx(rm.mean_interval(values, groups=groups[:, 0]))
 
 
-def test_rows_of_two_prompts_that_share_none_are_independent(rng):
+def test_rows_of_two_prompts_that_share_none_are_independent(rng: np.random.Generator) -> None:
     values = rng.exponential(size=15)
     groups = np.arange(30).reshape(15, 2)
     found, expected = rm.mean_interval(values, groups=groups), rm.mean_interval(values)
@@ -127,7 +129,7 @@ DRAWS = {
 
 @pytest.mark.parametrize("name", DRAWS)
 @pytest.mark.parametrize("n", [20, 50])
-def test_coverage(name, n):
+def test_coverage(name: str, n: int) -> None:
     """docs/intervals.md has the full table; the bias-corrected bootstrap had 64% and 87% for the rare outcome."""
     draw, mean = DRAWS[name]
     drawn = (draw(np.random.default_rng([n, seed]), n) for seed in range(400))
@@ -137,7 +139,7 @@ def test_coverage(name, n):
 
 
 @pytest.mark.parametrize("outcomes", [False, True])
-def test_coverage_where_prompts_have_several_rows(outcomes):
+def test_coverage_where_prompts_have_several_rows(outcomes: bool) -> None:
     covered = alone = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -152,7 +154,7 @@ def test_coverage_where_prompts_have_several_rows(outcomes):
     assert alone < 0.85 * 300
 
 
-def test_coverage_where_comparisons_have_two_prompts():
+def test_coverage_where_comparisons_have_two_prompts() -> None:
     covered = alone = 0
     for seed in range(300):
         rng = np.random.default_rng(seed)
@@ -165,10 +167,10 @@ def test_coverage_where_comparisons_have_two_prompts():
         _, low, high = rm.mean_interval(values, groups=first)
         alone += low <= 0 <= high
     assert covered >= 0.9 * 300
-    assert alone < 0.88 * 300  # the prompt of the winner alone is too little
+    assert alone < 0.88 * 300  # the winner's prompt alone makes the interval too short
 
 
-def test_few_and_equal_values():
+def test_few_and_equal_values() -> None:
     assert np.isnan(rm.mean_interval([])).all()
     assert np.isnan(rm.mean_interval([np.nan])).all()
     mean, low, high = rm.mean_interval([1.0, np.nan])
@@ -176,7 +178,7 @@ def test_few_and_equal_values():
     one = rm.mean_interval([0.0, 1.0, 1.0], groups=["a", "a", "a"])
     assert one[0] == pytest.approx(2 / 3)
     assert np.isnan(one[1:]).all()
-    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == (pytest.approx(0.1),) * 3
+    assert rm.mean_interval(np.full(5, 0.1) + np.arange(5) * 1e-17) == pytest.approx((0.1,) * 3)
     assert rm.mean_interval(np.zeros(20)) == pytest.approx((0.0, *exact(0, 20)))
     assert rm.mean_interval(np.zeros(20), binary=False) == (0.0, 0.0, 0.0)
     assert rm.mean_interval(np.repeat([0.0, 1.0], [19, 1]), binary=False)[1] < 0
@@ -198,28 +200,32 @@ def test_few_and_equal_values():
         ([1.0, 2.0], {"weights": [1.0, np.nan]}, "finite and at least 0"),
     ],
 )
-def test_bad_input(values, options, message):
+def test_bad_input(values: FloatArray | list[float], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rm.mean_interval(values, **options)
 
 
-def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng):
+def test_sign_flip_test_is_uniform_without_effect_and_small_with_one(rng: np.random.Generator) -> None:
     p = [rm.sign_flip_test(rng.normal(size=30), n_resamples=499, seed=seed) for seed in range(200)]
     assert stats.kstest(p, "uniform").pvalue > 1e-4
     assert rm.sign_flip_test(rng.normal(loc=1, size=50)) < 0.001
     assert rm.sign_flip_test(np.zeros(5)) == 1.0
 
 
-def test_signs_of_one_prompt_change_together():
+def test_all_signs_of_one_prompt_change_at_once() -> None:
     values = np.array([1.0, 1.0, 1.0, 1.0, 0.5, 0.5])
     assert rm.sign_flip_test(values) == pytest.approx(2 / 2**6)
     assert rm.sign_flip_test(values, groups=[0, 0, 1, 1, 2, 2]) == pytest.approx(2 / 2**3)
     assert rm.sign_flip_test(values, groups=np.zeros(6, int)) == 1.0
 
 
-def test_the_script_of_the_table_in_the_docs(monkeypatch, capsys):
+def test_the_script_of_the_table_in_the_docs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = Path(__file__).parents[1] / "scripts" / "interval_coverage.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     monkeypatch.setattr(sys, "argv", [path.name, "--datasets", "2"])

@@ -1,14 +1,19 @@
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import rmspace as rm
+from rmspace._typing import FloatArray, IntArray
+from rmspace.kinds import Objective
 from rmspace.models.core.gradients import check_curvature, score_slope
 
-SMOOTH = {
+SMOOTH: dict[str, Callable[..., Tensor]] = {
     "bradley_terry": rm.bradley_terry,
     "classification": rm.classification,
     "thurstone": rm.thurstone,
@@ -16,14 +21,14 @@ SMOOTH = {
     "label_smoothed": partial(rm.label_smoothed, smoothing=0.2),
     "squared": lambda w, o: (1 - (w - o)).square(),
 }
-ALL = {**SMOOTH, "hinge": rm.hinge}
+ALL: dict[str, Callable[..., Tensor]] = {**SMOOTH, "hinge": rm.hinge}
 
 
-def sigma(x):
+def sigma(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
 
-EXACT = {
+EXACT: dict[str, Callable[..., Any]] = {
     "bradley_terry": lambda w, o: -mpmath.log(sigma(w - o)),
     "classification": lambda w, o: -mpmath.log(sigma(w)) - mpmath.log(1 - sigma(o)),
     "thurstone": lambda w, o: -mpmath.log(mpmath.erfc((o - w) / mpmath.sqrt(2)) / 2),
@@ -37,7 +42,7 @@ EXACT = {
 
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("gap", [-60.0, -31.0, -29.9, -3.0, -0.1, 0.0, 0.5, 2.0, 8.5])
-def test_values_against_arbitrary_precision(name, gap):
+def test_values_against_arbitrary_precision(name: str, gap: float) -> None:
     mpmath.mp.dps = 60
     winner, loser = torch.tensor([gap + 0.25], dtype=torch.float64), torch.tensor([0.25], dtype=torch.float64)
     exact = float(EXACT[name](mpmath.mpf(gap) + 0.25, mpmath.mpf(0.25)))
@@ -46,7 +51,7 @@ def test_values_against_arbitrary_precision(name, gap):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_extreme_gaps_are_safe(name, dtype):
+def test_extreme_gaps_are_safe(name: str, dtype: torch.dtype) -> None:
     gap = torch.tensor([-1e4, -1e3, -50.0, 0.0, 50.0, 1e3, 1e4], dtype=dtype)
     winner, loser = gap.clone().requires_grad_(), torch.zeros_like(gap).requires_grad_()
     losses = ALL[name](winner, loser)
@@ -58,8 +63,10 @@ def test_extreme_gaps_are_safe(name, dtype):
         assert (losses[:-1] >= losses[1:] - 1e-6).all() or name == "label_smoothed"
 
 
-def numeric_slope(objective, scores, pairs, weights, item, step):
-    def total(at):
+def numeric_slope(
+    objective: Objective, scores: FloatArray, pairs: IntArray, weights: FloatArray, item: int, step: float
+) -> tuple[float, float]:
+    def total(at: float) -> float:
         moved = scores.copy()
         moved[item] = at
         w, o = (torch.from_numpy(moved[pairs[:, k]]) for k in (0, 1))
@@ -71,12 +78,13 @@ def numeric_slope(objective, scores, pairs, weights, item, step):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-def test_gradient_and_curvature_against_finite_differences(name):
+def test_gradient_and_curvature_against_finite_differences(name: str) -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=6) * 2
     pairs = np.array([[0, 1], [2, 1], [0, 3], [3, 0], [4, 5], [1, 2], [0, 1]])  # items on both sides, a pair twice
     weights = rng.uniform(0.5, 2.0, size=len(pairs))
     slope = score_slope(SMOOTH[name], scores, pairs, weights, curvature=True)
+    assert slope.curvature is not None
     for item in range(6):
         gradient, curvature = numeric_slope(SMOOTH[name], scores, pairs, weights, item, 1e-4)
         assert slope.gradient[item] == pytest.approx(gradient, rel=1e-6, abs=1e-7)
@@ -84,21 +92,22 @@ def test_gradient_and_curvature_against_finite_differences(name):
 
 
 @pytest.mark.parametrize("name", [name for name in SMOOTH if name != "squared"])
-def test_curvature_at_extreme_gaps(name):
+def test_curvature_at_extreme_gaps(name: str) -> None:
     scores = np.array([-1e4, 0.0, 1e4])
     slope = score_slope(SMOOTH[name], scores, np.array([[0, 1], [1, 2], [2, 0], [0, 2]]), np.ones(4), curvature=True)
+    assert slope.curvature is not None
     assert np.isfinite(slope.curvature).all()
-    assert (slope.curvature >= 0).all()
+    assert np.all(slope.curvature >= 0)
 
 
 @pytest.mark.parametrize("name", ["bradley_terry", "thurstone", "hinge", "margin_bradley_terry", "label_smoothed"])
-def test_only_differences_count(name):
+def test_only_differences_count(name: str) -> None:
     w, o = torch.randn(20, dtype=torch.float64), torch.randn(20, dtype=torch.float64)
     torch.testing.assert_close(ALL[name](w, o), ALL[name](w + 3.7, o + 3.7))
 
 
 @pytest.mark.parametrize("objective", [f for n, f in ALL.items() if n != "squared"])
-def test_shapes_must_agree(objective):
+def test_shapes_must_agree(objective: Objective) -> None:
     with pytest.raises(ValueError, match="one shape"):
         objective(torch.zeros(3), torch.zeros(1))
 
@@ -113,23 +122,23 @@ def test_shapes_must_agree(objective):
         (lambda w, o: torch.ones_like(w), ValueError, "do not depend on"),
     ],
 )
-def test_objectives_are_held_to_their_promise(objective, error, message):
+def test_objectives_are_held_to_their_promise(objective: Objective, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         score_slope(objective, np.array([0.0, 1.0, 2.0]), np.array([[0, 1], [1, 2]]), np.ones(2), curvature=True)
 
 
 @pytest.mark.parametrize("objective", [rm.hinge, lambda w, o: (o - w).abs(), lambda w, o: o - w])
-def test_trees_need_curvature(objective):
+def test_trees_need_curvature(objective: Objective) -> None:
     with pytest.raises(ValueError, match="no curvature, and trees are fitted by curvature"):
         check_curvature(objective)
 
 
 @pytest.mark.parametrize("objective", [*SMOOTH.values(), lambda w, o: torch.relu(1 - w + o).square()])
-def test_smooth_objectives_have_curvature(objective):
+def test_smooth_objectives_have_curvature(objective: Objective) -> None:
     check_curvature(objective)
 
 
-def test_options_are_checked():
+def test_options_are_checked() -> None:
     w = torch.zeros(1)
     with pytest.raises(ValueError, match="margin must be at least 0"):
         rm.hinge(w, w, margin=-1.0)
@@ -141,7 +150,7 @@ def test_options_are_checked():
 
 
 @pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])
-def test_a_margin_per_pair_is_that_number_for_each(objective):
+def test_a_margin_per_pair_is_that_number_for_each(objective: Objective) -> None:
     winner, loser, margins = (
         torch.tensor([1.0, 0.2, -1.0]),
         torch.tensor([0.0, 0.1, 0.5]),

@@ -1,4 +1,4 @@
-"""Saved models: they come back as they were, and whatever is damaged, foreign or unknown is an error."""
+"""Saved models: they are loaded as they were, and anything damaged, foreign or unknown is an error."""
 
 import importlib
 import json
@@ -6,6 +6,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -17,6 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
+from rmspace.data.files import file_hash
+from rmspace.kinds import Objective
 from rmspace.models.io import format as persistence
 from rmspace.models.io.booster_text import check_booster_text, trees_alone
 from rmspace.models.io.values import ForeignFunction
@@ -40,13 +43,13 @@ MODELS = {
 }
 
 
-def saved(name, folder):
+def saved(name: str, folder: Path) -> Any:
     model = MODELS[name].fit(ITEMS, PAIRS)
     rm.save(model, folder, overwrite=True)
     return model
 
 
-def same(one, other):
+def same(one: Any, other: Any) -> bool:
     """Say whether two values are equal, arrays and networks included."""
     if isinstance(one, np.ndarray):
         return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
@@ -66,7 +69,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_all_that_was_learned_comes_back(name, tmp_path):
+def test_all_that_was_learned_comes_back(name: str, tmp_path: Path) -> None:
     model = saved(name, tmp_path / "model")
     again = rm.load(tmp_path / "model")
     assert type(again) is type(model)
@@ -83,21 +86,21 @@ def test_all_that_was_learned_comes_back(name, tmp_path):
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:LinearReward stopped")
-def test_objectives_come_back(objective, tmp_path):
+def test_objectives_come_back(objective: Objective, tmp_path: Path) -> None:
     rm.LinearReward(objective).fit(ITEMS, PAIRS).save(tmp_path / "model")
     again = rm.load(tmp_path / "model").objective
     assert getattr(again, "func", again) is getattr(objective, "func", objective)
     assert getattr(again, "keywords", {}) == getattr(objective, "keywords", {})
 
 
-def rewrite_head(folder, **changes):
-    """Change the JSON and give it a matching hash, as someone who means harm would."""
+def rewrite_head(folder: Path, **changes: Any) -> None:
+    """Change the JSON and give it a matching hash, as an attacker would."""
     path = folder / "model.json"
     path.write_bytes(persistence._canonical({**json.loads(path.read_bytes()), **changes}))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_one_changed_byte_is_an_exception(name, tmp_path):
+def test_one_changed_byte_is_an_exception(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved(name, folder)
     rng = np.random.default_rng(0)
@@ -115,7 +118,7 @@ def test_one_changed_byte_is_an_exception(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_cut_short(name, tmp_path):
+def test_cut_short(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved(name, folder)
     for path in [path for path in folder.rglob("*") if path.is_file()]:
@@ -129,7 +132,7 @@ def test_cut_short(name, tmp_path):
         path.write_bytes(content)
 
 
-def test_parameters_come_back(tmp_path):
+def test_parameters_come_back(tmp_path: Path) -> None:
     saved("linear", tmp_path / "a")
     objective = rm.load(tmp_path / "a").objective
     assert objective.func is rm.label_smoothed
@@ -145,7 +148,7 @@ def test_parameters_come_back(tmp_path):
     assert not hasattr(again.member, "coef_")
 
 
-def test_other_versions_and_unknown_names_are_refused(tmp_path):
+def test_other_versions_and_unknown_names_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved("linear", folder)
     rewrite_head(folder, version=3)
@@ -155,7 +158,7 @@ def test_other_versions_and_unknown_names_are_refused(tmp_path):
     with pytest.raises(ValueError, match="version 1; this rmspace reads version 2; fit and save it again"):
         rm.load(folder)
     for function in ("objectives.os", "os.system", "objectives.torch", "bradley_terry"):
-        params = {"objective": {"function": function, "keywords": {}}}
+        params: Any = {"objective": {"function": function, "keywords": {}}}
         rewrite_head(folder, version=2, params=params)
         with pytest.raises(ValueError, match=rf"the function '{function}', which this rmspace does not know"):
             rm.load(folder)
@@ -164,7 +167,7 @@ def test_other_versions_and_unknown_names_are_refused(tmp_path):
         rm.load(folder)
 
 
-def test_a_class_that_is_not_registered_is_named_and_never_imported(tmp_path):
+def test_a_class_that_is_not_registered_is_named_and_never_imported(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved("linear", folder)
     for module in ("os", "this_module_does_not_exist"):
@@ -178,11 +181,11 @@ def test_a_class_that_is_not_registered_is_named_and_never_imported(tmp_path):
         rm.load(folder)
 
 
-def test_files_outside_the_folder_are_refused(tmp_path):
+def test_files_outside_the_folder_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved("linear", folder)
     (tmp_path / "secret").write_text("x")
-    rewrite_head(folder, files={"../secret": persistence.file_hash(tmp_path / "secret")})
+    rewrite_head(folder, files={"../secret": file_hash(tmp_path / "secret")})
     with pytest.raises(ValueError, match="missing"):
         rm.load(folder)
     saved("linear", folder)
@@ -214,14 +217,14 @@ def test_files_outside_the_folder_are_refused(tmp_path):
         {"state": {"coef_": {"array": "gone"}}},
     ],
 )
-def test_heads_of_the_wrong_form(tmp_path, changes):
+def test_heads_of_the_wrong_form(tmp_path: Path, changes: dict[str, Any]) -> None:
     saved("linear", tmp_path / "model")
     rewrite_head(tmp_path / "model", **changes)
     with pytest.raises(ValueError, match=r"damaged|version|hold together"):
         rm.load(tmp_path / "model")
 
 
-def test_a_function_of_the_user_is_named_never_imported(tmp_path, monkeypatch):
+def test_a_function_of_the_user_is_named_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "import rmspace as rm\ndef mine(winner, loser):\n    return rm.bradley_terry(winner, loser)\n"
     (tmp_path / "module_of_mine.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
@@ -239,25 +242,25 @@ def test_a_function_of_the_user_is_named_never_imported(tmp_path, monkeypatch):
     model.set_params(objective=rm.bradley_terry).fit(ITEMS, PAIRS)
 
 
-def test_untrusted_types_are_refused_when_saving(tmp_path):
+def test_untrusted_types_are_refused_when_saving(tmp_path: Path) -> None:
     model = rm.ClassifierReward(lightgbm.LGBMClassifier(verbosity=-1)).fit(ITEMS, PAIRS)
     with pytest.raises(TypeError, match=r"cannot be saved safely: .*lightgbm"):
         model.save(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_untrusted_types_are_refused_when_loading(tmp_path):
+def test_untrusted_types_are_refused_when_loading(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     saved("classifier", folder)
     file = folder / "estimator_2.skops"
     file.write_bytes(skops.io.dumps({"value": lightgbm.LGBMClassifier()}))
     hashes = json.loads((folder / "model.json").read_bytes())["files"]
-    rewrite_head(folder, files={**hashes, "estimator_2.skops": persistence.file_hash(file)})
+    rewrite_head(folder, files={**hashes, "estimator_2.skops": file_hash(file)})
     with pytest.raises(ValueError, match=r"types that are not trusted: .*lightgbm"):
         rm.load(folder)
 
 
-def test_forests_load_for_those_who_trust_them(tmp_path):
+def test_forests_load_for_those_who_trust_them(tmp_path: Path) -> None:
     model = rm.ClassifierReward(RandomForestClassifier(3), random_state=0).fit(ITEMS, PAIRS)
     model.save(tmp_path / "model")
     if skops.io.get_untrusted_types(file=tmp_path / "model" / "estimator_1.skops"):  # some versions trust trees
@@ -267,7 +270,7 @@ def test_forests_load_for_those_who_trust_them(tmp_path):
     np.testing.assert_array_equal(again.predict(ITEMS), model.predict(ITEMS))
 
 
-def test_generators_cannot_be_saved(tmp_path):
+def test_generators_cannot_be_saved(tmp_path: Path) -> None:
     model = rm.MLPReward(hidden_sizes=(3,), max_epochs=1, validation_fraction=0, random_state=np.random.RandomState(0))
     with pytest.raises(TypeError, match=r"random_state=.*cannot be saved"):
         model.fit(ITEMS, PAIRS).save(tmp_path / "model")
@@ -294,7 +297,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_damaged_trees_are_caught_before_lightgbm_sees_them(how):
+def test_damaged_trees_are_caught_before_lightgbm_sees_them(how: str) -> None:
     text = trees_alone(MODELS["lightgbm"].fit(ITEMS, PAIRS).booster_.model_to_string())
     check_booster_text(text)
     damaged = BREAKS[how](text)
@@ -303,7 +306,7 @@ def test_damaged_trees_are_caught_before_lightgbm_sees_them(how):
         check_booster_text(damaged)
 
 
-def test_saving_twice_needs_asking(tmp_path):
+def test_saving_twice_needs_asking(tmp_path: Path) -> None:
     model = saved("linear", tmp_path / "model")
     with pytest.raises(FileExistsError):
         model.save(tmp_path / "model")

@@ -1,5 +1,8 @@
 """Metrics of comparisons, their table and their calibration."""
 
+from collections.abc import Callable
+from typing import Any
+
 import mpmath
 import numpy as np
 import pandas as pd
@@ -9,10 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rmspace as rm
+from rmspace._typing import Float64Array, FloatArray
 from rmspace.metrics import accuracy, log_loss
 
 
-def preferences(rng, n_prompts=30, per_prompt=4, n_comparisons=200, **columns):
+def preferences(
+    rng: np.random.Generator, n_prompts: int = 30, per_prompt: int = 4, n_comparisons: int = 200, **columns: Any
+) -> rm.Preferences:
     groups = np.repeat(np.arange(n_prompts), per_prompt)
     items = rng.normal(size=(len(groups), 3)).astype(np.float32)
     prompt = rng.integers(n_prompts, size=n_comparisons)
@@ -22,12 +28,12 @@ def preferences(rng, n_prompts=30, per_prompt=4, n_comparisons=200, **columns):
 
 @given(st.floats(-800, 800), st.floats(-800, 800))
 @settings(max_examples=100, deadline=None)
-def test_log_loss_is_safe_for_any_scores(winner, loser):
+def test_log_loss_is_safe_for_any_scores(winner: float, loser: float) -> None:
     exact = mpmath.log1p(mpmath.exp(mpmath.mpf(loser) - mpmath.mpf(winner)))
     assert log_loss([winner], [loser])[0] == pytest.approx(float(exact), rel=1e-9, abs=1e-300)
 
 
-def test_accuracy_and_ties(rng):
+def test_accuracy_and_ties(rng: np.random.Generator) -> None:
     winner, loser = rng.integers(0, 3, size=(2, 50)).astype(float)
     right = [1.0 if w > b else 0.0 if w < b else 0.5 for w, b in zip(winner, loser, strict=True)]
     assert accuracy(winner, loser).tolist() == right
@@ -38,7 +44,7 @@ def test_accuracy_and_ties(rng):
     np.testing.assert_allclose(log_loss(winner, loser, tie=tie), np.where(tie, both, log_loss(winner, loser)))
 
 
-def test_the_true_scores_have_the_smallest_log_loss(rng):
+def test_the_true_scores_have_the_smallest_log_loss(rng: np.random.Generator) -> None:
     gap = rng.normal(size=4000)
     wins = rng.random(4000) < 1 / (1 + np.exp(-gap))
     losses = [log_loss(np.where(wins, scale * gap, 0), np.where(wins, 0, scale * gap)).mean() for scale in (0.5, 1, 2)]
@@ -57,12 +63,18 @@ def test_the_true_scores_have_the_smallest_log_loss(rng):
     ],
 )
 @pytest.mark.parametrize("metric", [accuracy, log_loss])
-def test_bad_scores(metric, winner, loser, tie, message):
+def test_bad_scores(
+    metric: Callable[..., Float64Array],
+    winner: FloatArray | list[float],
+    loser: FloatArray | list[float],
+    tie: list[bool] | None,
+    message: str,
+) -> None:
     with pytest.raises(ValueError, match=message):
         metric(winner, loser, tie=tie)
 
 
-def test_the_table_of_several_models(rng):
+def test_the_table_of_several_models(rng: np.random.Generator) -> None:
     data = preferences(rng)
     scores = {"BT": rng.normal(size=data.n_items), "flat": np.zeros(data.n_items)}
     table = rm.evaluate_preferences(scores, data)
@@ -81,7 +93,7 @@ def test_the_table_of_several_models(rng):
     assert (found.value, found.low, found.high) == pytest.approx(clustered)
 
 
-def test_a_row_for_each_value_of_a_column(rng):
+def test_a_row_for_each_value_of_a_column(rng: np.random.Generator) -> None:
     subset = rng.choice(["chat", "code"], size=200)
     annotator = rng.integers(3, size=200)
     data = preferences(rng, subset=subset, annotator=annotator)
@@ -101,7 +113,7 @@ def test_a_row_for_each_value_of_a_column(rng):
         rm.evaluate_preferences(scores, data, by="topic")
 
 
-def test_several_annotators_of_one_pair_tell_less_than_several_prompts(rng):
+def test_several_annotators_of_one_pair_tell_less_than_several_prompts(rng: np.random.Generator) -> None:
     groups = np.repeat(np.arange(40), 2)
     pairs = np.arange(80).reshape(40, 2)
     items, scores = np.zeros((80, 2), np.float32), rng.normal(size=80)
@@ -113,7 +125,7 @@ def test_several_annotators_of_one_pair_tell_less_than_several_prompts(rng):
         assert thrice[column].tolist() == pytest.approx(once[column].tolist())
 
 
-def test_weights_and_ties_are_respected(rng):
+def test_weights_and_ties_are_respected(rng: np.random.Generator) -> None:
     weight, tie = rng.integers(0, 4, size=200), rng.random(200) < 0.2
     data = preferences(rng, weight=weight, tie=tie)
     scores = rng.normal(size=data.n_items)
@@ -128,7 +140,7 @@ def test_weights_and_ties_are_respected(rng):
     assert values.n_prompts["accuracy"] == len(np.unique(used))
 
 
-def test_comparisons_across_prompts_count_with_both(rng):
+def test_comparisons_across_prompts_count_with_both(rng: np.random.Generator) -> None:
     items, groups = np.zeros((20, 2), np.float32), np.arange(20)
     pairs = np.array([rng.permutation(20)[:2] for _ in range(60)])
     table = rm.evaluate_preferences(rng.normal(size=20), rm.Preferences(items, pairs, groups)).set_index("metric")
@@ -137,12 +149,12 @@ def test_comparisons_across_prompts_count_with_both(rng):
     assert (table.value < table.high).all()
 
 
-def test_an_own_metric_gets_the_columns_that_it_names(rng):
+def test_an_own_metric_gets_the_columns_that_it_names(rng: np.random.Generator) -> None:
     data = preferences(rng, margin=rng.uniform(size=200))
     scores = rng.normal(size=data.n_items)
     winner, loser = scores[data.comparisons].T
 
-    def hinge(winner, loser, margin):
+    def hinge(winner: Float64Array, loser: Float64Array, margin: Float64Array) -> Float64Array:
         return np.maximum(0, margin - (winner - loser))
 
     table = rm.evaluate_preferences(scores, data, metrics={"hinge": hinge, "gap": lambda w, b: w - b})
@@ -156,7 +168,7 @@ def test_an_own_metric_gets_the_columns_that_it_names(rng):
         rm.evaluate_preferences(scores, data, metrics={"mean": lambda w, b: np.mean(w - b)})
 
 
-def test_scores_that_do_not_fit(rng):
+def test_scores_that_do_not_fit(rng: np.random.Generator) -> None:
     data = preferences(rng, n_comparisons=5)
     with pytest.raises(ValueError, match=r"scores must be one number per item, \(120,\); got float64 of shape \(5,\)"):
         rm.evaluate_preferences(np.zeros(5), data)
@@ -169,7 +181,7 @@ def test_scores_that_do_not_fit(rng):
         rm.evaluate_preferences({}, data)
 
 
-def judged(rng, scale, n=6000):
+def judged(rng: np.random.Generator, scale: float, n: int = 6000) -> tuple[FloatArray, rm.Preferences]:
     """Preferences by the Bradley-Terry model with gaps that are `scale` times those of the scores."""
     scores = rng.normal(size=2 * n)
     pairs = np.arange(2 * n).reshape(n, 2)
@@ -178,7 +190,7 @@ def judged(rng, scale, n=6000):
     return scores, rm.Preferences(np.zeros((2 * n, 2), np.float32), pairs, np.repeat(np.arange(n), 2))
 
 
-def test_calibration_of_true_and_of_confident_scores(rng):
+def test_calibration_of_true_and_of_confident_scores(rng: np.random.Generator) -> None:
     scores, data = judged(rng, 1.0)
     table = rm.calibration_table({"true": scores, "sure": 5 * scores}, data, confidence=0.999)
     true, sure = (table[table.model == name] for name in ("true", "sure"))
@@ -192,7 +204,7 @@ def test_calibration_of_true_and_of_confident_scores(rng):
     assert error["sure"] == pytest.approx(((sure.predicted - sure.observed).abs() * sure.share).sum())
 
 
-def test_calibration_of_a_bin_by_hand():
+def test_calibration_of_a_bin_by_hand() -> None:
     pairs = [[0, 1], [1, 2], [3, 4], [5, 6]]
     data = rm.Preferences(
         np.zeros((7, 2), np.float32), pairs, [0, 0, 0, 1, 1, 2, 2], tie=[0, 0, 0, 1], weight=[1, 1, 2, 4]

@@ -1,9 +1,13 @@
 """Preferences: made, selected, saved, and looked at."""
 
 import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rmspace as rm
@@ -11,18 +15,20 @@ from conftest import make_bank
 from rmspace.data.mapped import mapped
 
 
-def make_preferences(n_prompts=6, n_items=4, n=20, seed=0, **columns):
+def make_preferences(
+    n_prompts: int = 6, n_items: int = 4, n: int = 20, seed: int = 0, **columns: Any
+) -> rm.Preferences:
     bank = make_bank(n_prompts, n_items, seed=seed)
     pairs = rm.same_prompt(bank, n, np.random.default_rng(seed))
     return rm.Preferences(bank.items, pairs, bank.groups, **columns)
 
 
-def checks(table):
+def checks(table: pd.DataFrame) -> dict[str, int]:
     return dict(zip(table.check, table.n_found, strict=True))
 
 
 @pytest.mark.parametrize("choice", [slice(2, 9), [4, 0, 4], np.arange(20) % 3 == 0, 7], ids=str)
-def test_a_selection_has_its_comparisons_and_the_items_they_need(choice):
+def test_a_selection_has_its_comparisons_and_the_items_they_need(choice: Any) -> None:
     data = make_preferences(margin=np.arange(20.0), annotator=[f"a{k}" for k in range(20)])
     chosen, rows = data[choice], np.atleast_1d(np.arange(20)[choice])
     np.testing.assert_array_equal(chosen.items[chosen.comparisons], data.items[data.comparisons[rows]])
@@ -33,7 +39,7 @@ def test_a_selection_has_its_comparisons_and_the_items_they_need(choice):
     assert len(chosen) == len(rows)
 
 
-def test_save_and_open(tmp_path):
+def test_save_and_open(tmp_path: Path) -> None:
     data = make_preferences(
         weight=np.linspace(0, 1, 20), tie=np.arange(20) % 5 == 0, subset=["é", "b"] * 10, metadata={"source": "é"}
     )
@@ -53,7 +59,7 @@ def test_save_and_open(tmp_path):
     np.testing.assert_array_equal(rm.Preferences.open(tmp_path / "part").items, data[[3, 1]].items)
 
 
-def test_folders_are_whole_and_replaced_only_when_asked(tmp_path):
+def test_folders_are_whole_and_replaced_only_when_asked(tmp_path: Path) -> None:
     data = make_preferences()
     data.save(tmp_path / "data")
     with pytest.raises(FileExistsError, match="exists already"):
@@ -70,7 +76,7 @@ def test_folders_are_whole_and_replaced_only_when_asked(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["items", "comparisons", "groups", "column_0"])
-def test_damaged_files_are_found(tmp_path, name):
+def test_damaged_files_are_found(tmp_path: Path, name: str) -> None:
     make_preferences(margin=np.zeros(20)).save(tmp_path / "data")
     path = tmp_path / "data" / f"{name}.npy"
     array = np.load(path)
@@ -82,7 +88,7 @@ def test_damaged_files_are_found(tmp_path, name):
         rm.Preferences.open(tmp_path / "data")
 
 
-def test_another_version_is_refused(tmp_path):
+def test_another_version_is_refused(tmp_path: Path) -> None:
     make_preferences().save(tmp_path / "data")
     path = tmp_path / "data" / "preferences.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9}))
@@ -90,7 +96,7 @@ def test_another_version_is_refused(tmp_path):
         rm.Preferences.open(tmp_path / "data")
 
 
-def test_from_bank_is_annotation_of_the_bank():
+def test_from_bank_is_annotation_of_the_bank() -> None:
     bank = make_bank(5, 4)[[3, 1, 2]]
     pairs = rm.same_prompt(bank, 12, np.random.default_rng(0))
     annotator = partial(rm.logistic, beta=1.0)
@@ -101,12 +107,12 @@ def test_from_bank_is_annotation_of_the_bank():
     assert data.items is bank.items
 
 
-def test_sound_preferences_have_no_findings():
+def test_sound_preferences_have_no_findings() -> None:
     data = make_preferences(n=36, margin=np.ones(36), subset=["x"] * 36)
     assert data.health().empty
 
 
-def test_every_finding():
+def test_every_finding() -> None:
     items = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     items[4, 1] = np.inf
     comparisons = np.array([[0, 1], [1, 0], [0, 1], [2, 2], [4, 5], [5, 4]])
@@ -132,7 +138,7 @@ def test_every_finding():
     assert "the first is row 3" in table.set_index("check").detail["self_comparisons"]
 
 
-def test_self_comparisons_are_held_but_not_fitted():
+def test_self_comparisons_are_held_but_not_fitted() -> None:
     data = rm.Preferences(np.eye(3, dtype=np.float32), np.array([[0, 1], [2, 2]]), groups=[0, 0, 1])
     with pytest.raises(ValueError, match="row 1 has item 2 twice"):
         rm.LinearReward().fit(data.items, data.comparisons)
@@ -151,12 +157,12 @@ def test_self_comparisons_are_held_but_not_fitted():
         (lambda: rm.split_health(make_preferences(), make_bank(2, 2, 7)), ValueError, "one length; got 4 and 7"),
     ],
 )
-def test_bad_input(act, error, message):
+def test_bad_input(act: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         act()
 
 
-def test_a_sound_split_has_no_findings():
+def test_a_sound_split_has_no_findings() -> None:
     bank = make_bank(60, 4, dim=32)
     assert rm.split_health(*rm.split_prompts(bank, 20, 0)).empty
     pairs = rm.same_prompt(bank, 120, np.random.default_rng(0))
@@ -164,7 +170,7 @@ def test_a_sound_split_has_no_findings():
     assert rm.split_health(*rm.split_prompts(data, 20, 0)).empty
 
 
-def test_a_split_that_leaks_is_found():
+def test_a_split_that_leaks_is_found() -> None:
     rng = np.random.default_rng(0)
     train = rm.ResponseBank(rng.normal(size=(30, 4, 16)).astype(np.float32))
     embeddings = rng.normal(size=(10, 4, 16)).astype(np.float32)
@@ -177,7 +183,7 @@ def test_a_split_that_leaks_is_found():
     assert checks(far) == {"shared_prompts": 1, "shared_items": 1, "near_duplicates_not_searched": 10}
 
 
-def test_near_duplicates_against_brute_force():
+def test_near_duplicates_against_brute_force() -> None:
     rng = np.random.default_rng(1)
     directions = rng.normal(size=(12, 5))
     train = rm.ResponseBank((directions[:, None] + 0.2 * rng.normal(size=(12, 3, 5)) + 50).astype(np.float32))

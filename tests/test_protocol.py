@@ -1,15 +1,20 @@
-"""The published protocol: each flaw does what is said of it, and nothing is left of them when they are off."""
+"""The paper's protocol: each flaw does what its documentation says, and without flaws it trains correctly."""
 
 import math
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 import rmspace as rm
+from conftest import BanksAndComparisons
 from rmspace.models.core.base import draw_seed
 from rmspace.models.core.network import build_network
 from rmspace.paper.protocol import ProtocolMLPReward, protocol_best_of_n, protocol_pairs
@@ -45,12 +50,12 @@ PUBLISHED = Schedule(
 )
 
 
-def changed(**options):
+def changed(**options: Any) -> Schedule:
     return Schedule(**{**vars(PUBLISHED), **options})
 
 
 @pytest.fixture(scope="module")
-def banks():
+def banks() -> BanksAndComparisons:
     bank, test = rm.make_synthetic_banks(300, 80, 8, 16, seed=0)
     rng = np.random.default_rng(0)
     comparisons = rm.annotate(rm.same_prompt(bank, 1500, rng), bank.rewards, partial(rm.logistic, beta=3.0), rng=rng)
@@ -59,9 +64,17 @@ def banks():
 
 @pytest.mark.parametrize("objective", ["bradley_terry", "classification"])
 @pytest.mark.parametrize("flaws", [{}, CORRECTED], ids=["published", "corrected"])
-def test_it_learns_is_repeatable_and_comes_back_from_a_folder(banks, objective, flaws, tmp_path):
+def test_it_learns_is_repeatable_and_comes_back_from_a_folder(
+    banks: BanksAndComparisons, objective: Any, flaws: dict[str, Any], tmp_path: Path
+) -> None:
     bank, test, comparisons = banks
-    options = {"batch_size": 256, "learning_rate": 1e-2, "max_epochs": 8, "hidden_sizes": (32,), "random_state": 0}
+    options: dict[str, Any] = {
+        "batch_size": 256,
+        "learning_rate": 1e-2,
+        "max_epochs": 8,
+        "hidden_sizes": (32,),
+        "random_state": 0,
+    }
     model, again = (ProtocolMLPReward(objective, **options, **flaws) for _ in range(2))
     scores = model.fit(bank.items, comparisons, groups=bank.groups).predict(test.items)
     assert rm.normalized_gain(scores, test.rewards).mean() > 0.4
@@ -76,12 +89,20 @@ def test_it_learns_is_repeatable_and_comes_back_from_a_folder(banks, objective, 
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_without_flaws_it_trains_as_the_library_does(banks, objective):
+def test_without_flaws_it_trains_as_the_library_does(
+    banks: BanksAndComparisons, objective: Callable[..., Tensor]
+) -> None:
     """From the same weights, with the whole data in each batch, both take the same steps and stop at the same epoch."""
     train_bank, test, comparisons = banks
     some = rm.same_prompt(test, 200, np.random.default_rng(1))
     held_out = rm.Preferences.from_bank(test, some, rm.oracle, rng=np.random.default_rng(2))
-    options = {"hidden_sizes": (32,), "learning_rate": 3e-2, "batch_size": 4000, "max_epochs": 25, "patience": 3}
+    options: dict[str, Any] = {
+        "hidden_sizes": (32,),
+        "learning_rate": 3e-2,
+        "batch_size": 4000,
+        "max_epochs": 25,
+        "patience": 3,
+    }
     library = rm.MLPReward(objective, random_state=0, precision="float32", device="cpu", **options)
     library.fit(train_bank.items, comparisons, groups=train_bank.groups, eval_set=held_out)
 
@@ -91,7 +112,7 @@ def test_without_flaws_it_trains_as_the_library_does(banks, objective):
     shifted = held_out.comparisons + train_bank.n_items
     rows = [make_rows(pairs, objective.__name__, mirrored=False) for pairs in (comparisons, shifted)]
     flaws = dict.fromkeys(("redrawn_batches", "window_stopping", "last_weights", "sigmoid_bce"), False)
-    losses = train(network, items, *rows, Schedule(**options, **flaws), generator)
+    losses = train(network, items, rows[0], rows[1], Schedule(**options, **flaws), generator)
     assert losses.kept_epoch == library.best_epoch_
     per_comparison = 1 if objective is rm.bradley_terry else 2  # a classifier has two rows per comparison
     found, expected = pd.DataFrame(losses.records), pd.DataFrame(library.history_)
@@ -101,14 +122,20 @@ def test_without_flaws_it_trains_as_the_library_does(banks, objective):
     assert np.corrcoef(ours, library.predict(test.items))[0, 1] > 0.999  # Bradley-Terry leaves a constant open
 
 
-def test_the_mirror_image_of_a_row_leaks_into_validation():
+def test_the_mirror_image_of_a_row_leaks_into_validation() -> None:
     # Nobody can learn these labels: a loss that falls with the training loss is a loss on rows seen in training.
     rng = np.random.default_rng(1)
     items = rng.standard_normal((1600, 32)).astype(np.float32)
     comparisons = rng.permutation(1600).reshape(800, 2)
     others = rng.standard_normal((800, 32)).astype(np.float32), np.arange(800).reshape(400, 2)
     watched = rm.Preferences(*others, np.arange(800))
-    options = {"batch_size": 128, "hidden_sizes": (128,), "max_epochs": 35, "random_state": 0, "patience": 35}
+    options: dict[str, Any] = {
+        "batch_size": 128,
+        "hidden_sizes": (128,),
+        "max_epochs": 35,
+        "random_state": 0,
+        "patience": 35,
+    }
     options["learning_rate"] = 2e-3
     leaky = pd.DataFrame(ProtocolMLPReward(**options).fit(items, comparisons, eval_set=watched).history_)
     assert leaky.training_loss.iloc[-1] < 0.3
@@ -118,7 +145,7 @@ def test_the_mirror_image_of_a_row_leaks_into_validation():
     assert sound.history_[-1]["validation_loss"] > math.log(2)
 
 
-def test_the_row_split_separates_mirror_images_and_the_prompt_split_does_not():
+def test_the_row_split_separates_mirror_images_and_the_prompt_split_does_not() -> None:
     bank, _ = rm.make_synthetic_banks(60, 1, 4, 16, seed=1)
     comparisons = rm.cross_prompt(bank, 400, np.random.default_rng(0))
     rows = make_rows(comparisons, "bradley_terry", mirrored=True)
@@ -127,13 +154,13 @@ def test_the_row_split_separates_mirror_images_and_the_prompt_split_does_not():
     assert (len(training), len(validation)) == (640, 160)
     assert np.isin(validation.comparison, training.comparison).mean() > 0.7
     sides = split_rows_by_prompt(rows, comparisons, bank.groups, 0.2, generator)
-    training, validation = (set(bank.groups[comparisons[side.comparison]].ravel()) for side in sides)
-    assert training
-    assert validation
-    assert not training & validation
+    seen, held_out = (set(bank.groups[comparisons[side.comparison]].ravel()) for side in sides)
+    assert seen
+    assert held_out
+    assert not seen & held_out
 
 
-def test_rows_and_steps_are_counted_as_published():
+def test_rows_and_steps_are_counted_as_published() -> None:
     comparisons = np.arange(20_000).reshape(10_000, 2)
     generator = torch.Generator()
     for mirrored, rows, steps in ((True, 16_000, 2), (False, 8_000, 1)):  # two steps per epoch for 10,000 pairs
@@ -146,8 +173,9 @@ def test_rows_and_steps_are_counted_as_published():
     assert (model.n_training_, model.n_validation_) == (160, 40)
 
 
-def test_mirrored_rows_are_both_orders_with_both_labels():
+def test_mirrored_rows_are_both_orders_with_both_labels() -> None:
     rows = make_rows(np.array([[5, 3], [1, 2]]), "bradley_terry", mirrored=True)
+    assert rows.second is not None
     found = {tuple(row) for row in zip(rows.first, rows.second, rows.target, rows.comparison, strict=True)}
     assert found == {(5, 3, 1, 0), (3, 5, 0, 0), (1, 2, 1, 1), (2, 1, 0, 1)}
     single = make_rows(np.array([[5, 3], [1, 2]]), "classification", mirrored=True)
@@ -155,7 +183,7 @@ def test_mirrored_rows_are_both_orders_with_both_labels():
     assert set(zip(single.first, single.target, strict=True)) == {(5, 1), (3, 0), (1, 1), (2, 0)}
 
 
-def test_a_redrawn_batch_misses_rows_and_a_whole_epoch_does_not():
+def test_a_redrawn_batch_misses_rows_and_a_whole_epoch_does_not() -> None:
     generator = torch.Generator().manual_seed(3)
     for redrawn in (True, False):
         found = list(batches(320, changed(batch_size=32, redrawn_batches=redrawn), generator))
@@ -168,15 +196,21 @@ def test_a_redrawn_batch_misses_rows_and_a_whole_epoch_does_not():
     ("losses", "expected"),
     [([4, 3, 2], False), ([1, 2, 3], False), ([3, 2, 1, 4], True), ([5, 2, 1, 4], False), ([9, 1, 2, 3, 4], True)],
 )
-def test_the_published_rule_stops_above_each_of_three(losses, expected):
+def test_the_published_rule_stops_above_each_of_three(losses: list[int], expected: bool) -> None:
     assert stops(losses, 0, PUBLISHED) is expected
     for since_best in range(5):
         assert stops(losses, since_best, changed(window_stopping=False)) is (since_best >= 3)
 
 
-def test_last_weights_are_kept_or_the_best(banks):
+def test_last_weights_are_kept_or_the_best(banks: BanksAndComparisons) -> None:
     bank, _, comparisons = banks
-    options = {"batch_size": 256, "window_stopping": False, "learning_rate": 5e-2, "max_epochs": 12, "patience": 3}
+    options: dict[str, Any] = {
+        "batch_size": 256,
+        "window_stopping": False,
+        "learning_rate": 5e-2,
+        "max_epochs": 12,
+        "patience": 3,
+    }
     options |= {"row_split": False, "hidden_sizes": (32,), "random_state": 0}
     last, best = (ProtocolMLPReward(last_weights=flaw, **options) for flaw in (True, False))
     for model in (last, best):
@@ -187,17 +221,17 @@ def test_last_weights_are_kept_or_the_best(banks):
     assert best.kept_epoch_ == 1 + int(losses.argmin()) < last.kept_epoch_
 
 
-def test_sigmoid_and_cross_entropy_lose_large_gaps():
+def test_sigmoid_and_cross_entropy_lose_large_gaps() -> None:
     gaps = torch.tensor([-200.0, -50.0, 0.0, 3.0])
     won = np.ones(4, np.float32)
     exact = cross_entropy(gaps, won, changed(sigmoid_bce=False))
     np.testing.assert_allclose(exact, -logsigmoid(gaps), rtol=1e-5)
     lossy = cross_entropy(gaps, won, PUBLISHED)
-    np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), -logsigmoid(gaps[3])], rtol=1e-4)
+    np.testing.assert_allclose(lossy, [100.0, 50.0, math.log(2), float(-logsigmoid(gaps[3]))], rtol=1e-4)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_the_corrected_loss_is_that_of_the_library(objective):
+def test_the_corrected_loss_is_that_of_the_library(objective: Callable[..., Tensor]) -> None:
     rng = np.random.default_rng(3)
     table = torch.from_numpy(rng.standard_normal((30, 6)).astype(np.float32))
     network = torch.nn.Linear(6, 1)
@@ -209,12 +243,14 @@ def test_the_corrected_loss_is_that_of_the_library(objective):
     torch.testing.assert_close(found, objective(winner, loser).mean() / per_comparison)
 
 
-def test_each_epoch_is_told_and_an_eval_set_decides_nothing(banks):
+def test_each_epoch_is_told_and_an_eval_set_decides_nothing(
+    banks: BanksAndComparisons,
+) -> None:
     bank, test, comparisons = banks
     pairs = rm.same_prompt(test, 100, np.random.default_rng(1))
     watched = rm.Preferences.from_bank(test, pairs, rm.oracle, rng=np.random.default_rng(2))
-    options = {"hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
-    told = []
+    options: dict[str, Any] = {"hidden_sizes": (8,), "max_epochs": 3, "random_state": 0}
+    told: list[dict[str, Any]] = []
     model = ProtocolMLPReward(**options).fit(bank.items, comparisons, eval_set=watched, on_epoch=told.append)
     assert told == model.history_
     assert [record["epoch"] for record in told] == [1, 2, 3]
@@ -224,7 +260,7 @@ def test_each_epoch_is_told_and_an_eval_set_decides_nothing(banks):
     np.testing.assert_array_equal(alone.predict(test.items), model.predict(test.items))
 
 
-def test_permutations_agree_with_the_exact_expectation_and_ties_take_a_random_one():
+def test_permutations_agree_with_the_exact_expectation_and_ties_take_a_random_one() -> None:
     rng = np.random.default_rng(4)
     scores, rewards = rng.standard_normal((30, 12)), np.sort(rng.standard_normal((30, 12)), axis=1)
     exact = rm.best_of_n(scores, rewards, n=[1, 3, 12])
@@ -242,7 +278,7 @@ def test_permutations_agree_with_the_exact_expectation_and_ties_take_a_random_on
     np.testing.assert_allclose(shared, rewards.mean(axis=1))
 
 
-def test_a_shared_permutation_does_not_average_out_over_prompts():
+def test_a_shared_permutation_does_not_average_out_over_prompts() -> None:
     rng = np.random.default_rng(5)
     rewards = np.sort(rng.standard_normal((300, 10)), axis=1)  # the same place is good in every prompt
     spread = {
@@ -257,7 +293,7 @@ def test_a_shared_permutation_does_not_average_out_over_prompts():
     assert spread[True] > 5 * spread[False]
 
 
-def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
+def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself() -> None:
     bank = rm.ResponseBank(np.zeros((20, 5, 2), np.float32))
     pairs = protocol_pairs(bank, 20_000, np.random.default_rng(6))
     assert bank.groups[pairs[:, 0]].tolist() == list(range(20)) * 1000
@@ -289,8 +325,8 @@ def test_each_prompt_in_turn_meets_a_random_one_and_maybe_itself():
         ),
     ],
 )
-def test_bad_input_is_named(call, match):
-    def fit(**options):
+def test_bad_input_is_named(call: Callable[..., Any], match: str) -> None:
+    def fit(**options: Any) -> None:
         items = np.random.default_rng(0).standard_normal((8, 2))
         ProtocolMLPReward(hidden_sizes=(2,), **options).fit(items, np.arange(8).reshape(4, 2))
 
@@ -298,7 +334,7 @@ def test_bad_input_is_named(call, match):
         call(fit)
 
 
-def test_weights_are_refused_and_scores_that_are_not_finite_are_named():
+def test_weights_are_refused_and_scores_that_are_not_finite_are_named() -> None:
     items = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     comparisons = np.arange(40).reshape(20, 2)
     with pytest.raises(ValueError, match="no sample_weight"):

@@ -2,7 +2,10 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,11 @@ from scipy.stats import chisquare
 
 import rmspace as rm
 from conftest import make_bank
+from rmspace._typing import Float64Array, IntArray
 from rmspace.data.mapped import mapped
 
 
-def make_ragged(counts, dim=4, seed=0, unrated=0.0):
+def make_ragged(counts: IntArray | list[int], dim: int = 4, seed: int = 0, unrated: float = 0.0) -> rm.ResponseBank:
     rng = np.random.default_rng(seed)
     n = int(np.sum(counts))
     rewards = rng.normal(size=n)
@@ -33,7 +37,7 @@ counts_of_prompts = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 @given(counts_of_prompts, st.data())
 @settings(deadline=None)
-def test_a_selection_is_the_selection_of_each_prompt(counts, data):
+def test_a_selection_is_the_selection_of_each_prompt(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     rows = data.draw(st.lists(st.integers(0, len(counts) - 1), min_size=1, max_size=8))
     parts = [slice(bank.offsets[p], bank.offsets[p + 1]) for p in rows]
@@ -51,7 +55,7 @@ def test_a_selection_is_the_selection_of_each_prompt(counts, data):
 
 @given(counts_of_prompts)
 @settings(deadline=None)
-def test_the_table_has_each_value_in_its_place(counts):
+def test_the_table_has_each_value_in_its_place(counts: list[int]) -> None:
     bank = make_ragged(counts)
     table, filled = bank.rewards, bank.padded(np.arange(bank.n_items), fill=-1)
     assert table.shape == filled.shape == (len(counts), max(counts))
@@ -66,7 +70,7 @@ def test_the_table_has_each_value_in_its_place(counts):
                 assert filled[prompt, response] == -1
 
 
-def test_offsets_of_equal_steps_make_the_rectangular_bank():
+def test_offsets_of_equal_steps_make_the_rectangular_bank() -> None:
     whole = make_bank(4, 3)
     flat = rm.ResponseBank(whole.items, whole.item_rewards, offsets=np.arange(0, 13, 3))
     assert flat.is_rectangular
@@ -79,7 +83,7 @@ def test_offsets_of_equal_steps_make_the_rectangular_bank():
 
 
 @pytest.mark.parametrize("choice", [slice(None), slice(1, 3), [3, 0, 1], slice(None, None, -1)], ids=str)
-def test_a_saved_ragged_bank_is_the_same_and_is_read_where_it_is_used(tmp_path, choice):
+def test_a_saved_ragged_bank_is_the_same_and_is_read_where_it_is_used(tmp_path: Path, choice: Any) -> None:
     bank = make_ragged([2, 5, 1, 3], unrated=0.2)
     bank.save(tmp_path / "bank")
     stored = rm.ResponseBank.open(tmp_path / "bank")
@@ -93,7 +97,7 @@ def test_a_saved_ragged_bank_is_the_same_and_is_read_where_it_is_used(tmp_path, 
     assert rm.ResponseBank.open(tmp_path / "again").fingerprint() == bank[choice].fingerprint()
 
 
-def test_text_ids_are_kept_and_group_the_items(tmp_path):
+def test_text_ids_are_kept_and_group_the_items(tmp_path: Path) -> None:
     bank = rm.ResponseBank(
         np.zeros((4, 2), np.float32), offsets=[0, 2, 3, 4], prompt_ids=["why", "a long question", "why"]
     )
@@ -138,12 +142,12 @@ ITEMS = np.zeros((5, 2), np.float32)
         ),
     ],
 )
-def test_bad_input(make, error, message):
+def test_bad_input(make: Callable[..., Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
 
 
-def test_damaged_offsets_in_a_file_are_found(tmp_path):
+def test_damaged_offsets_in_a_file_are_found(tmp_path: Path) -> None:
     make_ragged([2, 3]).save(tmp_path / "bank")
     np.save(tmp_path / "bank" / "offsets.npy", np.array([0, 2, 9]))
     with pytest.raises(ValueError, match="end at the 5 items; got 0 to 9"):
@@ -152,7 +156,7 @@ def test_damaged_offsets_in_a_file_are_found(tmp_path):
 
 @given(counts_of_prompts, st.data())
 @settings(max_examples=150, deadline=None)
-def test_same_prompt_uses_every_pair_before_any_again(counts, data):
+def test_same_prompt_uses_every_pair_before_any_again(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     distinct = np.array([count * (count - 1) // 2 for count in counts])
     if distinct.sum() == 0:
@@ -173,7 +177,7 @@ def test_same_prompt_uses_every_pair_before_any_again(counts, data):
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=6), st.data())
 @settings(max_examples=100, deadline=None)
-def test_cross_prompt_shares_fairly(counts, data):
+def test_cross_prompt_shares_fairly(counts: list[int], data: st.DataObject) -> None:
     bank = make_ragged(counts)
     limit = (sum(counts) ** 2 - sum(count**2 for count in counts)) // 2
     n_pairs = data.draw(st.integers(1, limit))
@@ -185,9 +189,10 @@ def test_cross_prompt_shares_fairly(counts, data):
         rm.cross_prompt(bank, limit + 1, np.random.default_rng(0))
 
 
-def test_pairs_of_ragged_prompts_are_uniform():
+def test_pairs_of_ragged_prompts_are_uniform() -> None:
     bank = make_ragged([2, 4, 3])
-    same, cross = Counter(), Counter()
+    same: Counter[tuple[int, ...]] = Counter()
+    cross: Counter[int] = Counter()
     for seed in range(1500):
         same.update(map(tuple, rm.same_prompt(bank, 3, np.random.default_rng(seed)).tolist()))
         cross.update(rm.cross_prompt(bank, 3, np.random.default_rng(seed)).ravel().tolist())
@@ -203,7 +208,9 @@ def test_pairs_of_ragged_prompts_are_uniform():
 
 @pytest.mark.parametrize("strategy", [rm.same_prompt, rm.cross_prompt])
 @pytest.mark.parametrize("candidates", [rm.all_responses, rm.similar, rm.diversified])
-def test_pairs_leave_out_what_nobody_rated(strategy, candidates, rng):
+def test_pairs_leave_out_what_nobody_rated(
+    strategy: Callable[..., Any], candidates: Callable[..., Any], rng: np.random.Generator
+) -> None:
     for bank in (make_ragged(rng.integers(1, 7, size=60), unrated=0.4), _rectangular_with_gaps(60, 6, 0.4)):
         pairs = strategy(bank, 30, rng, candidates=candidates)
         assert np.isfinite(bank.item_rewards[pairs]).all()
@@ -211,7 +218,7 @@ def test_pairs_leave_out_what_nobody_rated(strategy, candidates, rng):
         assert rm.error_rate(comparisons, bank) == 0.0
 
 
-def _rectangular_with_gaps(n_prompts, n_responses, unrated):
+def _rectangular_with_gaps(n_prompts: int, n_responses: int, unrated: float) -> rm.ResponseBank:
     whole = make_bank(n_prompts, n_responses)
     rewards = np.where(np.random.default_rng(1).random(whole.rewards.shape) < unrated, np.nan, whole.rewards)
     return rm.ResponseBank(whole.embeddings, rewards)
@@ -219,7 +226,7 @@ def _rectangular_with_gaps(n_prompts, n_responses, unrated):
 
 @given(counts_of_prompts, st.floats(0, 0.8))
 @settings(deadline=None)
-def test_candidates_by_rank_are_those_of_the_rated_responses(counts, unrated):
+def test_candidates_by_rank_are_those_of_the_rated_responses(counts: list[int], unrated: float) -> None:
     bank = make_ragged(counts, unrated=unrated)
     rated = [[r for r in range(count) if not np.isnan(bank.rewards[prompt, r])] for prompt, count in enumerate(counts)]
     every = [[c for c in row if c >= 0] for row in rm.all_responses(bank).tolist()]
@@ -229,14 +236,14 @@ def test_candidates_by_rank_are_those_of_the_rated_responses(counts, unrated):
             rm.similar(bank)
         return
     for prompt, responses in enumerate(rated):
-        ordered = sorted(responses, key=lambda r, prompt=prompt: bank.rewards[prompt, r])
+        ordered = sorted(responses, key=bank.rewards[prompt].__getitem__)
         ends = [ordered[0], ordered[-1]] if len(ordered) > 1 else [-1, -1]
         middle = len(ordered) // 2
         assert rm.diversified(bank)[prompt].tolist() == ends
         assert rm.similar(bank)[prompt].tolist() == (ordered[middle - 1 : middle + 1] if len(ordered) > 1 else [-1, -1])
 
 
-def test_unrated_responses_can_be_chosen_for_people_to_judge(rng):
+def test_unrated_responses_can_be_chosen_for_people_to_judge(rng: np.random.Generator) -> None:
     bank = _rectangular_with_gaps(5, 4, 0.5)
     pairs = rm.same_prompt(bank, 30, rng, candidates=partial(rm.all_responses, unrated=True))
     assert set(pairs.ravel()) == set(range(20))
@@ -245,7 +252,7 @@ def test_unrated_responses_can_be_chosen_for_people_to_judge(rng):
         rm.annotate(pairs, bank, rm.oracle, rng=rng)
 
 
-def test_own_candidates_are_held_to_the_counts(rng):
+def test_own_candidates_are_held_to_the_counts(rng: np.random.Generator) -> None:
     bank = make_ragged([2, 3])
     own = np.array([[1, 0, -1], [0, -1, 2]])
     pairs = rm.same_prompt(bank, 2, rng, candidates=lambda bank: own)
@@ -254,7 +261,7 @@ def test_own_candidates_are_held_to_the_counts(rng):
         rm.same_prompt(bank, 2, rng, candidates=lambda bank: np.array([[0, 2], [0, 1]]))
 
 
-def test_the_padded_table_of_a_ragged_bank_is_not_taken_for_rewards_by_item(rng):
+def test_the_padded_table_of_a_ragged_bank_is_not_taken_for_rewards_by_item(rng: np.random.Generator) -> None:
     bank = make_ragged([3, 1, 3])
     pairs = np.array([[4, 5]])
     expected = rm.annotate(pairs, bank, rm.oracle, rng=rng)
@@ -264,18 +271,23 @@ def test_the_padded_table_of_a_ragged_bank_is_not_taken_for_rewards_by_item(rng)
             use(pairs, bank.rewards)
 
 
-def test_the_standard_deviation_is_that_of_the_rated(rng):
+def test_the_standard_deviation_is_that_of_the_rated(rng: np.random.Generator) -> None:
     bank = make_ragged([3, 1, 3], unrated=0.3, seed=4)
     rated = bank.item_rewards[~np.isnan(bank.item_rewards)]
     assert len(rated) < bank.n_items
     pairs = rm.same_prompt(bank, 2, rng)
     gaps = []
-    rm.annotate(pairs, bank, lambda gap: gaps.append(gap) or gap * 0, rng=rng, scale="std")
+
+    def recording(gap: Float64Array) -> Float64Array:
+        gaps.append(gap)
+        return gap * 0
+
+    rm.annotate(pairs, bank, recording, rng=rng, scale="std")
     first, second = bank.item_rewards[pairs].T
     np.testing.assert_allclose(gaps[0], (first - second) / rated.std())
 
 
-def test_baselines_fit_the_table_of_rewards():
+def test_baselines_fit_the_table_of_rewards() -> None:
     train, test = _rectangular_with_gaps(20, 3, 0.3), make_ragged([2, 1, 4])
     for baseline in (rm.random_response, rm.best_response, partial(rm.feature_score, feature="length")):
         assert np.isfinite(rm.best_of_n(baseline(train, test), test.rewards, n=1)).all()
@@ -285,25 +297,25 @@ def test_baselines_fit_the_table_of_rewards():
         rm.position_mean(nobody, nobody)
 
 
-def test_health_of_ragged_and_unrated_banks():
+def test_health_of_ragged_and_unrated_banks() -> None:
     embeddings = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
     embeddings[1] = embeddings[0]
     embeddings[8] = embeddings[2]
     rewards = np.array([1.0, 1.0, np.nan, np.nan, np.nan, 0.0, 1.0, 2.0, 3.0])
     bank = rm.ResponseBank(embeddings, rewards, offsets=[0, 3, 5, 9], prompt_ids=["a", "b", "a"])
     table = bank.health().set_index("check")
-    assert table.loc["duplicated_rows", ["n_found", "n_checked"]].tolist() == [2, 9]
+    assert table.loc["duplicated_rows", ["n_found", "n_checked"]].to_numpy().tolist() == [2, 9]
     assert "2 of them inside one prompt" in table.detail["duplicated_rows"]  # rows 0 and 2 are one prompt
-    assert table.loc["unrated_responses", ["severity", "n_found"]].tolist() == ["note", 3]
-    assert table.loc["unrated_prompts", ["severity", "n_found"]].tolist() == ["warning", 1]
-    assert table.loc["repeated_prompt_ids", ["severity", "n_found"]].tolist() == ["note", 1]
-    assert table.loc["tied_rewards", ["n_found", "n_checked"]].tolist() == [1, 1 + 6]
+    assert table.loc["unrated_responses", ["severity", "n_found"]].to_numpy().tolist() == ["note", 3]
+    assert table.loc["unrated_prompts", ["severity", "n_found"]].to_numpy().tolist() == ["warning", 1]
+    assert table.loc["repeated_prompt_ids", ["severity", "n_found"]].to_numpy().tolist() == ["note", 1]
+    assert table.loc["tied_rewards", ["n_found", "n_checked"]].to_numpy().tolist() == [1, 1 + 6]
     assert table.n_found["few_distinct_rewards"] == 1
-    assert table.loc["sorted_by_reward", ["n_found", "n_checked"]].tolist() == [1, 1]
+    assert table.loc["sorted_by_reward", ["n_found", "n_checked"]].to_numpy().tolist() == [1, 1]
     assert make_ragged([2, 3, 1]).health().empty
 
 
-def test_repeated_ids_with_one_text_are_one_prompt(tmp_path):
+def test_repeated_ids_with_one_text_are_one_prompt(tmp_path: Path) -> None:
     bank = rm.ResponseBank(ITEMS, offsets=[0, 2, 5], prompt_ids=["x", "x"], metadata={"prompts": ["Hi", "Hi"]})
     assert bank.groups.tolist() == [0] * 5
     bank.save(tmp_path / "bank")

@@ -3,12 +3,17 @@
 import base64
 import re
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import rmspace as rm
+from drawn import xs
 from rmspace.cli.main import main
 from rmspace.results.schema import MEASURES
 from rmspace.results.schema import names as names_of
@@ -19,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with results of several seeds, a failed cell, and names that look like HTML."""
     folder = tmp_path_factory.mktemp("report")
     text = BASE.replace("{BT: {use: LinearReward}}", "{BT <b>: {use: study_cases.Faulty}, CLF: {use: LinearReward}}")
@@ -31,7 +36,7 @@ def page_file(tmp_path_factory):
     return folder / "report.html"
 
 
-def test_the_page_says_what_was_run(page_file):
+def test_the_page_says_what_was_run(page_file: Path) -> None:
     text = page_file.read_text()
     assert "12 cells: 6 done, 6 failed" in text
     assert "RuntimeError: no luck" in text
@@ -41,7 +46,7 @@ def test_the_page_says_what_was_run(page_file):
     assert "http" not in text.replace("http-equiv", "")
 
 
-def test_figures_stand_under_the_question_that_they_answer(page_file):
+def test_figures_stand_under_the_question_that_they_answer(page_file: Path) -> None:
     text = page_file.read_text()
     questions = re.findall("<h3>(.*?)</h3>", text)
     assert questions == ["How does the gain change with annotations?", "Which differences are significant?"]
@@ -52,7 +57,7 @@ def test_figures_stand_under_the_question_that_they_answer(page_file):
     assert text.count("<figure>") == 2
 
 
-def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
+def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are made from one table: marks and p-values cannot differ."""
     noise = np.random.default_rng(0).normal(size=(2, 3, 4))
     rows = [
@@ -61,8 +66,13 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
     ]  # fmt: skip
     names = ["n_pairs", "seed", *names_of(MEASURES)[:6], "error_rate", "mean_abs_gap", "n_prompts"]
     results = pd.DataFrame(rows, columns=names).astype({"n": "Int64", "n_prompts": "Int64"})
-    drawn = []
-    monkeypatch.setattr(report, "svg_text", lambda figure: drawn.append(figure) or "")
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure) -> str:
+        drawn.append(figure)
+        return ""
+
+    monkeypatch.setattr(report, "svg_text", keep)
     found = report._findings(results)
     columns = found["differences"]["columns"]
     table = {
@@ -71,29 +81,31 @@ def test_the_figure_of_differences_draws_the_table_of_comparisons(monkeypatch):
     }
     assert 0 < sum(table.values()) < len(table)
     points = [line for line in drawn[-1].axes[0].lines if line.get_marker() in ("o", "s", "D")]
-    marks = {float(x): line.get_markerfacecolor() != "white" for line in points for x in line.get_xdata()}
+    marks = {float(x): line.get_markerfacecolor() != "white" for line in points for x in xs(line)}
     assert marks == table
     assert found["n_prompts"] == "15"
 
 
-def test_figures_of_a_study_are_written_by_the_command(page_file, tmp_path, capsys):
+def test_figures_of_a_study_are_written_by_the_command(
+    page_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["figures", str(page_file.parent / "out"), "-o", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve_n_pairs.png", "curve_n_pairs.svg"]
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_the_page_is_the_same_each_time(page_file, tmp_path):
+def test_the_page_is_the_same_each_time(page_file: Path, tmp_path: Path) -> None:
     assert main(["report", str(page_file.parent / "out"), "-o", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_bytes() == page_file.read_bytes()
 
 
-def test_a_study_without_a_result_has_a_page_or_an_error(tmp_path):
+def test_a_study_without_a_result_has_a_page_or_an_error(tmp_path: Path) -> None:
     study = rm.run_study(write_grid(tmp_path, faulty_grid(["fail"], [0])), tmp_path / "out", allow=ALLOW)
     assert main(["report", str(study.path), "-o", str(tmp_path / "report.html")]) == 0
     assert "No cell is done." in (tmp_path / "report.html").read_text()
 
 
-def test_intervals_over_splits_are_explained(tmp_path):
+def test_intervals_over_splits_are_explained(tmp_path: Path) -> None:
     study = rm.run_study(write_grid(tmp_path, BASE + 'grid: {"data.seed, seed": [[0, 0], [1, 1]]}\n'), tmp_path / "out")
     assert main(["report", str(study.path), "-o", str(tmp_path / "report.html")]) == 0
     text = (tmp_path / "report.html").read_text()
@@ -102,7 +114,7 @@ def test_intervals_over_splits_are_explained(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
@@ -113,7 +125,7 @@ def browser():
 
 
 @pytest.mark.parametrize("width", [375, 1280])
-def test_the_page_in_a_browser(page_file, browser, width):
+def test_the_page_in_a_browser(page_file: Path, browser: Any, width: Any) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
     page = context.new_page()
     said, asked = [], []

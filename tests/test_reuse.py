@@ -1,23 +1,32 @@
-"""Fits that reuse what they read: the same results, read once, let go at the end."""
+"""Fits that reuse what they read: the results are the same, items are read once, and memory is freed at the end."""
 
 import asyncio
 import gc
 import weakref
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 import pytest
+from torch import Tensor
 
 import rmspace as rm
 from rmspace import reuse_items
+from rmspace._typing import IntArray
+from rmspace.kinds import Objective
 from rmspace.models import mlp
 from rmspace.models.core import bins
+from rmspace.models.io.tensors import read_rows
+
+Data = tuple[rm.ResponseBank, rm.ResponseBank, list[IntArray]]  # (train, test, several labels)
 
 
 @pytest.fixture
-def world():
+def banks() -> Data:
     train, test = rm.make_synthetic_banks(100, 30, 8, 16, noise_std=0.0, seed=0)
     rng = np.random.default_rng(0)
     pairs = rm.same_prompt(train, 600, rng)
@@ -27,11 +36,11 @@ def world():
 
 
 @pytest.fixture
-def reads(monkeypatch):
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen = []
-    read = mlp.read_rows
+    read = read_rows
 
-    def count(*args):
+    def count(*args: Any) -> Tensor:
         rows = read(*args)
         seen.append(weakref.ref(rows))
         return rows
@@ -40,12 +49,12 @@ def reads(monkeypatch):
     return seen
 
 
-def model(seed=0, **options):
+def model(seed: int | None = 0, **options: Any) -> rm.MLPReward:
     return rm.MLPReward(hidden_sizes=(8,), max_epochs=2, random_state=seed, **options)
 
 
-def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
-    train, test, (some, other) = world
+def test_other_labels_seeds_and_objectives_read_nothing_again(banks: Data, reads: list[Any]) -> None:
+    train, test, (some, other) = banks
     jobs = [(model(0), some), (model(1), some), (model(0), other), (model(objective=rm.classification), some)]
     alone = [job.fit(train.items, labels, groups=train.groups).predict(test.items) for job, labels in jobs]
     assert len(reads) == 4
@@ -58,8 +67,8 @@ def test_other_labels_seeds_and_objectives_read_nothing_again(world, reads):
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
-    train, test, (some, _) = world
+def test_fewer_of_the_same_rows_are_found_in_those_already_read(banks: Data, reads: list[Any]) -> None:
+    train, test, (some, _) = banks
     alone = model().fit(train.items, some[:300], groups=train.groups).predict(test.items)
     with reuse_items():
         model().fit(train.items, some, groups=train.groups)
@@ -68,8 +77,8 @@ def test_fewer_of_the_same_rows_are_found_in_those_already_read(world, reads):
     np.testing.assert_array_equal(alone, reusing)
 
 
-def test_items_that_change_in_between_are_read_again(world, reads):
-    train, test, (some, _) = world
+def test_items_that_change_in_between_are_read_again(banks: Data, reads: list[Any]) -> None:
+    train, test, (some, _) = banks
     items = np.array(train.items)
     with reuse_items():
         model().fit(items, some, groups=train.groups)
@@ -80,8 +89,8 @@ def test_items_that_change_in_between_are_read_again(world, reads):
     np.testing.assert_array_equal(changed, fresh)
 
 
-def test_other_items_are_never_taken_for_these(world, reads):
-    train, test, (some, _) = world
+def test_other_items_are_never_taken_for_these(banks: Data, reads: list[Any]) -> None:
+    train, test, (some, _) = banks
     doubled = 2 * np.asarray(train.items)
     with reuse_items():
         model().fit(train.items, some, groups=train.groups)
@@ -93,8 +102,10 @@ def test_other_items_are_never_taken_for_these(world, reads):
 
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap, batched):
-    train, test, (some, _) = world
+def test_an_ensemble_reads_once_and_is_its_members(
+    banks: Data, reads: list[Any], bootstrap: bool, batched: bool
+) -> None:
+    train, test, (some, _) = banks
     ensemble = rm.EnsembleReward(model(None), n_members=3, bootstrap=bootstrap, batched=batched, random_state=0)
     ensemble.fit(train.items, some, groups=train.groups)
     assert len(reads) == 1
@@ -108,15 +119,15 @@ def test_an_ensemble_reads_once_and_is_its_members(world, reads, bootstrap, batc
                 np.testing.assert_array_equal(found, expected)
 
 
-def test_an_experiment_reads_once(world, reads):
-    train, test, _ = world
+def test_an_experiment_reads_once(banks: Data, reads: list[Any]) -> None:
+    train, test, _ = banks
     models = {"BT": model(None), "CLF": model(None, objective=rm.classification)}
     rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=300, annotator=rm.oracle, n=4, models=models)
     assert len(reads) == 1
 
 
-def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
-    train, _, (some, _) = world
+def test_a_bank_in_a_file_is_shared_by_its_place(banks: Data, reads: list[Any], tmp_path: Path) -> None:
+    train, _, (some, _) = banks
     train.save(tmp_path / "bank")
     half = rm.ResponseBank.open(tmp_path / "bank")[::2]
     comparisons = some[(some < half.n_items).all(axis=1)]
@@ -129,11 +140,11 @@ def test_a_bank_in_a_file_is_shared_by_its_place(world, reads, tmp_path):
 
 
 @pytest.fixture
-def binnings(monkeypatch):
+def binnings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen = []
     make = bins._bin
 
-    def count(*args):
+    def count(*args: Any) -> Any:
         seen.append(1)
         return make(*args)
 
@@ -141,13 +152,15 @@ def binnings(monkeypatch):
     return seen
 
 
-def trees(objective=rm.bradley_terry, seed=0, **options):
+def trees(objective: Objective = rm.bradley_terry, seed: int = 0, **options: Any) -> rm.LightGBMReward:
     return rm.LightGBMReward(objective, n_estimators=5, random_state=seed, n_jobs=1, **options)
 
 
 @pytest.mark.parametrize("objective", [rm.bradley_terry, rm.classification])
-def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnings, objective):
-    train, test, (some, other) = world
+def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(
+    banks: Data, binnings: list[Any], objective: Objective
+) -> None:
+    train, test, (some, other) = banks
     heavy = np.where(np.arange(len(some)) % 2, 1.0, 3.0)
     jobs = [(some, heavy, 0), (some, None, 1), (other, None, 0), (other, heavy, 0), (some, np.ones(len(some)), 0)]
     alone = [trees(objective, seed).fit(train.items, y, sample_weight=w).predict(test.items) for y, w, seed in jobs]
@@ -166,7 +179,9 @@ def test_trees_bin_nothing_again_for_other_labels_weights_or_seeds(world, binnin
 @pytest.mark.parametrize(
     "parameters", [None, {"max_bin": 31, "feature_fraction": 0.5}, {"max_bin_by_feature": [20] * 600}]
 )
-def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rng, where, parameters):
+def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(
+    tmp_path: Path, rng: np.random.Generator, where: str, parameters: dict[str, Any] | None
+) -> None:
     items = rng.normal(size=(400, 600)).astype(np.float16)  # three blocks of columns
     items[:, 5:9] *= rng.random((400, 4)) < 0.1
     items[:, [0, 300]] = rng.integers(0, 5, (400, 2))
@@ -183,8 +198,8 @@ def test_bins_made_by_columns_are_those_that_lightgbm_makes_at_once(tmp_path, rn
     np.testing.assert_array_equal(model.predict(items), plain.predict(np.asarray(items, np.float32), raw_score=True))
 
 
-def test_quantized_trees_learn(world):
-    train, test, (some, _) = world
+def test_quantized_trees_learn(banks: Data) -> None:
+    train, test, (some, _) = banks
     for objective in (rm.bradley_terry, rm.classification):
         model = rm.LightGBMReward(objective, quantized=True, n_jobs=1).fit(train.items, some)
         assert rm.spearman(model.predict(test.items), test.rewards).mean() > 0.3
@@ -192,8 +207,10 @@ def test_quantized_trees_learn(world):
 
 @pytest.mark.parametrize("kind", [model, trees])
 @pytest.mark.parametrize("where", ["shared memory", "file written by another"])
-def test_memory_that_another_may_write_to_is_read_again(world, tmp_path, where, kind):
-    train, test, (some, _) = world
+def test_memory_that_another_may_write_to_is_read_again(
+    banks: Data, tmp_path: Path, where: str, kind: Callable[..., Any]
+) -> None:
+    train, test, (some, _) = banks
     items = np.asarray(train.items, dtype=np.float32)
     if where == "shared memory":
         memory = SharedMemory(create=True, size=items.nbytes)
@@ -214,12 +231,12 @@ def test_memory_that_another_may_write_to_is_read_again(world, tmp_path, where, 
         memory.unlink()
 
 
-def test_another_thread_does_not_share(world):
-    train, test, labels = world
+def test_another_thread_does_not_share(banks: Data) -> None:
+    train, test, labels = banks
     fit = partial(trees, rm.classification)
     alone = [fit().fit(train.items, labels[k % 2]).predict(test.items) for k in range(6)]
 
-    async def all_at_once():
+    async def all_at_once() -> list[rm.LightGBMReward]:
         jobs = [asyncio.to_thread(fit().fit, train.items, labels[k % 2]) for k in range(6)]
         return await asyncio.gather(*jobs)
 
@@ -229,12 +246,12 @@ def test_another_thread_does_not_share(world):
 
 
 @pytest.mark.parametrize("kind", [model, trees])
-def test_a_broken_item_of_weight_0_is_left_out_here_too(world, kind):
-    train, test, (some, _) = world
+def test_a_broken_item_of_weight_0_is_left_out_here_too(banks: Data, kind: Callable[..., Any]) -> None:
+    train, test, (some, _) = banks
     items = np.array(train.items)
     items[some[0]] = np.nan
     some = some[1:][~np.isin(some[1:], some[0]).any(axis=1)]
-    some = np.concatenate([world[2][0][:1], some])
+    some = np.concatenate([banks[2][0][:1], some])
     weights = np.where(np.arange(len(some)) == 0, 0.0, 1.0)
     alone = kind().fit(items, some, sample_weight=weights, groups=train.groups).predict(test.items)
     with reuse_items():
@@ -242,7 +259,7 @@ def test_a_broken_item_of_weight_0_is_left_out_here_too(world, kind):
     np.testing.assert_array_equal(inside, alone)
 
 
-def test_long_lists_of_parameters_are_told_apart(rng):
+def test_long_lists_of_parameters_are_told_apart(rng: np.random.Generator) -> None:
     items, comparisons = rng.normal(size=(80, 1200)).astype(np.float32), np.arange(80).reshape(40, 2)
     limits = [np.full(1200, 20), np.full(1200, 20)]
     limits[1][600] = 3

@@ -1,8 +1,9 @@
-"""The scripts: what the benchmark measures, and what the findings' page is made of."""
+"""The scripts: what the benchmark measures, and how the page of findings is made."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,22 +18,22 @@ SCRIPTS = ROOT / "scripts"
 
 
 @pytest.fixture(autouse=True)
-def _scripts_can_be_imported(monkeypatch):
+def _scripts_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
-def test_the_benchmark_writes_its_table(tmp_path, monkeypatch):
-    from benchmarks import command
+def test_the_benchmark_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import command, stages
 
     monkeypatch.setattr(sys, "argv", ["benchmark.py", "--quick", "--only", "nothing", "--out", str(tmp_path)])
-    monkeypatch.setitem(command.STAGES, "nothing", lambda folder, quick: [{"stage": "nothing", "ratio": 2.0}])
+    monkeypatch.setitem(stages.STAGES, "nothing", lambda folder, quick: [{"stage": "nothing", "ratio": 2.0}])
     monkeypatch.setattr(command, "in_own_process", lambda stage, *arguments: stage(*arguments))
     assert command.main() == 0
     assert json.loads((tmp_path / "rows.json").read_text()) == [{"stage": "nothing", "ratio": 2.0}]
     assert "| nothing |" in (tmp_path / "table.md").read_text()
 
 
-def test_operations_are_those_of_the_network():
+def test_operations_are_those_of_the_network() -> None:
     from benchmarks import measure
 
     forward = 2 * (8 * 1024 + 1024 * 512 + 512 * 1)
@@ -40,7 +41,7 @@ def test_operations_are_those_of_the_network():
     assert measure.fit_flops(8, 10, 0) == 10 * (3 * forward - 2 * 8 * 1024)  # no gradient in the items
 
 
-def test_the_baselines_do_the_same_job(rng):
+def test_the_baselines_do_the_same_job(rng: np.random.Generator) -> None:
     from benchmarks import published
 
     scores, rewards = rng.normal(size=(2, 200, 500))
@@ -55,7 +56,7 @@ def test_the_baselines_do_the_same_job(rng):
         assert published.published_fit(items, some, paired=paired, epochs=1, batch=8) > 0
 
 
-def test_two_checkouts_are_compared_stage_by_stage():
+def test_two_checkouts_are_compared_stage_by_stage() -> None:
     from benchmarks import against
 
     rows = against.compare_seconds({"fit": ([2.0, 3.0], [1.0, 4.0]), "new": ([1.0], [])})
@@ -66,7 +67,7 @@ def test_two_checkouts_are_compared_stage_by_stage():
     assert against.as_markdown(rows).splitlines()[2:] == ["| fit | 2 | 1 | 2.00 |", "| new | 1 |  |  |"]
 
 
-def test_stages_for_two_checkouts_run_on_small_sizes(tmp_path):
+def test_stages_for_two_checkouts_run_on_small_sizes(tmp_path: Path) -> None:
     from benchmarks import against_stages
 
     sizes = against_stages.Sizes(pairs=400, prompts=20, responses=4, dims=(8, 16), epochs=1, trees=2, cells=4)
@@ -77,7 +78,7 @@ def test_stages_for_two_checkouts_run_on_small_sizes(tmp_path):
         assert name
 
 
-def test_a_page_is_filled_between_its_marks():
+def test_a_page_is_filled_between_its_marks() -> None:
     from findings import page
 
     text = "Words.\n<!-- a-b -->\nold\n\nolder\n<!-- end -->\nMore.\n<!-- c -->\n<!-- end -->\n"
@@ -88,14 +89,14 @@ def test_a_page_is_filled_between_its_marks():
         page.fill(text, {"a-b": "new"})
 
 
-def test_numbers_lose_only_their_leading_zero():
+def test_numbers_lose_only_their_leading_zero() -> None:
     from findings import page
 
     assert [page.number(value) for value in (0.25, -0.0604, 10.5, float("nan"))] == ["+.250", "-.060", "+10.500", ""]
 
 
 @pytest.fixture(scope="module")
-def grids(tmp_path_factory):
+def grids(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Return the grid of each study: the configs name the real bank, so a made-up one stands in for it here."""
     sys.path.insert(0, str(SCRIPTS))
     try:
@@ -107,7 +108,7 @@ def grids(tmp_path_factory):
     return {name: read_grid(path, studies.bank_overrides(path, folder)) for name, path in names.items()}, folder
 
 
-def made_up_results(grid, rng):
+def made_up_results(grid: Any, rng: np.random.Generator) -> pd.DataFrame:
     rows = []
     for cell in grid.cells():
         labels = dict(zip(grid.columns, cell.labels, strict=True))
@@ -118,11 +119,11 @@ def made_up_results(grid, rng):
     return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
-def test_the_findings_have_a_block_for_each_mark(grids, rng):
+def test_the_findings_have_a_block_for_each_mark(grids: tuple[dict[str, Any], Path], rng: np.random.Generator) -> None:
     """Made-up values in the cells of the real grids: tables, figures and page fit one another."""
     from findings import page, studies
 
-    blocks = {}
+    blocks: dict[str, Any] = {}
     for name, make_blocks in studies.CLAIMS.items():
         blocks |= make_blocks(made_up_results(grids[0][name], rng))
     others = {
@@ -140,18 +141,21 @@ def test_the_findings_have_a_block_for_each_mark(grids, rng):
 
 
 @pytest.mark.parametrize("claim", ["claim1", "claim4", "claim4_why"])
-def test_tables_and_figures_of_a_claim_share_their_tests(grids, rng, monkeypatch, claim):
+def test_tables_and_figures_of_a_claim_share_their_tests(
+    grids: tuple[dict[str, Any], Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, claim: str
+) -> None:
     """A difference is bold in every table exactly when it is filled in the figure."""
-    from findings import page, studies
+    from findings import claims, objectives, page, studies
     from matplotlib.figure import Figure
 
-    figures, marks = [], {}
+    figures: list[pd.DataFrame] = []
+    marks: dict[tuple[float, float], set[bool]] = {}
 
-    def draw(comparison, **options):
+    def draw(comparison: pd.DataFrame, **options: Any) -> Figure:
         figures.append(comparison)
         return Figure()
 
-    def note(row):
+    def note(row: Any) -> str:
         key = (round(row.difference, 12), round(row.low, 12))
         marks.setdefault(key, set()).add(row.p_corrected < 0.05)
         return ""
@@ -159,20 +163,21 @@ def test_tables_and_figures_of_a_claim_share_their_tests(grids, rng, monkeypatch
     for name in ("study_bars", "study_curves", "study_scatter"):
         monkeypatch.setattr(rm, name, lambda *_, **__: Figure())
     monkeypatch.setattr(rm, "study_differences", draw)
-    for module in (studies.protocol.__module__, studies.designs.__module__):
-        monkeypatch.setattr(sys.modules[module], "difference", note)
+    for module in (objectives, claims):
+        monkeypatch.setattr(module, "difference", note)
     assert page.difference is not note
     table = made_up_results(grids[0][claim], rng)
     first = table.columns[0]
     table["value"] += 3.0 * (table[first].astype(str).str.len() % 2) + 1.5 * table.model.str.startswith("CLF")
     studies.CLAIMS[claim](table)
     assert len(figures) == 1
+    row: Any
     for row in figures[0].itertuples():
         assert marks[round(row.difference, 12), round(row.low, 12)] == {row.p_corrected < 0.05}
     assert all(len(found) == 1 for found in marks.values())
 
 
-def test_tables_that_are_corrected_together_are_one_family(rng):
+def test_tables_of_one_family_are_corrected_as_one(rng: np.random.Generator) -> None:
     from findings import contrasts
 
     p_values = rng.random(9) ** 3
@@ -186,7 +191,7 @@ def test_tables_that_are_corrected_together_are_one_family(rng):
     np.testing.assert_allclose(found, expected)
 
 
-def test_a_bank_of_your_own_takes_the_place_of_the_real_one(grids):
+def test_a_bank_of_your_own_takes_the_place_of_the_real_one(grids: tuple[dict[str, Any], Path]) -> None:
     found, folder = grids
     for name, grid in found.items():
         text = json.dumps([cell.config for cell in grid.cells()], default=str)
@@ -194,7 +199,7 @@ def test_a_bank_of_your_own_takes_the_place_of_the_real_one(grids):
         assert (str(folder) in text) == (name != "claim5"), name
 
 
-def test_a_quick_run_is_a_part_of_the_whole(grids):
+def test_a_quick_run_is_a_part_of_the_whole(grids: tuple[dict[str, Any], Path]) -> None:
     from findings import studies
 
     found, folder = grids
@@ -205,7 +210,7 @@ def test_a_quick_run_is_a_part_of_the_whole(grids):
         assert 0 < len(quick) < len(found[name]) / 2
 
 
-def test_a_claim_is_tested_once_on_means_over_its_settings(rng):
+def test_a_claim_is_tested_once_on_means_over_its_settings(rng: np.random.Generator) -> None:
     from findings import contrasts
 
     rows = [
@@ -224,7 +229,7 @@ def test_a_claim_is_tested_once_on_means_over_its_settings(rng):
     assert f"{(means.CLF - means.BT).mean():+.3f}".replace("0.", ".", 1) in found["mean (95% interval)"]
 
 
-def test_the_correlation_of_claim_5_is_that_of_each_seed(rng):
+def test_the_correlation_of_claim_5_is_that_of_each_seed(rng: np.random.Generator) -> None:
     from findings import claims
 
     rows = [
@@ -245,10 +250,10 @@ def test_the_correlation_of_claim_5_is_that_of_each_seed(rng):
     assert claims.correlation(table, "cross") == "{} ({} to {})".format(*ends)
 
 
-def test_a_prompt_is_cut_after_its_tokens():
+def test_a_prompt_is_cut_after_its_tokens() -> None:
     from findings import make_bank
 
-    def tokenizer(text, **options):
+    def tokenizer(text: str, **options: Any) -> dict[str, list[tuple[Any, ...]]]:
         assert options == {"add_special_tokens": False, "return_offsets_mapping": True}
         return {"offset_mapping": [(k, k + 1) for k in range(len(text))]}
 

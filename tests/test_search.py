@@ -1,25 +1,27 @@
 """Search and cross-validation over comparisons: whole prompts are held out, and the best is what it says."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
+from torch import Tensor
 
 import rmspace as rm
 from rmspace.data.split import prompt_folds
 
 
 @pytest.fixture(scope="module")
-def preferences():
+def preferences() -> rm.Preferences:
     bank, _ = rm.make_synthetic_banks(40, 1, 4, 16, noise_std=0.3, seed=0)
     rng = np.random.default_rng(0)
     return rm.Preferences.from_bank(bank, rm.same_prompt(bank, 200, rng), partial(rm.logistic, beta=2.0), rng=rng)
 
 
-def test_cross_validation_is_a_fit_and_a_score_for_each_fold(preferences):
+def test_cross_validation_is_a_fit_and_a_score_for_each_fold(preferences: rm.Preferences) -> None:
     table = rm.cross_validate(rm.LinearReward(), preferences, n_splits=4, seed=3)
     assert table.columns.tolist() == ["fold", "accuracy", "n_prompts", "n_comparisons", "fit_seconds"]
     for fold, (train, test) in enumerate(prompt_folds(preferences, n_splits=4, seed=3)):
@@ -30,7 +32,7 @@ def test_cross_validation_is_a_fit_and_a_score_for_each_fold(preferences):
     assert table.n_comparisons.sum() == len(preferences)
 
 
-def test_no_prompt_is_in_training_and_test():
+def test_no_prompt_is_in_training_and_test() -> None:
     """Labels that nobody can learn, and a model that remembers every comparison: a leak would show as accuracy."""
     rng = np.random.default_rng(0)
     items = rng.normal(size=(120, 256)).astype(np.float32)
@@ -43,8 +45,8 @@ def test_no_prompt_is_in_training_and_test():
     assert abs(rm.cross_validate(rm.LinearReward(), preferences, n_splits=5).accuracy.mean() - 0.5) < 0.25
 
 
-def test_the_best_is_refitted_on_everything(preferences):
-    grid = {"alpha": [1e3, 1e-3], "objective": [rm.bradley_terry, rm.classification]}
+def test_the_best_is_refitted_on_everything(preferences: rm.Preferences) -> None:
+    grid: dict[str, list[Any]] = {"alpha": [1e3, 1e-3], "objective": [rm.bradley_terry, rm.classification]}
     prototype = rm.LinearReward()
     model, parameters, table = rm.search(prototype, grid, preferences, n_splits=3, seed=1)
     assert len(table) == 4 * 3
@@ -59,7 +61,7 @@ def test_the_best_is_refitted_on_everything(preferences):
     assert again.drop(columns="fit_seconds").equals(table.drop(columns="fit_seconds"))
 
 
-def test_pipelines_grids_and_classifiers(preferences):
+def test_pipelines_grids_and_classifiers(preferences: rm.Preferences) -> None:
     pipeline = make_pipeline(StandardScaler(), rm.ClassifierReward(LogisticRegression()))
     grids = [{"classifierreward__estimator__C": [0.1, 10.0]}, {"standardscaler": [Normalizer()]}]
     model, parameters, table = rm.search(pipeline, grids, preferences, n_splits=3)
@@ -69,17 +71,17 @@ def test_pipelines_grids_and_classifiers(preferences):
     assert set(parameters) <= {"classifierreward__estimator__C", "standardscaler"}
 
 
-def test_every_candidate_gets_the_same_seed(preferences):
+def test_every_candidate_gets_the_same_seed(preferences: rm.Preferences) -> None:
     member = rm.MLPReward(hidden_sizes=(4,), max_epochs=2, precision="float32")
     table = rm.search(member, {"patience": [2, 3]}, preferences, n_splits=2).table  # no effect on two epochs
     assert table[table.patience == 2].accuracy.tolist() == table[table.patience == 3].accuracy.tolist()
 
 
-def test_weights_columns_and_ties_reach_every_fold(preferences):
+def test_weights_columns_and_ties_reach_every_fold(preferences: rm.Preferences) -> None:
     n = len(preferences)
     seen = set()
 
-    def watching(winner, loser, number):
+    def watching(winner: Tensor, loser: Tensor, number: Tensor) -> Tensor:
         seen.update(number.tolist())
         return rm.bradley_terry(winner, loser)
 
@@ -94,7 +96,7 @@ def test_weights_columns_and_ties_reach_every_fold(preferences):
     assert seen == set(range(10, n))
 
 
-def test_bad_input(preferences):
+def test_bad_input(preferences: rm.Preferences) -> None:
     with pytest.raises(ValueError, match="Invalid parameter 'alfa'"):
         rm.search(rm.LinearReward(), {"alfa": [1]}, preferences)
     with pytest.raises(ValueError, match="n_splits must be at most the 40 prompts"):

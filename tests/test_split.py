@@ -1,6 +1,7 @@
 """Splits and folds: no prompt on both sides, whatever its id and however often it comes."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +10,17 @@ from hypothesis import strategies as st
 
 import rmspace as rm
 from conftest import make_bank
+from rmspace._typing import IntArray
 
 
-def make_preferences(ids, comparisons, **columns):
+def make_preferences(ids: Any, comparisons: IntArray | list[tuple[int, int]], **columns: Any) -> rm.Preferences:
     items = np.random.default_rng(0).normal(size=(len(ids), 3)).astype(np.float32)
     return rm.Preferences(items, np.array(comparisons), ids, **columns)
 
 
 @given(st.lists(st.integers(0, 8), min_size=3, max_size=30), st.integers(0, 99), st.booleans())
 @settings(deadline=None)
-def test_rows_with_one_id_stay_together(ids, seed, text):
+def test_rows_of_one_id_are_on_one_side(ids: list[int], seed: int, text: bool) -> None:
     if len(set(ids)) < 2:
         return
     names = [f"prompt {i}" for i in ids] if text else ids
@@ -29,14 +31,14 @@ def test_rows_with_one_id_stay_together(ids, seed, text):
     assert sorted([*train.items[:, 0], *test.items[:, 0]]) == list(range(len(ids) * 2))
 
 
-def test_a_bank_with_repeated_ids_does_not_leak():
+def test_a_bank_with_repeated_ids_does_not_leak() -> None:
     rng = np.random.default_rng(0)
     bank = rm.ResponseBank(make_bank(400, 2).embeddings, prompt_ids=rng.integers(150, size=400))
     train, test = rm.split_prompts(bank, 0.3, 0)
     assert not set(train.prompt_ids) & set(test.prompt_ids)
 
 
-def test_unique_ids_split_as_rows_do():
+def test_unique_ids_split_as_rows_do() -> None:
     """The split of a seed is the one that studies have used: a permutation of the rows, cut at the test size."""
     order = np.random.default_rng(5).permutation(40)
     train, test = rm.split_prompts(make_bank(40, 2)[::-1], 10, seed=5)
@@ -44,7 +46,7 @@ def test_unique_ids_split_as_rows_do():
     assert sorted(39 - train.prompt_ids) == sorted(order[10:])
 
 
-def test_preferences_split_by_prompt_and_keep_their_columns():
+def test_preferences_split_by_prompt_and_keep_their_columns() -> None:
     ids = np.repeat([f"p{k}" for k in range(10)], 3)
     comparisons = [(3 * p + i, 3 * p + (i + 1) % 3) for p in range(10) for i in range(3)]
     data = make_preferences(ids, comparisons, margin=np.arange(30.0))
@@ -59,7 +61,7 @@ def test_preferences_split_by_prompt_and_keep_their_columns():
     assert sorted([*train.columns["margin"], *test.columns["margin"]]) == list(range(30))
 
 
-def test_comparisons_that_join_the_sides_are_left_out_with_a_warning():
+def test_comparisons_that_join_the_sides_are_left_out_with_a_warning() -> None:
     ids = [0, 0, 1, 1, 2, 2]
     data = make_preferences(ids, [(0, 1), (2, 3), (4, 5), (1, 2), (3, 4)])
     with pytest.warns(UserWarning, match="of 5 comparisons join a training prompt and a test prompt") as caught:
@@ -71,7 +73,7 @@ def test_comparisons_that_join_the_sides_are_left_out_with_a_warning():
 
 @given(st.integers(2, 7), st.integers(0, 20), st.integers(2, 7))
 @settings(deadline=None)
-def test_folds_hold_every_prompt_once(n_prompts, seed, n_splits):
+def test_folds_hold_every_prompt_once(n_prompts: int, seed: int, n_splits: int) -> None:
     ids = np.repeat(np.arange(n_prompts) * 10, 2)
     data = make_preferences(ids, np.arange(2 * n_prompts).reshape(-1, 2)[:, ::-1], subset=np.arange(n_prompts))
     if n_splits > n_prompts:
@@ -86,7 +88,7 @@ def test_folds_hold_every_prompt_once(n_prompts, seed, n_splits):
     assert sorted(tested) == list(range(n_prompts))
 
 
-def test_folds_are_seeded_and_need_comparisons():
+def test_folds_are_seeded_and_need_comparisons() -> None:
     data = make_preferences(np.repeat(np.arange(8), 2), np.arange(16).reshape(-1, 2))
     folds = [[test.groups.tolist() for _, test in rm.prompt_folds(data, 4, seed)] for seed in (0, 0, 1)]
     assert folds[0] == folds[1] != folds[2]
@@ -101,8 +103,9 @@ def test_folds_are_seeded_and_need_comparisons():
     ("size", "message"),
     [(4, "leave a training prompt; got 4 of 4"), (1.5, r"share in \(0, 1\)"), (0, "test_size must be at least 1")],
 )
-def test_bad_sizes(size, message):
+def test_bad_sizes(size: float, message: str) -> None:
     data = make_preferences(np.repeat(np.arange(4), 2), np.arange(8).reshape(-1, 2))
+    what: Any
     for what in (data, make_bank(4, 2)):
         with pytest.raises(ValueError, match=message):
             rm.split_prompts(what, size, 0)

@@ -17,6 +17,7 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
+from rmspace.config import ConfigError, dump_yaml
 from rmspace.results.schema import CELL, FACTS, MEASURES, names
 from rmspace.study.engine.cell import CellRunner
 from rmspace.study.fingerprints import Fingerprints, check_unchanged, file_signature
@@ -61,7 +62,7 @@ def test_a_cell_is_one_call_of_run(three_models: Path) -> None:
     assert study.counts() == {"done": 12}
     row = cells.query("`annotator.beta` == 10 and models == 'MLP' and seed == 1").iloc[0]
     config = three_models / "cell.yaml"
-    config.write_text(rm.config.dump_yaml(study.config(row.key)))
+    config.write_text(dump_yaml(study.config(row.key)))
     experiment = rm.load_config(config)
     train, test = experiment.data()
     expected = rm.run(train=train, test=test, **experiment.options)
@@ -310,7 +311,7 @@ def test_preferences_and_ragged_banks_are_data_too(tmp_path: Path) -> None:
 def write_cell(study: rm.Study, folder: Path) -> Path:
     """Write the config of the first cell of a study."""
     path = folder / "cell.yaml"
-    path.write_text(rm.config.dump_yaml(study.config(study.cells().key[0])))
+    path.write_text(dump_yaml(study.config(study.cells().key[0])))
     return path
 
 
@@ -340,7 +341,7 @@ def test_the_signature_follows_the_files_of_rmspaces_readers_only(tmp_path: Path
     file = tmp_path / "bank" / "items.npy"
     file.parent.mkdir()
     file.write_bytes(b"one")
-    block = {"train": str(tmp_path / "bank"), "seed": 3}
+    block: dict[str, Any] = {"train": str(tmp_path / "bank"), "seed": 3}
     first = file_signature({"use": "open_banks", **block})
     assert first == file_signature({"use": "rmspace.readers.folders.open_banks", **block})
     assert file_signature({"use": "my_module.open", **block}) is None
@@ -363,7 +364,7 @@ def test_models_of_the_user_lie_beside_the_grid(tmp_path: Path) -> None:
 
 def test_a_module_that_is_elsewhere_must_be_allowed(tmp_path: Path) -> None:
     path = write_grid(tmp_path, faulty_grid(["ok"], [0]))
-    with pytest.raises(rm.config.ConfigError, match="--allow study_cases"):
+    with pytest.raises(ConfigError, match="--allow study_cases"):
         rm.run_study(path, tmp_path / "out")
     study = rm.run_study(path, tmp_path / "out", allow=["study_cases"])
     assert study.counts() == {"done": 1}
@@ -429,7 +430,7 @@ def set_driver(folder: Path, host: str, pid: int, started: str) -> None:
 
 @pytest.fixture
 def begun(tmp_path: Path) -> tuple[Path, Path]:
-    """A grid, and the folder of its study, of which one cell is done."""
+    """Return a grid and the folder of its study, with one cell done."""
     path = write_grid(tmp_path, LINEAR)
     rm.run_study(path, tmp_path / "out", sample=1)
     return path, tmp_path / "out"

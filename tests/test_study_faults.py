@@ -191,7 +191,7 @@ def test_ctrl_c(tmp_path: Path, workers: int) -> None:
     driver = start(path, "--out", out, "--workers", workers)
     wait_for(has_cells(out, 3), driver)
     processes = worker_processes(driver.pid)
-    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: the driver and its workers hear it
+    os.killpg(driver.pid, signal.SIGINT)  # like a terminal: the driver and its workers get the signal
     code, _, said = finish(driver)
     assert code == 130, said
     assert "interrupted" in said

@@ -1,6 +1,8 @@
-"""The theory against simulation, closed forms and the numbers that are printed."""
+"""The theory against simulation, closed forms and the numbers printed in the paper."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,28 +12,29 @@ from scipy import integrate, stats
 from scipy.special import expit, logit
 
 import rmspace as rm
+from rmspace._typing import FloatArray
 from rmspace.paper import theory
 
 DRAWS = 1_000_000
 
 
-def inside(value, draws):
+def inside(value: float, draws: FloatArray) -> bool:
     """Whether a value lies in the 99.9% interval of the mean of draws."""
-    return abs(value - draws.mean()) <= 3.3 * draws.std() / math.sqrt(len(draws))
+    return bool(abs(value - draws.mean()) <= 3.3 * draws.std() / math.sqrt(len(draws)))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 3.0, 10.0, 1000.0])
 @pytest.mark.parametrize("reward_std", [0.3, 1.0, 6.0])
-def test_quality_and_error_agree_with_simulation(beta, reward_std):
+def test_quality_and_error_agree_with_simulation(beta: float, reward_std: float) -> None:
     rng = np.random.default_rng(0)
     gaps = np.abs(reward_std * (rng.standard_normal(DRAWS) - rng.standard_normal(DRAWS)))
     quality = theory.annotation_quality(beta, reward_std=reward_std)
-    assert inside(quality, expit(beta * gaps)) or (beta == 0 and quality == 0.5)
+    assert inside(float(quality), expit(beta * gaps)) or (beta == 0 and quality == 0.5)
     assert quality == pytest.approx(theory.annotation_quality(beta, gap_std=math.sqrt(2) * reward_std), rel=1e-12)
     assert theory.error_rate(beta, reward_std=reward_std) == pytest.approx(1 - quality)
 
 
-def test_error_rates_are_those_printed_in_either_convention():
+def test_error_rates_are_those_printed_in_either_convention() -> None:
     betas = [0.5, 0.7, 1, 3, 5, 10]
     of_the_gap, of_one = (100 * theory.error_rate(betas, **{name: 1.0}) for name in ("gap_std", "reward_std"))
     np.testing.assert_allclose(of_the_gap, [40.4, 37.0, 32.5, 16.4, 10.6, 5.5], atol=0.06)
@@ -44,15 +47,15 @@ def test_error_rates_are_those_printed_in_either_convention():
     np.testing.assert_allclose(qualities, by_sums, atol=1e-8)
 
 
-def test_error_rates_reach_their_limits():
+def test_error_rates_reach_their_limits() -> None:
     assert theory.error_rate([0.0, np.inf], gap_std=2.0).tolist() == [0.5, 0.0]
     tiny = theory.error_rate(1e9, gap_std=1.0)
     assert tiny == pytest.approx(2 * math.log(2) / math.sqrt(2 * math.pi) / 1e9, rel=1e-6)
 
 
 @pytest.mark.parametrize(("beta", "s"), [(0.5, 1.0), (1.0, 1.0), (3.0, 0.4)])
-def test_density_of_quality_integrates_to_its_distribution(beta, s):
-    def density(t):
+def test_density_of_quality_integrates_to_its_distribution(beta: float, s: float) -> None:
+    def density(t: float) -> float:
         return float(theory.quality_density(t, beta, reward_std=s))
 
     assert integrate.quad(density, 0.5, 1)[0] == pytest.approx(1, abs=1e-6)
@@ -65,7 +68,7 @@ def test_density_of_quality_integrates_to_its_distribution(beta, s):
     assert theory.quality_density([0.3, 1.0], beta, gap_std=s).tolist() == [0, 0]
 
 
-def test_agreement_bound_in_simulation():
+def test_agreement_bound_in_simulation() -> None:
     rng = np.random.default_rng(2)
     for quality, error in ((0.6, 0.1), (0.9, 0.3), (0.99, 0.02)):
         right, agrees = rng.random(DRAWS) < quality, rng.random(DRAWS) >= error
@@ -74,7 +77,7 @@ def test_agreement_bound_in_simulation():
 
 @pytest.mark.parametrize("family", [stats.norm, stats.laplace, stats.logistic, stats.uniform(-1, 2), stats.t(3)])
 @pytest.mark.parametrize("value", [np.abs, lambda gap: expit(2 * gap)], ids=["gap", "quality"])
-def test_designs_agree_with_simulation_and_cross_is_no_less(family, value):
+def test_designs_agree_with_simulation_and_cross_is_no_less(family: Any, value: Any) -> None:
     rng = np.random.default_rng(3)
     locations, scales = np.array([0.0, 1.0, 2.5]), np.array([1.0, 2.0, 0.5])
     within, cross = theory.gap_designs(locations, scales, value=value, family=family)
@@ -87,7 +90,7 @@ def test_designs_agree_with_simulation_and_cross_is_no_less(family, value):
     assert cross > within
 
 
-def test_designs_of_gaussians_are_their_closed_forms():
+def test_designs_of_gaussians_are_their_closed_forms() -> None:
     scales = np.array([0.5, 2.0])
     within, cross = theory.gap_designs([3.0, 3.0], scales)
     assert within == pytest.approx(np.mean(2 * scales / math.sqrt(math.pi)), rel=1e-9)
@@ -96,15 +99,15 @@ def test_designs_of_gaussians_are_their_closed_forms():
     assert frozen == pytest.approx(theory.gap_designs([0.0, 1.0], scales), rel=1e-6)
 
 
-def test_an_infinite_mean_is_refused_and_its_bounded_value_is_not():
+def test_an_infinite_mean_is_refused_and_its_bounded_value_is_not() -> None:
     with pytest.raises(ArithmeticError, match="does not converge"):
         theory.gap_designs([0.0, 1.0], [1.0, 1.0], family=stats.cauchy)
     within, cross = theory.gap_designs([0.0, 1.0], [1.0, 1.0], value=expit, family=stats.cauchy)
     assert 0.5 < within < cross < 1
 
 
-def test_a_value_that_jumps_is_refused_or_right():
-    def beyond(gap):
+def test_a_value_that_jumps_is_refused_or_right() -> None:
+    def beyond(gap: FloatArray) -> FloatArray:
         return (gap > 1).astype(float)
 
     try:
@@ -117,7 +120,7 @@ def test_a_value_that_jumps_is_refused_or_right():
 
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 30), spread=st.floats(0.01, 8))
-def test_win_logit_is_the_logit_of_the_mean_and_never_under_its_bound(seed, size, spread):
+def test_win_logit_is_the_logit_of_the_mean_and_never_under_its_bound(seed: int, size: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
     rewards, opponents = spread * rng.standard_normal(7), spread * rng.standard_normal(size)
     exact = theory.win_logit(rewards, opponents)
@@ -129,7 +132,7 @@ def test_win_logit_is_the_logit_of_the_mean_and_never_under_its_bound(seed, size
     assert np.isfinite(theory.win_logit([800.0, -800.0], opponents)).all()
 
 
-def test_truncated_kl_is_the_plain_one_without_truncation():
+def test_truncated_kl_is_the_plain_one_without_truncation() -> None:
     rng = np.random.default_rng(4)
     p0, p = rng.dirichlet(np.ones(4), 50), rng.dirichlet(np.ones(4), 50)
     plain = np.mean([stats.entropy(a, b) for a, b in zip(p0, p, strict=True)])
@@ -142,7 +145,7 @@ def test_truncated_kl_is_the_plain_one_without_truncation():
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 500])
-def test_best_of_n_kl_is_that_of_the_largest_of_n_uniforms(n):
+def test_best_of_n_kl_is_that_of_the_largest_of_n_uniforms(n: int) -> None:
     # The chosen quantile has the density n q^(n-1) on (0, 1).
     expected = math.log(n) + (n - 1) * integrate.quad(lambda q: n * q ** (n - 1) * math.log(q), 0, 1)[0]
     assert rm.paper.theory.best_of_n_kl(n) == pytest.approx(expected, abs=1e-6)
@@ -170,6 +173,6 @@ def test_best_of_n_kl_is_that_of_the_largest_of_n_uniforms(n):
         (lambda: theory.best_of_n_kl(0), "n must be at least 1"),
     ],
 )
-def test_bad_input_is_named(call, match):
+def test_bad_input_is_named(call: Callable[..., Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         call()

@@ -47,9 +47,12 @@ class Annotator(Protocol):
 
 
 class Objective(Protocol):
-    """(winner scores, loser scores), both (n_pairs,) -> one loss per pair (n_pairs,)."""
+    """(winner scores, loser scores), both (n_pairs,) -> one loss per pair (n_pairs,).
 
-    def __call__(self, winner: Tensor, loser: Tensor, /) -> Tensor:
+    A further parameter that is named like a column of the comparisons receives that column, (n_pairs,).
+    """
+
+    def __call__(self, winner: Tensor, loser: Tensor, /, *args: Any, **columns: Any) -> Tensor:
         """Compute the losses, unreduced."""
         ...
 
@@ -63,9 +66,14 @@ class Metric(Protocol):
 
 
 class PreferenceMetric(Protocol):
-    """(winner scores, loser scores), both (n_comparisons,) -> one value per comparison (n_comparisons,)."""
+    """(winner scores, loser scores), both (n_comparisons,) -> one value per comparison (n_comparisons,).
 
-    def __call__(self, winner_scores: Float64Array, loser_scores: Float64Array, /) -> Float64Array:
+    A further parameter that is named like a column of the comparisons receives that column, (n_comparisons,).
+    """
+
+    def __call__(
+        self, winner_scores: Float64Array, loser_scores: Float64Array, /, *args: Any, **columns: Any
+    ) -> Float64Array:
         """Measure each comparison; `nan` where the metric is undefined."""
         ...
 

@@ -91,13 +91,17 @@ _read_once = cache(_read)  # a study asks for the same signatures in every cell
 def _filled_in(
     target: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], kind: Kind | None
 ) -> tuple[str, ...]:
-    positional = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    positional = _positional(parameters)
     if kind is None:
         return tuple(p.name for p in positional if p.default is p.empty)
-    count = len(inspect.signature(kind.protocol.__call__).parameters) - 1  # without self
+    count = len(_positional(inspect.signature(kind.protocol.__call__).parameters)) - 1  # without self
     if len(positional) < count and not any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
         raise TypeError(f"is called with {count} arguments; {name_of(target)} takes {len(positional)}")
     return tuple(p.name for p in positional[:count])
+
+
+def _positional(parameters: Mapping[str, inspect.Parameter]) -> list[inspect.Parameter]:
+    return [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def _read_hints(target: Callable[..., Any]) -> dict[str, Any]:

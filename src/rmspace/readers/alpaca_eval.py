@@ -49,7 +49,7 @@ def blank_line(prompt: str, response: str) -> str:
 
 
 def read_alpaca_eval(
-    folder: ExistingPath | str,
+    folder: ExistingPath | str | Path,
     *,
     embed: Embed,
     models: Sequence[str] | None = None,
@@ -126,7 +126,7 @@ def read_alpaca_eval(
 
 
 def open_alpaca_eval(
-    folder: ExistingPath | str, *, embed: Embed, seed: int | None = None, **options: Any
+    folder: ExistingPath | str | Path, *, embed: Embed, seed: int | None = None, **options: Any
 ) -> tuple[ResponseBank, ResponseBank]:
     """Read a clone of `tatsu-lab/alpaca_eval` as (train, test), split by prompts.
 

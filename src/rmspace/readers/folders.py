@@ -11,7 +11,7 @@ from rmspace.data.preferences import Preferences
 __all__ = ["open_banks", "open_paper_banks", "open_preferences"]
 
 
-def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[ResponseBank, ResponseBank]:
+def open_banks(train: ExistingPath | str | Path, test: ExistingPath | str | Path) -> tuple[ResponseBank, ResponseBank]:
     """Open two saved banks as (train, test).
 
     Raises:
@@ -30,7 +30,9 @@ def open_banks(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Res
     return banks
 
 
-def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) -> tuple[ResponseBank, ResponseBank]:
+def open_paper_banks(
+    root: ExistingPath | str | Path, base_model: str, dataset: str
+) -> tuple[ResponseBank, ResponseBank]:
     """Open the banks of one base model on one dataset as (train, test): `root/base_model/dataset/train` and `.../test`.
 
     Both names can then be axes of a study: `data.base_model` and `data.dataset`.
@@ -59,7 +61,9 @@ def open_paper_banks(root: ExistingPath | str, base_model: str, dataset: str) ->
     return open_banks(str(folder / "train"), str(folder / "test"))
 
 
-def open_preferences(train: ExistingPath | str, test: ExistingPath | str) -> tuple[Preferences, Preferences]:
+def open_preferences(
+    train: ExistingPath | str | Path, test: ExistingPath | str | Path
+) -> tuple[Preferences, Preferences]:
     """Open two folders saved by `Preferences.save` as (train, test).
 
     Raises: see `Preferences.open`; ValueError if their embeddings differ in length.

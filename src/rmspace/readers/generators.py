@@ -16,7 +16,7 @@ from rmspace.data.bank import ResponseBank
 __all__ = ["open_generators", "read_generators"]
 
 
-def read_generators(folder: ExistingPath | str) -> ResponseBank:
+def read_generators(folder: ExistingPath | str | Path) -> ResponseBank:
     """Read a bank in which the same generators answered every prompt.
 
     The folder is a saved bank whose metadata lists generators, prompts and split, as `read_alpaca_eval` gives, or it
@@ -72,7 +72,7 @@ def _check_lists(bank: ResponseBank, source: Path) -> None:
             raise ValueError(f"{source} must list {size} {key}; got {len(listed)}")
 
 
-def open_generators(folder: ExistingPath | str, *, seed: int | None = None) -> tuple[ResponseBank, ResponseBank]:
+def open_generators(folder: ExistingPath | str | Path, *, seed: int | None = None) -> tuple[ResponseBank, ResponseBank]:
     """Read such a folder as (train, test), by the split of prompts in its `meta.json` or a random one of its sizes.
 
     Args:

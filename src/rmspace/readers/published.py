@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 
 def read_published(
-    embeddings: ExistingPath | str,
-    rewards: ExistingPath | str,
+    embeddings: ExistingPath | str | Path,
+    rewards: ExistingPath | str | Path,
     *,
     layout: Literal["prompts_first", "responses_first", "auto"] = "auto",
 ) -> ResponseBank:
@@ -71,10 +71,10 @@ def read_published(
 
 
 def open_published(
-    train_embeddings: ExistingPath | str,
-    train_rewards: ExistingPath | str,
-    test_embeddings: ExistingPath | str,
-    test_rewards: ExistingPath | str,
+    train_embeddings: ExistingPath | str | Path,
+    train_rewards: ExistingPath | str | Path,
+    test_embeddings: ExistingPath | str | Path,
+    test_rewards: ExistingPath | str | Path,
     *,
     layout: Literal["prompts_first", "responses_first", "auto"] = "auto",
 ) -> tuple[ResponseBank, ResponseBank]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
+from rmspace._typing import Float64Array
 from rmspace.results.schema import DIFFERENCES, SEED, names
 from rmspace.results.summarize import axes_of, check_confidence, check_seeds, one_measure, without_models_axis
 from rmspace.results.tables import determined_by, equal, values_of
@@ -87,7 +89,7 @@ def compare_models(
     return result.assign(p_corrected=holm(result.p_value.to_numpy(dtype=float)))
 
 
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+def holm(p_values: npt.ArrayLike) -> Float64Array:
     """Return Holm's corrected p-values; those that are nan are not counted.
 
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
