@@ -108,7 +108,7 @@ class Kind(NamedTuple):
     """One kind: what to call it, the module whose `__all__` lists its names, and the Protocol that they follow."""
 
     name: str
-    names: str  # more than one
+    names: str  # the plural
     module: str
     protocol: type
 

@@ -31,8 +31,8 @@ def new_folder(
 ) -> Iterator[Path]:
     """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
-    Until then `path` stays as it was. It also stays so when the block raises, for example at a full disk. Where the
-    block raises after it wrote something named in `keep`, what it wrote stays beside `path`, and the error says where.
+    Until then `path` stays as it was. It also stays so when the block raises, for example because the disk is full. If
+    the block wrote something named in `keep` before it raised, its folder stays beside `path`, and the error says where.
 
     Raises:
         FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a

@@ -154,7 +154,7 @@ def _reward_findings(rewards: FloatArray, counts: IntArray) -> Iterator[Finding]
 
 
 def _reward_ranks(rewards: FloatArray, rated: IntArray, n_prompts: int) -> Iterator[Finding]:
-    """Look at prompts with two or more rated responses, which come first in each row."""
+    """Check prompts with two or more rated responses; in each row the rated responses come first."""
     if len(rewards) == 0:
         return
     ordered = np.sort(rewards, axis=1)  # NaN is last

@@ -152,7 +152,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Write the fitted model as a folder without pickle, for `rmspace.load`; it appears whole or not at all.
 
         Raises:
-            FileExistsError: the folder exists and is not to be, or is no model to be, replaced.
+            FileExistsError: the folder exists, and `overwrite` is not set or it is no saved model.
             sklearn.exceptions.NotFittedError: before `fit`.
             TypeError: a parameter or an attribute that the folder cannot hold, such as a random generator.
         """
@@ -181,7 +181,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         raise NotImplementedError(f"{type(self).__name__} must define _score(rows)")
 
     def _select(self, data: FitData) -> FitData:
-        """Return what `_fit` is to see of the data."""
+        """Return the part of the data that `_fit` receives."""
         return data.for_objective(getattr(self, "objective", None))
 
     def _has_epochs(self) -> bool:
@@ -189,11 +189,11 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return False
 
     def _device(self) -> torch.device:
-        """Return where the model computes its scores."""
+        """Return the device on which the model computes its scores."""
         return torch.device("cpu")
 
     def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
-        """Return what scores a block of items on a device."""
+        """Return the function that scores a block of items on a device."""
 
         def score(block: Block) -> FloatArray:
             return self._score(block.array())
