@@ -28,8 +28,8 @@ from rmspace.kinds import Objective
 
 __all__ = ["bradley_terry", "classification", "hinge", "label_smoothed", "margin_bradley_terry", "thurstone"]
 
-# Above a gap of 9 the Thurstone loss is under 1e-18, and its exact derivatives overflow. Below -30 the exact derivatives
-# lose their digits by cancellation; there, four terms of the tail's asymptotic series are exact to 1e-9.
+# Above a gap of 9 the Thurstone loss is under 1e-18, and its exact derivatives overflow. Below -30 these lose their
+# digits by cancellation; there, four terms of the tail's asymptotic series are exact to 1e-9.
 _CERTAIN, _HOPELESS = 9.0, -30.0
 
 

@@ -47,8 +47,8 @@ def study_differences(
     """Draw each difference of a comparison as a point with its interval, with a row for each setting.
 
     A point is filled where `p_corrected < alpha`, and hollow elsewhere. `p_corrected` is read from the table and never
-    computed anew, so a figure and a table of the same comparison agree. To draw a part, give the whole comparison and
-    `where`: the caption then states the number of tests that the correction is for.
+    computed again, so a figure and a table of the same comparison agree. To draw a part, give the whole comparison and
+    `where`: the caption then states the number of tests in the correction.
 
     Args:
         comparison: as `compare_models` returns.
@@ -106,7 +106,7 @@ def study_differences(
 
 
 def labelled(comparison: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """Add what each row compares, `pair`, and its label in a figure that shows some columns otherwise, `row`."""
+    """Add the columns `pair`, the two things compared, and `row`, a label without the columns in `shown`."""
     pairs = _pairs_compared(comparison)
     return comparison.assign(pair=pairs, row=_row_labels(comparison, pairs, shown))
 
@@ -128,7 +128,7 @@ def _check(comparison: pd.DataFrame, alpha: float, shown: list[str]) -> None:
 
 
 def _pairs_compared(rows: pd.DataFrame) -> pd.Series[str]:
-    """Return what each row compares, as 'BT - CLF'."""
+    """Return the two things that each row compares, such as 'BT - CLF'."""
     compared = [name for name in rows.columns if name not in _NEEDED][-1]  # the column that stands before `other`
     texts = [plain_text(a) + _MINUS + plain_text(b) for a, b in zip(rows[compared], rows.other, strict=True)]
     return pd.Series(texts, index=rows.index)
