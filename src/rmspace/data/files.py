@@ -32,7 +32,7 @@ def new_folder(
     """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
     Until then `path` stays as it was. It also stays so when the block raises, for example because the disk is full. If
-    the block wrote something named in `keep` before it raised, its folder stays beside `path`, and the error says where.
+    the block wrote something named in `keep` before it raised, that folder stays beside `path`, and the error names it.
 
     Raises:
         FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a

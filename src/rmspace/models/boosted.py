@@ -27,7 +27,7 @@ from rmspace.objectives import bradley_terry, classification
 
 __all__ = ["LightGBMReward"]
 
-# LightGBM's main names of the parameters that the arguments set. Each has aliases: of two values one would silently win.
+# LightGBM's main names of the parameters that the arguments set. Each has aliases; of two values one silently wins.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
 _QUANTIZED = {"use_quantized_grad": True, "num_grad_quant_bins": 16, "quant_train_renew_leaf": True}

@@ -371,7 +371,7 @@ def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, 
 
 
 def bars_layout(groups: Sequence[object], bars: int) -> Layout:
-    """Return the layout of panels with so many bars in each group; a bar is at least 4 points wide if that is possible."""
+    """Return the layout of panels with so many bars in each group; where possible a bar is 4 points wide or more."""
     columns = max(1, min(3, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
     return Layout(columns, 1.6 if columns == 1 else 1.25, foot=foot_of(groups, (WIDTH - 0.8) / columns))
 

@@ -1,4 +1,4 @@
-"""Calibration: whether the probabilities that scores give to comparisons are those that are observed."""
+"""Calibration: whether the probabilities that scores give to comparisons agree with the observed shares."""
 
 from __future__ import annotations
 

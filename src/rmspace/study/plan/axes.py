@@ -21,7 +21,7 @@ class AxisValue:
     settings: tuple[Node, ...]  # each with the key in the config that it sets
 
     def same_as(self, other: AxisValue) -> bool:
-        """Whether both set the same keys to the same values."""
+        """Say whether both set the same keys to the same values."""
         mine, theirs = ([(node.key, node.plain()) for node in each.settings] for each in (self, other))
         return mine == theirs
 
