@@ -185,7 +185,7 @@ class _Builder:
         return _unzipped(made)
 
     def block(self, node: Node, kind: Kind | None) -> Made:
-        """Make the object of a `{use: name, keyword: value, ...}` block: call a class, or bind a function's keywords."""
+        """Make the object of a `{use: name, keyword: value, ...}` block: call a class, bind a function's keywords."""
         if not node.is_block or not isinstance(node.get("use"), str):
             raise node.error(f"must be a block {{use: name, ...}}; got {node.plain()!r}")
         target, call = self._target(node, kind)

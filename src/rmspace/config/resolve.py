@@ -1,4 +1,4 @@
-"""The function or class of a `use:`: a name of the required kind, or a dotted path into a module that may be imported."""
+"""The function or class of a `use:`: a name of the required kind, or a dotted path into an allowed module."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def evaluate_preferences(
         scores: (n_items,) a score for each item of the preferences, as `model.predict(preferences.items)` gives; or a
             mapping of names to such arrays.
         preferences: the comparisons.
-        by: a column, such as "subset" or "annotator", whose values get separate rows; None takes all comparisons as one.
+        by: a column, such as "subset" or "annotator", each value of which gets its own rows; None for all in one.
         metrics: name -> function of (winner scores, loser scores) with one value per comparison, `nan` where it is
             undefined; `accuracy` and `log_loss` when None. A metric that has a parameter with the name of a column of
             the preferences, such as `tie` or `margin`, gets that column.

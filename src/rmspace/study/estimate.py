@@ -20,7 +20,7 @@ _COSTLY = ("models", "n_pairs", "data")  # keys of the config that time depends 
 
 
 class Estimate(NamedTuple):
-    """Core-hours of a grid with so many `kinds` of cells, from `timed` of its cells, and the least and greatest time."""
+    """Core-hours of a grid with so many `kinds` of cells, from `timed` of its cells, and the least and largest time."""
 
     core_hours: float
     timed: int

@@ -237,7 +237,7 @@ def _known_labels(node: Node, known: list[Label]) -> list[Label]:
 
 
 def _include(rule: Node, axes: list[Axis], base: Node) -> list[list[AxisValue]]:
-    """Return the values of each axis in the sub-grid of a rule; an axis that the rule does not name keeps all values."""
+    """Return the values of each axis in the sub-grid of a rule; an axis that the rule leaves out keeps all values."""
     _check_rule(rule, [axis.name for axis in axes])
     return [_included(axis, rule[axis.name], base) if axis.name in rule else axis.values for axis in axes]
 
