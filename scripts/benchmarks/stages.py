@@ -123,7 +123,7 @@ def prediction(folder: Path, quick: bool) -> list[Row]:
 
 
 def reading(folder: Path, quick: bool) -> list[Row]:
-    """Scattered rows of a file that is not in the system's cache: requests for runs of pages, against plain indexing."""
+    """Scattered rows of a file that is not in the system's cache: requests for runs of pages, or plain indexing."""
     path = make_bank(folder, 100_000 if quick else 1_000_000, 2048) / "embeddings.npy"
     n_rows = 100_000 if quick else 200_000
 

@@ -168,7 +168,7 @@ def plan(folder: Path) -> dict[str, Block]:
 
 
 def gaps(table: pd.DataFrame) -> dict[str, Block]:
-    """Claim 5: does the gain of cross-prompt pairs grow with the gold gap inside the pairs? One r per seed and model."""
+    """Claim 5: does the gain of cross-prompt pairs grow with the gold gap in the pairs? One r per seed and model."""
     rows = at_largest_n(table)
     parts = [("all", rows), *rows.groupby("pairs.candidates", sort=False)]
     first_is_same = rows.pairs.iloc[0] == "same"
