@@ -160,7 +160,7 @@ def _add_scatter(found: Pictures, rows: pd.DataFrame, contrast: str, metric: str
         return
     first, second = values_of(rows, contrast)
     says = (
-        f"Each setting and model is a point: what {second} gains over {first}, against the gold gap inside {second} "
+        f"Each setting and model is a point: the gain of {second} over {first}, against the gold gap inside {second} "
         f"pairs{_panels(facets)}."
     )
     draw = partial(study_scatter, contrast=contrast, metric=metric)
