@@ -399,7 +399,7 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
     file.unlink()
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE x (y)")
-    with pytest.raises(ValueError, match="is no study of rmspace's"):
+    with pytest.raises(ValueError, match="is not a study of rmspace"):
         rm.Study.open(tmp_path)
 
 

@@ -140,7 +140,7 @@ def of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArr
 
 
 def check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
-    """Return the columns that may be compared, (n_prompts, k), or (1, k) where one row stands for all.
+    """Return the columns that may be compared, (n_prompts, k), or (1, k) where all rows are equal.
 
     Raises:
         ValueError: prompts with different numbers of candidates, or columns that break the rule of this kind.

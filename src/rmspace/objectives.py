@@ -5,13 +5,13 @@ pair alone. It never reduces (no mean, no sum) and never calls a model. It must 
 `LinearReward` and `MLPReward`, twice for `LightGBMReward`. Objectives of the gap alone (all here except
 `classification`) fix a reward only up to a constant.
 
-Further parameters receive what is known of each comparison: a parameter named like a column (`margin`, `annotator`, any
+Further parameters receive columns of the comparisons: a parameter named like a column (`margin`, `annotator`, any
 other) gets that column as a tensor (n_pairs,), aligned with the scores. Fractions come in the precision of the scores,
 integers as int64, bool as bool, and text as integer codes in alphabetical order. A parameter that is bound by
 `functools.partial` keeps its value; one with a default keeps the default where there is no such column. A comparison
 marked as a tie counts as half a win of each order, for every objective without a parameter `tie`.
 
->>> def heavier_when_clear(winner, loser, margin):  # an objective of your own that needs the column `margin`
+>>> def heavier_when_clear(winner, loser, margin):  # your own objective, which needs the column `margin`
 ...     return margin * bradley_terry(winner, loser)
 """
 

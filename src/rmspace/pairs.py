@@ -178,8 +178,8 @@ def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Gener
     if 4 * n_draws >= size:
         cycles = [rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1) for _ in range(math.ceil(n_draws / size))]
         return np.concatenate(cycles, axis=1)[:, :n_draws]
-    # Few of many: draw all, then redraw what repeats an earlier column. The rule treats all values alike, so every
-    # sequence of distinct values is equally likely, and no row needs a permutation of all values.
+    # Few of many: draw all, then redraw values that repeat an earlier column. The rule treats all values alike, so
+    # every sequence of distinct values is equally likely, and no row needs a permutation of all values.
     drawn = rng.integers(size, size=(n_rows, n_draws))
     repeated = n_draws > 1
     while repeated:

@@ -30,7 +30,7 @@ _SCHEMA = (
 
 
 class ConfigError(ValueError):
-    """One line: the file, the line, the path of the key, what is wrong and what would be right."""
+    """A mistake in a config, in one line: the file, the line, the path of the key, the problem and the remedy."""
 
 
 @dataclass(frozen=True)

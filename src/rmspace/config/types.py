@@ -12,7 +12,7 @@ from rmspace.kinds import KINDS, Kind, RewardModel
 
 
 class Mismatch(Exception):
-    """The words for what was expected."""
+    """A value that does not fit; the message is the expected value in words."""
 
 
 def kind_of(annotation: Any) -> Kind | None:
@@ -36,7 +36,7 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
     in YAML, such as an array, accepts anything: the function checks the value itself.
 
     Raises:
-        Mismatch: with the words for what was expected.
+        Mismatch: the value does not fit; the message is the expected value in words.
 
     >>> fit_type(3, float, Path()), fit_type([1, 2], Sequence[int], Path())
     (3.0, [1, 2])

@@ -42,7 +42,7 @@ def write_rows(
     It uses plain writes: on a full disk, a process that writes to a memory map is killed without an exception.
 
     Raises:
-        OverflowError: a finite number that does not fit `dtype`; `name_row` says what the row is called.
+        OverflowError: a finite number that does not fit `dtype`; `name_row` gives the name of its row.
     """
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     with path.open("wb") as file:

@@ -74,7 +74,7 @@ def check_texts(ids: npt.NDArray[Any], texts: Sequence[str]) -> None:
         if known.setdefault(name, text) != text:
             raise ValueError(
                 f"prompts with one id must have one text; id {name!r} has {known[name][:60]!r} and {text[:60]!r}; "
-                "give each prompt an id of its own"
+                "give different prompts different ids"
             )
 
 

@@ -20,7 +20,7 @@ from rmspace._typing import PathLike
 class FolderKind:
     """A kind of folder that this library writes; only a folder of the same kind is ever replaced."""
 
-    format: str  # what the marker says under "format"
+    format: str  # the value of "format" in the marker
     marker: str  # the JSON file that every folder of the kind has
     files: str  # pattern of everything directly in it
 
@@ -72,7 +72,7 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
         return
     if _format_of(target / kind.marker) != kind.format:
         raise FileExistsError(
-            f"{target} has no {kind.marker} of rmspace's, so it is not overwritten; choose another folder"
+            f"{target} has no {kind.marker} that rmspace wrote, so it is not overwritten; choose another folder"
         )
     if foreign := [name for name in present if not re.fullmatch(kind.files, name)]:
         raise FileExistsError(

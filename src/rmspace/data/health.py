@@ -1,4 +1,4 @@
-"""What can be wrong with the values of a bank: one small check per finding."""
+"""Checks of the values of a bank, one small check per finding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class Finding(NamedTuple):
-    """One row of the table: what was found, how bad it is, in how many of how many cases, and what it means."""
+    """One row of the table: the check, its severity, the numbers of found and of checked cases, and their meaning."""
 
     check: str
     severity: str

@@ -21,7 +21,7 @@ _READ_ONLY = "these rows lie in a file and cannot be written to; numpy.asarray(r
 
 
 class MappedFile(mmap.mmap):
-    """A file mapped for reading that knows what the file was when it was opened."""
+    """A file mapped for reading that remembers the state of the file at its opening."""
 
     _path: Path
     _was: tuple[int, int, int]
@@ -131,7 +131,7 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
 
     Of a mapped array only the pages of these rows are read. The pages of the next block are read while the caller uses
     this one. The process releases the pages of each block after its use, so that its memory does not grow. A block of a
-    slice is a view: copy what is to be kept.
+    slice is a view: copy the rows that you keep.
 
     Args:
         array: (n, ...).

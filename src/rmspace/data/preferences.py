@@ -27,7 +27,7 @@ KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
 
 
 class Preferences:
-    """Comparisons of items, with what is known of each (weight, margin, tie, annotator, subset); needs no gold rewards.
+    """Comparisons of items, each with optional columns (weight, margin, tie, annotator, subset), without gold rewards.
 
     Values are checked where they are used; `health()` checks all of them. A comparison of an item with itself and a
     missing value (NaN) in a column are accepted here. `health()` reports both, and a fit that uses them refuses them.
@@ -115,7 +115,7 @@ class Preferences:
 
     @property
     def columns(self) -> Mapping[str, npt.NDArray[Any]]:
-        """What is known of each comparison, by name, each (n_comparisons,)."""
+        """The columns of the comparisons by name, each (n_comparisons,)."""
         return MappingProxyType(self._columns)
 
     @property

@@ -22,7 +22,7 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
 
     The n are drawn without replacement from the R rated responses of the prompt. With the scores in ascending order,
     the i-th (1-based) is the highest of the n with probability C(i-1, n-1) / C(R, n). Responses with equal scores share
-    their probability equally. Constant scores therefore give the mean reward, which is what a random response is worth.
+    their probability equally. Constant scores therefore give the mean reward, the expected reward of a random response.
 
     Args:
         scores: (n_prompts, n_responses), or flat (n_items,) of a rectangular bank; any number per item is a score.
@@ -53,7 +53,7 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
 
 
 def gain(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None) -> Float64Array:
-    """Golden reward improvement: what Best-of-n reaches above the mean gold reward, for each prompt.
+    """Golden reward improvement: the expected reward of Best-of-n minus the mean gold reward, for each prompt.
 
         gain = best_of_n(scores, rewards, n) - mean of the prompt's rewards
 

@@ -46,9 +46,9 @@ class LightGBMReward(BaseReward):
         objective: (winner scores, loser scores, columns by name) -> one loss per pair, twice differentiable.
         n_estimators, learning_rate, num_leaves, min_child_samples: LightGBM's own, with its defaults.
         parameters: any other LightGBM parameter by name.
-        random_state: seed of whatever LightGBM draws (nothing, with its defaults).
-        quantized: round gradients to 16 levels. This is faster; docs/benchmarks.md says what it costs. The trees then
-            depend on the number of threads.
+        random_state: seed of LightGBM's random draws; with its defaults it draws nothing.
+        quantized: round gradients to 16 levels. This is faster; docs/benchmarks.md has the loss of accuracy. The trees
+            then depend on the number of threads.
         n_jobs: threads. None takes as many as torch uses, so that OMP_NUM_THREADS and `torch.set_num_threads` set both.
 
     Attributes:

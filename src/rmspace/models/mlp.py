@@ -65,7 +65,7 @@ class MLPReward(BaseReward):
 
     Attributes:
         network_: the torch module, float32 on the CPU.
-        precision_, device_: what the fit used.
+        precision_, device_: those that the fit used.
         history_: one dict per epoch, for `pandas.DataFrame(model.history_)`: epoch, training_loss, validation_loss,
             validation_accuracy (share of validation comparisons in the right order), seconds. Without validation, the
             validation columns are NaN.

@@ -41,7 +41,7 @@ class AnnotationPlan:
         designs: for same- and cross-prompt pairs: distinct_pairs, tie_rate, quality with low and high, gaussian_quality
             (of Gaussian rewards with these spreads), right_labels (expected number of right labels in the budget).
         difference: quality of cross- minus same-prompt pairs.
-        advice: which design has the better labels, and what this does not say.
+        advice: the design with the better labels, and the limits of this advice.
     """
 
     spreads: pd.DataFrame
@@ -245,7 +245,7 @@ def _root_of_variance(variances: Float64Array, level: float) -> Estimate:
 
 
 def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> Estimate:
-    """Return the spread between prompts: the root of the variance of their means, less what responses add by chance.
+    """Return the spread between prompts: the root of the variance of their means, less the part due to responses.
 
     The jackknife is on the logarithm of the ratio of these two variances, which exists even if there is no spread.
     """

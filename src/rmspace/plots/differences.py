@@ -55,7 +55,7 @@ def study_differences(
         where: True for each row to draw; all rows when None.
         panel: axis with a panel for each value.
         hue: axis whose values have colours, side by side in a row.
-        metric: name of what differs, for the label of the axis.
+        metric: name of the compared metric, for the label of the axis.
         alpha: level of the corrected test, in (0, 1).
         ax: axes to draw into, where the figure has one panel; a new figure when None.
 
@@ -135,7 +135,7 @@ def _pairs_compared(rows: pd.DataFrame) -> pd.Series[str]:
 
 
 def _row_labels(rows: pd.DataFrame, pairs: pd.Series[str], shown: list[str]) -> list[str]:
-    """Name each row by the settings that vary and have no panel or colour, and by what it compares if that varies."""
+    """Name each row by the settings that vary and have no panel or colour, and by its pair if the pairs vary."""
     columns = [str(name) for name in rows.columns if name not in _NEEDED]
     settings = [name for name in leading_axes(rows, columns[:-1]) if name not in shown]
     known = any(determined_by(rows.assign(pair=pairs), "pair", name) for name in shown)

@@ -32,7 +32,7 @@ def calibration_table(
     The scores choose the item with the higher score, and give it the probability sigma(|gap|), from 1/2 to 1. The bins
     divide this range into equal parts. A calibrated model has `observed` near `predicted` in each bin. Comparisons that
     are marked as ties, and items with equal scores, count as half won. As in `log_loss`, the difference of two scores
-    stands for log-odds.
+    is read as log-odds.
 
     Args:
         scores, preferences, confidence: as in `evaluate_preferences`.

@@ -57,12 +57,11 @@ def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float =
 
     Returns:
         The axes except seed; model, metric, n, value, low, high, n_prompts (the smallest of the seeds), seeds (their
-        number), over ("seeds" or "prompts", what the interval covers), and the means of error_rate and mean_abs_gap.
+        number), over (whether the interval covers "seeds" or "prompts"), and the means of error_rate and mean_abs_gap.
         n_prompts, error_rate and mean_abs_gap are there if the table has them.
 
     Raises:
-        ValueError: a seed that stands twice in a setting, so that other runs would be averaged with it; a negative
-            overlap.
+        ValueError: a setting has a seed twice, so that different runs would be averaged; a negative overlap.
 
     >>> rows = [(seed, "BT", "gain", 10, value, 0.0, 1.0) for seed, value in enumerate([0.4, 0.5, 0.6])]
     >>> table = pd.DataFrame(rows, columns=["seed", "model", "metric", "n", "value", "low", "high"])
@@ -126,7 +125,7 @@ def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame
 def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
     """Drop the axis `models` where `model` says the same; otherwise put its labels before the names of the models.
 
-    Baselines, which every cell of such an axis measures anew, are kept once.
+    Every cell of such an axis measures the baselines again; they are kept once.
     """
     if MODELS not in table.columns:
         return table

@@ -68,7 +68,7 @@ def run_study(
         ValueError: the folder holds the study of another grid; more threads than cores.
         BlockingIOError: another driver runs this study.
         ConnectionError, RuntimeError: the scheduler or its workers cannot be used.
-        OSError: the study's file cannot be written; what was committed is whole.
+        OSError: the study's file cannot be written; all committed cells are whole.
 
     >>> import tempfile
     >>> text = '''
@@ -153,7 +153,7 @@ def _compute(store: Store, engine: Engine, missing: list[Task], total: int) -> N
                 bar.update()
             writer.flush()
         except BaseException as stop:
-            with suppress(OSError):  # which may be what stopped the study
+            with suppress(OSError):  # such an error may have stopped the study
                 writer.flush()
             here = before + writer.written
             stop.add_note(f"{here} of {total} cells are in {store.path}; the same command continues from there")

@@ -222,7 +222,7 @@ class Store:
     def _check_format(self) -> None:
         known = dict(self.rows("SELECT name, value FROM meta WHERE name IN ('format', 'version')"))
         if known.get("format") != _FORMAT:
-            raise ValueError(f"{self.path} is no study of rmspace's")
+            raise ValueError(f"{self.path} is not a study of rmspace; choose another folder")
         version = int(known["version"])
         if version > _VERSION:
             raise ValueError(
@@ -257,7 +257,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if "no such" in str(error):  # table or column
-            raise ValueError(f"{path} is no study of rmspace's ({error})") from error
+            raise ValueError(f"{path} is not a study of rmspace ({error}); choose another folder") from error
         if "locked" in str(error):
             raise OSError(
                 f"{path} is held by another program ({error}); close it, and run the same command again"
@@ -269,4 +269,4 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise ValueError(f"{path} is no study, or is damaged ({error})") from error
+        raise ValueError(f"{path} is not a study, or is damaged ({error})") from error

@@ -110,7 +110,7 @@ def bind(objective: Objective, columns: Mapping[str, Tensor]) -> Objective:
 
 
 def _free_parameters(objective: Any) -> dict[str, inspect.Parameter]:
-    """Return the parameters of an objective that take a column: all except the two scores and what is bound."""
+    """Return the parameters of an objective that take a column: all except the two scores and the bound ones."""
     bound: set[str] = set()
     function = objective
     while isinstance(function, partial):

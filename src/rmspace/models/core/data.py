@@ -1,4 +1,4 @@
-"""The checked data of one fit: which comparisons count, which rows they use, and what is known of each."""
+"""The checked data of one fit: the comparisons that count, the rows that they use, and their columns."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def reuse_items() -> Iterator[None]:
     ...     models = [MLPReward(hidden_sizes=(8,), random_state=seed) for seed in range(3)]
     ...     models = [model.fit(train.items, comparisons, groups=train.groups) for model in models]
     """
-    if _kept.entries is not None:  # an inner block uses what the outer one keeps
+    if _kept.entries is not None:  # an inner block uses the values of the outer one
         yield
         return
     entries: dict[str, _Entry] = {}
@@ -74,8 +74,8 @@ def reused(
     """Return `make(rows)` and the rows it was made of; inside `reuse_items`, reuse a value that an earlier fit made.
 
     Args:
-        kind: what is made; the latest value of each kind is kept.
-        options: whatever else the value depends on.
+        kind: the kind of value; the latest value of each kind is kept.
+        options: everything else that the value depends on.
         items: (n_items, dim).
         rows: of `items`. They are ascending where `all_rows` is given.
         make: makes the value from some rows.

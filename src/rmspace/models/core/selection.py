@@ -33,7 +33,7 @@ class SearchResult(NamedTuple):
 
 
 def cross_validate(model: Any, preferences: Preferences, *, n_splits: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Fit and score a model on folds of comparisons, so that no prompt is in both the training and the test of a fold.
+    """Fit and score a model on folds of comparisons; no prompt is in both the training and the test data of a fold.
 
     scikit-learn's `cross_val_score` splits one array of samples. Here a sample is a comparison of two items of one
     prompt, so items, comparisons, groups and columns must be split together.

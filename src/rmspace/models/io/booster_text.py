@@ -35,7 +35,7 @@ _TREE = ("num_leaves", "num_cat", *_ARRAYS, "is_linear", "shrinkage")
 
 
 def trees_alone(text: str) -> str:
-    """Return LightGBM's text without what follows the trees: importances, and the parameters of the fit."""
+    """Return LightGBM's text without the parts after the trees: importances, and the parameters of the fit."""
     return text.partition("\nend of trees\n")[0] + _END
 
 
@@ -51,7 +51,7 @@ def check_booster_text(text: str) -> int:
     _match(rf"|binary sigmoid:{_NUMBER}", fields.get("objective", ""))
     n_features = int(_match(_INTEGER, fields["max_feature_idx"])) + 1
     if any(len(fields[name].split(" ")) != n_features for name in ("feature_names", "feature_infos")):
-        raise ValueError("the head is damaged: its features have not as many names and ranges")
+        raise ValueError("the head is damaged: it does not have one name and one range per feature")
     for info in fields["feature_infos"].split(" "):
         _match(rf"none|\[{_NUMBER}:{_NUMBER}\]", info)
     sizes = [int(_match(r"\d{1,12}", size)) for size in fields["tree_sizes"].split(" ")]
@@ -70,7 +70,7 @@ def check_booster_text(text: str) -> int:
 def _check_tree(block: str, number: int, n_features: int) -> None:
     first, *lines = _lines(block, "\n\n\n")
     if first != f"Tree={number}":
-        raise ValueError("it does not stand in its place")
+        raise ValueError("it is out of order")
     tree = _fields(lines, _TREE)
     leaves = int(_match(r"[1-9]\d{0,6}", tree["num_leaves"]))
     if (tree["num_cat"], tree["is_linear"]) != ("0", "0"):
@@ -117,7 +117,7 @@ def _lines(block: str, end: str) -> list[str]:
 
 def _match(form: str, text: str) -> str:
     if not re.fullmatch(form, text, flags=re.ASCII):
-        raise ValueError(f"{text[:20]!r} has not the form it must have: it is damaged")
+        raise ValueError(f"{text[:20]!r} does not have its required form: it is damaged")
     return text
 
 

@@ -68,8 +68,8 @@ def save(model: Any, folder: PathLike, *, overwrite: bool = False) -> None:
 def load(folder: PathLike, *, trusted: Sequence[str] = ()) -> Any:
     """Load a model that was saved with `model.save(folder)` or `rmspace.save(model, folder)`.
 
-    Nothing named in the folder is imported or run. A class of your own must be defined or imported before. A function
-    of your own (an objective, say) is kept by name alone; predictions do not need objectives.
+    Nothing named in the folder is imported or run. Your own class must be defined or imported before. Of your own
+    function, such as an objective, the folder holds only the name; predictions do not need objectives.
 
     Args:
         folder: where it was saved.

@@ -24,7 +24,7 @@ _GROUP = ("data", "pairs", "n_pairs", "seed")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of one config: where it stands in the grid, and what it computes."""
+    """One run of one config: its labels in the grid, and its resolved config."""
 
     labels: tuple[Label, ...]  # one per column of the grid
     config: dict[str, Any]  # resolved: every default filled in, paths absolute
@@ -39,7 +39,7 @@ class Cell:
 
     def key(self, train: str, test: str) -> str:
         """Return the hash of all that the cell's numbers depend on, given the fingerprints of its data."""
-        # The fingerprints stand for the `data` that gave them: a folder may be moved.
+        # The fingerprints replace the `data` block in the key, because a folder may be moved.
         texts = [f"{name} {text}" for name, text in sorted(self.texts.items()) if name != "data"]
         return hashlib.sha256("\n".join([f"result {RESULT_VERSION}", train, test, *texts]).encode()).hexdigest()
 
@@ -148,7 +148,7 @@ class Grid:
         """Return the base with the settings of some axis values under one key."""
         config = self.base
         settings = [setting for value in values for setting in value.settings if setting.key[0] == name]
-        for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before what stands in it
+        for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before the keys inside it
             config = config.put(setting.key, setting)
         return config
 
