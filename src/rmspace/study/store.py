@@ -269,4 +269,4 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise ValueError(f"{path} is not a study, or is damaged ({error})") from error
+        raise ValueError(f"{path} is no study, or is damaged ({error})") from error
