@@ -72,7 +72,7 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
         return
     if _format_of(target / kind.marker) != kind.format:
         raise FileExistsError(
-            f"{target} has no {kind.marker} that rmspace wrote, so it is not overwritten; choose another folder"
+            f"{target} has no {kind.marker} of rmspace's, so it is not overwritten; choose another folder"
         )
     if foreign := [name for name in present if not re.fullmatch(kind.files, name)]:
         raise FileExistsError(
