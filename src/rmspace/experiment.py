@@ -60,9 +60,9 @@ def run(
     With a training bank, a simulated annotator judges pairs of its responses. Preferences are judged already: they
     take no pairs and no annotator.
 
-    Pairs, annotation and models each have their own random stream, made from `seed`. To change, add or remove a model
-    therefore changes neither the comparisons nor any other model. Every `random_state` that is None gets the same seed
-    in all models. The models passed in are cloned, never changed.
+    Pairs, annotation and models each have their own random stream, made from `seed`. So a new, changed or removed model
+    changes neither the comparisons nor any other model. Every `random_state` that is None gets the same seed in all
+    models. The models passed in are cloned, never changed.
 
     Args:
         train: a bank with gold rewards, or preferences.

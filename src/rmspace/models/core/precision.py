@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 T = TypeVar("T")
 
 _WORTH_IT = 1.5  # bfloat16 rounds: it must be clearly faster, so that noise never decides
-_HOPELESS = 0.5  # a smaller gain on small matrices settles it; large ones would take seconds
+_HOPELESS = 0.5  # a smaller gain on small matrices decides; large ones would take too long
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
