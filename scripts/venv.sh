@@ -1,5 +1,5 @@
 # Sourced by the other scripts: makes .venv in the project's root and installs rmspace in it, once.
-# EXTRAS, "" or "[dev]", says what beside the library; a later call installs only what changed.
+# EXTRAS, "" or "[dev]", names what to install beside the library; a later call installs only what changed.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 find_python() {

@@ -138,7 +138,7 @@ ITEMS = np.zeros((5, 2), np.float32)
         (
             lambda: rm.ResponseBank(ITEMS, offsets=[0, 2, 5], prompt_ids=[7, 7], metadata={"prompts": ["Hi", "Why?"]}),
             ValueError,
-            "id 7 has 'Hi' and 'Why\\?'; give each prompt an id of its own",
+            "id 7 has 'Hi' and 'Why\\?'; give different prompts different ids",
         ),
     ],
 )

@@ -211,7 +211,7 @@ def test_another_grid_or_base_is_refused(linear: Path, tmp_path: Path) -> None:
     base = LINEAR.replace("n_pairs: 50", "n_pairs: 60")
     with pytest.raises(ValueError, match="another base: n_pairs was 50 and is 60"):
         rm.run_study(write_grid(tmp_path, base), out)
-    with pytest.raises(ValueError, match="begun with 1 threads a cell"):
+    with pytest.raises(ValueError, match="begun with 1 threads per cell"):
         rm.run_study(linear / "grid.yaml", out, threads=2)
     overridden = LINEAR.replace("beta: 1.0", "beta: 2.0")  # an axis sets this key: the base is the same
     rm.run_study(write_grid(tmp_path, overridden), out)
@@ -400,7 +400,7 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
     file.unlink()
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE x (y)")
-    with pytest.raises(ValueError, match="is no study of rmspace's"):
+    with pytest.raises(ValueError, match="is not a study of rmspace"):
         rm.Study.open(tmp_path)
 
 

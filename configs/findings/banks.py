@@ -1,4 +1,4 @@
-"""The real bank with one thing changed, to find out what a finding rests on."""
+"""The real bank with one thing changed, to find the reason for a finding."""
 
 from pathlib import Path
 

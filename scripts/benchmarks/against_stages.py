@@ -51,7 +51,7 @@ QUICK = Sizes(pairs=5_000, epochs=1, trees=5, cells=200)
 
 
 def make_stages(folder: Path, sizes: Sizes) -> dict[str, Callable[[], Work]]:
-    """Return, by name, what prepares each stage. Files are written in `folder`."""
+    """Return, by name, the function that prepares each stage. Files are written in `folder`."""
     narrow, wide = sizes.dims
     mlp: dict[str, Any] = {"max_epochs": sizes.epochs, "random_state": 0, "precision": "float32", "device": "cpu"}
     return {

@@ -10,7 +10,7 @@ import rmspace as rm
 
 
 def make_bank(folder: Path, n_items: int, dim: int) -> Path:
-    """Write a float16 bank of 10 responses a prompt, block by block; a few noisy directions carry the reward."""
+    """Write a float16 bank of 10 responses per prompt, block by block; a few noisy directions carry the reward."""
     path = folder / f"bank-{n_items}x{dim}"
     if path.exists():
         return path

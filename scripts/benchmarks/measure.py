@@ -62,7 +62,7 @@ class Peak:
 
 
 class Operations(TorchDispatchMode):
-    """The number of operations, but for views, that torch starts in a block of code."""
+    """The number of operations, except views, that torch starts in a block of code."""
 
     number = 0
 
@@ -83,7 +83,7 @@ def fit_flops(dim: int, trained: int, scored: int) -> float:
 
 
 def evict(path: Path) -> bool:
-    """Drop a file from the system's cache, where the system lets us; say whether it did."""
+    """Drop a file from the system's cache, where the system allows it; return whether it did."""
     if not hasattr(os, "posix_fadvise"):
         return False
     with path.open("rb") as file:
@@ -93,7 +93,7 @@ def evict(path: Path) -> bool:
 
 
 def megabytes_read() -> float:
-    """Return what this process had read from storage so far; nan where the system does not tell."""
+    """Return the megabytes that this process has read from storage; nan where the system does not tell."""
     counters = Path("/proc/self/io")
     lines = counters.read_text().splitlines() if counters.exists() else []
     return next((int(line.split()[1]) / 1e6 for line in lines if line.startswith("read_bytes")), math.nan)

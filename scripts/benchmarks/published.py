@@ -1,4 +1,4 @@
-"""The published protocol (arXiv 2411.04991 and its code), written afresh as a baseline, with its flaws."""
+"""The published protocol (arXiv 2411.04991 and its code) as a baseline, in new code, with its flaws."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ def published_network(dim: int) -> torch.nn.Sequential:
 
 
 def published_fit(items: Any, comparisons: np.ndarray, *, paired: bool, epochs: int, batch: int = 10_240) -> float:
-    """Train by mirrored float32 rows, split by rows, batches drawn anew; return the floating-point operations done."""
+    """Train on mirrored float32 rows, a split by rows and redrawn batches; return the floating-point operations."""
     torch.manual_seed(0)
     won = torch.from_numpy(np.asarray(items[comparisons[:, 0]], dtype=np.float32))
     lost = torch.from_numpy(np.asarray(items[comparisons[:, 1]], dtype=np.float32))

@@ -39,7 +39,7 @@ def ceiling(quick: bool, dtype: torch.dtype | None = None) -> float:
 
 
 def ceilings(folder: Path, quick: bool) -> list[Row]:
-    """Matrix products and copying: what nothing here can be faster than."""
+    """Matrix products and copying: the limits of this machine."""
     block = np.ones(1 << 27, np.uint8)
     seconds = least_seconds(lambda: block.copy(), 5)
     gain = bfloat16_gain(find_device("auto").type)
@@ -98,7 +98,7 @@ def fits(folder: Path, quick: bool, objective: Any, paired: bool, target: float)
 
 
 def prediction(folder: Path, quick: bool) -> list[Row]:
-    """Scores of a mapped float16 bank that a laptop's memory should not hold."""
+    """Scores of a mapped float16 bank, which should not be held in memory."""
     dim, n = 2048, 40_000 if quick else 1_000_000
     path = make_bank(folder, 100_000 if quick else 1_000_000, dim)
     bank = open_bank(path)
@@ -123,7 +123,7 @@ def prediction(folder: Path, quick: bool) -> list[Row]:
 
 
 def reading(folder: Path, quick: bool) -> list[Row]:
-    """Scattered rows of a file that is not in the system's cache: runs of pages asked for, against plain indexing."""
+    """Scattered rows of a file that is not in the system's cache: requests for runs of pages, or plain indexing."""
     path = make_bank(folder, 100_000 if quick else 1_000_000, 2048) / "embeddings.npy"
     n_rows = 100_000 if quick else 200_000
 
@@ -277,7 +277,7 @@ def distinct(folder: Path, quick: bool) -> list[Row]:
 
 
 def many_models(folder: Path, quick: bool) -> list[Row]:
-    """Several seeds with and without what they share, and ensembles trained one by one and as one program."""
+    """Several seeds with and without shared items, and ensembles trained one by one and as one program."""
     n, members = 1_000 if quick else 10_000, 4
     bank = open_bank(make_bank(folder, 100_000 if quick else 1_000_000, 2048))
     comparisons = compare_items(bank, n)
@@ -292,11 +292,11 @@ def many_models(folder: Path, quick: bool) -> list[Row]:
             fit_all()
 
     fit_all()
-    apart, together = least_seconds(fit_all, 2), least_seconds(fit_sharing, 2)
+    apart, shared = least_seconds(fit_all, 2), least_seconds(fit_sharing, 2)
     size = f"{members} seeds, {n:,} x 2,048, 1 epoch"
     rows = [
         {"stage": "MLP fits one by one", "size": size, "seconds": apart},
-        {"stage": "MLP fits inside reuse_items", "size": size, "seconds": together, "ratio": apart / together},
+        {"stage": "MLP fits inside reuse_items", "size": size, "seconds": shared, "ratio": apart / shared},
     ]
     cases = [
         (16, (16,), 128), (64, (64, 32), 128), (64, (64, 32), 512), (384, (64,), 512), (384, (64,), 16),
@@ -312,31 +312,31 @@ def ensembles(dim: int, hidden: tuple[int, ...], batch: int, n: int, *, repeats:
     train, _ = rm.make_synthetic_banks(n // 4, 10, 4, dim, seed=0)
     comparisons = compare_items(train, n)
     seconds, operations = {}, {}
-    for together in (False, True):
+    for batched in (False, True):
 
-        def fit(together: bool = together, **options: Any) -> None:
+        def fit(batched: bool = batched, **options: Any) -> None:
             options = {"batch_size": batch, "max_epochs": 2, **options}
             member = rm.MLPReward(hidden_sizes=hidden, **options)
-            model = rm.EnsembleReward(member, 10, batched=together, random_state=0)
+            model = rm.EnsembleReward(member, 10, batched=batched, random_state=0)
             model.fit(train.items, comparisons, groups=train.groups)
 
         fit()
-        seconds[together] = least_seconds(fit, repeats)
+        seconds[batched] = least_seconds(fit, repeats)
         counts = []
         for steps in (5, 10):
             with Operations() as counted:
                 fit(max_epochs=1, validation_fraction=0.0, batch_size=n // steps)
             counts.append(counted.number)
-        operations[together] = (counts[1] - counts[0]) / 5
+        operations[batched] = (counts[1] - counts[0]) / 5
     widths = "-".join(f"{width:,}" for width in (dim, *hidden, 1))
     return [
         {
-            "stage": f"ensemble of 10, {'one program' if together else 'one by one'}",
+            "stage": f"ensemble of 10, {'one program' if batched else 'one by one'}",
             "size": f"{widths}, {n:,} comparisons, batch {batch}, 2 epochs",
-            "seconds": seconds[together], "ratio": seconds[False] / seconds[together] if together else math.nan,
-            "note": f"{operations[together]:.0f} torch operations a step",
+            "seconds": seconds[batched], "ratio": seconds[False] / seconds[batched] if batched else math.nan,
+            "note": f"{operations[batched]:.0f} torch operations per step",
         }
-        for together in (False, True)
+        for batched in (False, True)
     ]  # fmt: skip
 
 
@@ -400,7 +400,7 @@ def real_bank(folder: Path, quick: bool) -> list[Row]:
                 gains.setdefault(name, []).append(np.stack([a, b]))
     rows = []
     for name, found in gains.items():
-        exact, rounded = np.mean(found, axis=0)  # over seeds, a value a prompt
+        exact, rounded = np.mean(found, axis=0)  # over seeds; one value per prompt
         _, low, high = rm.mean_interval(rounded - exact)
         by_seed = [f"{(b - a).mean():+.3f}" for a, b in found]
         what = "bfloat16 - float32" if "MLP" in name else "quantised - exact"
@@ -429,7 +429,7 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "many_models": many_models,
     "growth": growth,
 }
-STUDIES: dict[str, Callable[[Path, bool], list[Row]]] = {  # only where they are asked for: many minutes
+STUDIES: dict[str, Callable[[Path, bool], list[Row]]] = {  # run only on request, since they take many minutes
     "study": overhead,
     "workers": two_workers,
 }

@@ -1,4 +1,4 @@
-"""Stages about studies: what engine and store add to a cell, reading a large study, and workers."""
+"""Stages about studies: the cost of engine and store per cell, reading a large study, and workers."""
 
 import os
 import tempfile
@@ -50,7 +50,7 @@ def first_score(scores: np.ndarray, rewards: np.ndarray) -> np.ndarray:
 
 
 def overhead(folder: Path, quick: bool) -> list[dict[str, Any]]:
-    """Seconds a cell beside those of `run` itself, in this process and with one worker; then reading the study."""
+    """Seconds per cell on top of `run` itself, in this process and with one worker; then reading the study."""
     size = CELLS // 10 if quick else CELLS
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     rows = []
@@ -66,8 +66,8 @@ def overhead(folder: Path, quick: bool) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "stage": f"study of trivial cells, {name}", "size": f"{size:,} cells", "seconds": seconds,
-                    "target": "< 5 ms a cell",
-                    "note": f"{(seconds / size - alone) * 1e3:.2f} ms a cell beside the {alone * 1e3:.2f} ms of `run`",
+                    "target": "< 5 ms per cell",
+                    "note": f"{(seconds / size - alone) * 1e3:.2f} ms per cell on top of {alone * 1e3:.2f} ms of `run`",
                 }
             )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=folder) as place:

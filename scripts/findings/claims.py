@@ -1,4 +1,4 @@
-"""Claims 2 to 5: what the studies in configs/findings say, as tables and figures."""
+"""Claims 2 to 5: the results of the studies in configs/findings, as tables and figures."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ BETA = "annotator.beta"
 
 
 def noise(table: pd.DataFrame) -> dict[str, Block]:
-    """Claim 2: classifiers against BT-MLP at each beta, and what each loses between the fewest errors and the most."""
+    """Claim 2: classifiers against BT-MLP at each beta, and the loss of each from the fewest errors to the most."""
     rows = at_largest_n(table)
     losses = _losses(rows)
     found, lost = correct([compared(some, against="BT-MLP") for some in (rows, losses)])
@@ -150,7 +150,7 @@ def _reason_lines(rows: pd.DataFrame, pairs: pd.DataFrame, models: pd.DataFrame)
 
 
 def plan(folder: Path) -> dict[str, Block]:
-    """What annotation_plan says of the real bank, for the annotator of these studies."""
+    """The result of annotation_plan for the real bank and the annotator of these studies."""
     train, _ = rm.open_generators(str(folder))
     found = rm.annotation_plan(train, beta=1.0, budget=5000, scale="std")
     rows: list[dict[str, Any]] = [
@@ -168,7 +168,7 @@ def plan(folder: Path) -> dict[str, Block]:
 
 
 def gaps(table: pd.DataFrame) -> dict[str, Block]:
-    """Claim 5: does the gain of cross-prompt pairs go with the gold gap inside the pairs? One r per seed and model."""
+    """Claim 5: does the gain of cross-prompt pairs grow with the gold gap in the pairs? One r per seed and model."""
     rows = at_largest_n(table)
     parts = [("all", rows), *rows.groupby("pairs.candidates", sort=False)]
     first_is_same = rows.pairs.iloc[0] == "same"
@@ -188,7 +188,7 @@ def gaps(table: pd.DataFrame) -> dict[str, Block]:
 
 
 def correlation(rows: pd.DataFrame, gap_of: str) -> str:
-    """Return the mean r over seeds, each with synthetic banks of its own, with a t-interval of Fisher's z."""
+    """Return the mean r over seeds, each with its own synthetic banks, with a t-interval of Fisher's z."""
     keys = ["data", "pairs.candidates", "seed"]
     same, cross = (rows[rows.pairs == side].set_index(keys) for side in ("same", "cross"))
     gain = cross.value - same.value

@@ -72,7 +72,7 @@ def primary_lines(found: pd.DataFrame, *, by: Sequence[str] = (), axis: str = "m
 
 
 def by_overlap(name: str, rows: pd.DataFrame, draw: Callable[..., Figure], **options: Any) -> dict[str, Block]:
-    """Draw the real bank and the synthetic banks apart: only the splits of the real one overlap."""
+    """Draw the real bank and the synthetic banks in two figures: only the splits of the real one overlap."""
     real = rows.data == REAL
     figures: dict[str, Block] = {f"{name}-real": draw(rows[real], metric=METRIC, overlap=OVERLAP, **options)}
     if not real.all():  # a quick run of claim 1 has the real bank alone

@@ -68,7 +68,7 @@ def perfect(table: pd.DataFrame) -> dict[str, Block]:
 
 
 def _with_protocol(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tell the objective from what was changed in its protocol: "BT whole epochs" is "BT" and "whole epochs"."""
+    """Split a model's name into the objective and the protocol: "BT whole epochs" is "BT" and "whole epochs"."""
     words = rows.model.str.split(" ", n=1)
     return rows.assign(objective=words.str[0], protocol=words.str[1])
 
@@ -128,7 +128,7 @@ def _flaw_lines(real: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _library(rows: pd.DataFrame) -> dict[str, Block]:
-    """Compare the corrected protocol with the library's own models, where each flaw is off alone."""
+    """Compare the corrected protocol with the library's own models, and list the gain of every model."""
     fewest = rows.n_pairs[rows.data == REAL].min()
     real = _plain(rows[(rows.data == REAL) & (rows.n_pairs == fewest)])
     same = [

@@ -25,7 +25,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 
 
 def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str | None = None) -> None:
-    """Write the page, with its figures in a folder beside it; `missing` stands where a mark has no block."""
+    """Write the page, with its figures in a folder beside it; a mark without a block gets the text `missing`."""
     folder = page.parent / f"{page.stem}-figures"
     folder.mkdir(parents=True, exist_ok=True)
     texts = {}

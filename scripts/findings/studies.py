@@ -1,4 +1,4 @@
-"""The studies in configs/findings: how each is run, and what makes the blocks of the page from its results."""
+"""The studies in configs/findings: how each is run, and the function that makes blocks of the page from its results."""
 
 import sys
 from collections.abc import Callable

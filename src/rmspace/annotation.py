@@ -56,7 +56,7 @@ def beta_for_error(
         scale: as in `annotate`, where the same scale must be used.
 
     Returns:
-        beta; infinity where the floor itself is asked for.
+        beta; infinity where `error_rate` equals the annotator's floor.
 
     Raises:
         ValueError: a rate outside [0, 0.5] or under the floor; only ties; an item that nobody rated.

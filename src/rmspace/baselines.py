@@ -11,7 +11,7 @@ __all__ = ["best_response", "feature_score", "position_mean", "random_response"]
 
 
 def random_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # noqa: ARG001
-    """Score every response alike; Best-of-N makes of it the expected reward of a random response.
+    """Give every response the same score: Best-of-N then has the expected reward of a random response.
 
     >>> bank = ResponseBank(np.zeros((1, 2, 4), np.float32))
     >>> random_response(bank, bank).tolist()
@@ -21,7 +21,7 @@ def random_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  #
 
 
 def best_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # noqa: ARG001
-    """Score by the gold reward itself, the highest value of every metric; NaN where nobody rated.
+    """Score by the gold reward, which gives every metric its best value; NaN where nobody rated.
 
     >>> bank = ResponseBank(np.zeros((1, 2, 4), np.float32), np.array([[1.0, 2.0]]))
     >>> best_response(bank, bank).tolist()
@@ -46,12 +46,12 @@ def feature_score(train: ResponseBank, test: ResponseBank, *, feature: str) -> F
 
 
 def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
-    """Score response r by the mean gold reward of response r on the training prompts that rated it.
+    """Score response r by its mean gold reward over the training prompts; unrated responses are left out.
 
     This has a meaning only where column r comes from the same generator for every prompt.
 
     Raises:
-        ValueError: train and test have different numbers of responses; a response that no training prompt rated.
+        ValueError: train and test have different numbers of responses; a response is rated on no training prompt.
 
     >>> train = ResponseBank(np.zeros((2, 2, 4), np.float32), np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> position_mean(train, train[:1]).tolist()

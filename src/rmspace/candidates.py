@@ -21,7 +21,7 @@ __all__ = ["all_responses", "diversified", "similar"]
 
 
 def all_responses(bank: ResponseBank, *, unrated: bool = False) -> IntArray:
-    """Let every response be compared, except those that nobody rated where the bank has rewards.
+    """Let every response be compared; in a bank with rewards, leave out those that nobody rated.
 
     Args:
         bank: whose responses are chosen.
@@ -46,7 +46,7 @@ def similar(bank: ResponseBank) -> IntArray:
     Prompts with fewer than two rated responses have no candidates.
 
     Raises:
-        ValueError: no prompt has two rated responses; rewards that are missing or infinite.
+        ValueError: no prompt has two rated responses; the bank has no rewards, or infinite ones.
 
     >>> similar(ResponseBank(np.zeros((1, 4, 2), np.float32), np.array([[3.0, 0.0, 2.0, 1.0]]))).tolist()
     [[3, 2]]
@@ -60,7 +60,7 @@ def diversified(bank: ResponseBank) -> IntArray:
     Prompts with fewer than two rated responses have no candidates.
 
     Raises:
-        ValueError: no prompt has two rated responses; rewards that are missing or infinite.
+        ValueError: no prompt has two rated responses; the bank has no rewards, or infinite ones.
 
     >>> diversified(ResponseBank(np.zeros((1, 4, 2), np.float32), np.array([[3.0, 0.0, 2.0, 1.0]]))).tolist()
     [[1, 0]]
@@ -86,7 +86,7 @@ def _by_rank(bank: ResponseBank, ranks_of: Callable[[IntArray], tuple[IntArray, 
 
 
 def _packed(columns: IntArray, chosen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> IntArray:
-    """Return the chosen columns of each row first, and -1 in the places that are left."""
+    """Return the chosen columns of each row first, then -1."""
     order = np.argsort(~chosen, axis=1, kind="stable")[:, : max(1, int(chosen.sum(axis=1).max()))]
     return np.where(np.take_along_axis(chosen, order, axis=1), np.take_along_axis(columns, order, axis=1), -1)
 
@@ -140,7 +140,7 @@ def of_prompts(columns: IntArray, prompts: IntArray, places: IntArray) -> IntArr
 
 
 def check_candidates(candidates: Candidates, bank: ResponseBank) -> IntArray:
-    """Return the columns that may be compared, (n_prompts, k), or (1, k) where one row stands for all.
+    """Return the columns that may be compared, (n_prompts, k), or (1, k) where all rows are equal.
 
     Raises:
         ValueError: prompts with different numbers of candidates, or columns that break the rule of this kind.

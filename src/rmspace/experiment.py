@@ -57,37 +57,37 @@ def run(
 ) -> pd.DataFrame:
     """Train several models on the same comparisons and measure them on the same test prompts.
 
-    A training bank has pairs of its responses judged by a simulated annotator. Preferences are judged already: they
+    With a training bank, a simulated annotator judges pairs of its responses. Preferences are judged already: they
     take no pairs and no annotator.
 
-    Pairs, annotation and models each have their own random stream, made from `seed`: changing, adding or
-    removing a model changes neither the comparisons nor any other model. All models get the same seed, in every
-    `random_state` that is None. The models passed in are cloned, never changed.
+    Pairs, annotation and models each have their own random stream, made from `seed`. So a new, changed or removed model
+    changes neither the comparisons nor any other model. Every `random_state` that is None gets the same seed in all
+    models. The models passed in are cloned, never changed.
 
     Args:
         train: a bank with gold rewards, or preferences.
         test: a bank with gold rewards, or preferences; no prompt of it is in `train`.
         models: name -> reward model, or pipeline that ends in one.
         pairs: strategy (bank, n_pairs, rng) -> item ids; with a bank only.
-        n_pairs: number of comparisons. Of preferences this many are drawn at random, and all are used when None; a
-            larger n_pairs includes the comparisons of a smaller one.
+        n_pairs: number of comparisons. With preferences, this many are drawn at random, and None uses all; a larger
+            n_pairs includes the comparisons of a smaller one.
         annotator: gap -> probability that the first wins; with a bank only.
         metrics, n, confidence: as in `evaluate`, or, where `test` is preferences, in
             `evaluate_preferences`, which has no n.
         baselines: name -> function (train, test) -> scores, measured beside the models on a test bank.
-        reward_scale: what a gap is divided by before it is annotated; see `annotate`.
-        seed: of everything random.
+        reward_scale: the `scale` of `annotate`, by which gaps are divided.
+        seed: seed of the pairs, the annotation and the models.
         on_fit: called with (name, fitted model) as soon as each is fitted.
         on_model: called with (name, fitted model or None, its rows) as soon as each is measured, so that a later
             failure loses nothing.
 
     Returns:
-        A tidy table. Its columns, in this order, are those of `rmspace.results.schema`: what is measured (model,
-        metric, n, value, low, high, n_prompts), then, the same in each row of a model, n_pairs, error_rate (realised
-        share of wrong labels where rewards differ; missing where none do, and for preferences), mean_abs_gap (mean
-        absolute gold gap of the pairs, in units of reward; missing for preferences), fit_seconds (missing for
-        baselines; models share what they read of the items, see `reuse_items`, which counts for the first that needs
-        it), precision and device (missing where a model has none).
+        A tidy table with the columns of `rmspace.results.schema`, in this order. First the measures: model, metric, n,
+        value, low, high, n_prompts. Then the facts of the fit, the same in each row of a model: n_pairs; error_rate
+        (realised share of wrong labels where rewards differ; missing where none do, and for preferences); mean_abs_gap
+        (mean absolute gold gap of the pairs, in units of reward; missing for preferences); fit_seconds (missing for
+        baselines; models share prepared items, see `reuse_items`, and the time to prepare them counts for the first
+        model that needs them); precision and device (missing where a model has none).
 
     Raises:
         ValueError, TypeError: input that breaks its rule; a test prompt found in training (see `check_apart`); a name
@@ -130,7 +130,7 @@ def run(
 
 
 class _Judged(NamedTuple):
-    """What the models are fitted on, and the facts of it."""
+    """The training data of the models, and the facts of it."""
 
     items: FloatArray
     groups: npt.NDArray[Any]
@@ -153,7 +153,7 @@ def _annotated(
 
 
 def _drawn(preferences: Preferences, n_pairs: int | None, seed: int) -> _Judged:
-    """Draw comparisons of preferences at random, in the order in which they stand; all of them when None."""
+    """Draw comparisons at random, or all when None, and keep their order."""
     count = preferences.n_comparisons
     n_pairs = count if n_pairs is None else check_int("n_pairs", n_pairs, low=1)
     if n_pairs > count:
@@ -165,7 +165,7 @@ def _drawn(preferences: Preferences, n_pairs: int | None, seed: int) -> _Judged:
 
 
 def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
-    """Mean absolute gold gap of pairs, in units of reward.
+    """Return the mean absolute gold gap of pairs, in units of reward.
 
     >>> mean_abs_gap(np.array([[0, 1], [1, 2]]), np.array([[0.0, 1.0, 4.0]]))
     2.0

@@ -113,10 +113,10 @@ class Reduction(Protocol):
 
 
 class Kind(NamedTuple):
-    """One kind: what to call it, the module whose `__all__` lists its names, and the Protocol that they follow."""
+    """One kind: its name, the module whose `__all__` lists its members, and the Protocol that they follow."""
 
     name: str
-    names: str  # more than one
+    names: str  # the plural
     module: str
     protocol: type
 

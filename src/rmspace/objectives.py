@@ -5,13 +5,13 @@ pair alone. It never reduces (no mean, no sum) and never calls a model. It must 
 `LinearReward` and `MLPReward`, twice for `LightGBMReward`. Objectives of the gap alone (all here except
 `classification`) fix a reward only up to a constant.
 
-Further parameters receive what is known of each comparison: a parameter named like a column (`margin`, `annotator`, any
+Further parameters receive columns of the comparisons: a parameter named like a column (`margin`, `annotator`, any
 other) gets that column as a tensor (n_pairs,), aligned with the scores. Fractions come in the precision of the scores,
-integers as int64, bool as bool, and text as integer codes in the order of the alphabet. A parameter that is bound by
+integers as int64, bool as bool, and text as integer codes in alphabetical order. A parameter that is bound by
 `functools.partial` keeps its value; one with a default keeps the default where there is no such column. A comparison
 marked as a tie counts as half a win of each order, for every objective without a parameter `tie`.
 
->>> def heavier_when_clear(winner, loser, margin):  # an objective of your own that needs the column `margin`
+>>> def heavier_when_clear(winner, loser, margin):  # your own objective, which needs the column `margin`
 ...     return margin * bradley_terry(winner, loser)
 """
 
@@ -28,8 +28,8 @@ from rmspace.kinds import Objective
 
 __all__ = ["bradley_terry", "classification", "hinge", "label_smoothed", "margin_bradley_terry", "thurstone"]
 
-# Above a gap of 9 the Thurstone loss is under 1e-18 and its exact derivatives overflow. Below -30 they cancel, and four
-# terms of the tail's asymptotic series are exact to 1e-9.
+# Above a gap of 9 the Thurstone loss is under 1e-18, and its exact derivatives overflow. Below -30 these lose their
+# digits by cancellation; there, four terms of the tail's asymptotic series are exact to 1e-9.
 _CERTAIN, _HOPELESS = 9.0, -30.0
 
 
@@ -103,12 +103,12 @@ def thurstone(winner: Tensor, loser: Tensor) -> Tensor:
 def hinge(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Tensor:
     """Hinge loss of a ranking support-vector machine: max(0, margin - (s_w - s_l)).
 
-    It has no curvature, so trees cannot be fitted by it.
+    Its second derivative is 0, so `LightGBMReward` cannot use it.
 
     Args:
         winner, loser: scores (n_pairs,).
-        margin: gap that costs nothing, at least 0: a number, or one per pair, which is the column `margin` of the
-            comparisons where they have one.
+        margin: the gap above which the loss is 0, at least 0: one number, or one per pair. Where the comparisons have
+            a column `margin`, that column is used.
 
     Returns:
         Losses (n_pairs,); scores are fixed only up to a constant.
@@ -130,8 +130,8 @@ def margin_bradley_terry(winner: Tensor, loser: Tensor, *, margin: float | Tenso
 
     Args:
         winner, loser: scores (n_pairs,).
-        margin: how far apart the scores should be, at least 0: a number, or one per pair, which is the column `margin`
-            of the comparisons where they have one.
+        margin: how far apart the scores should be, at least 0: one number, or one per pair. Where the comparisons have
+            a column `margin`, that column is used.
 
     Returns:
         Losses (n_pairs,), in nats; scores are fixed only up to a constant.

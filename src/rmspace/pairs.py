@@ -27,19 +27,19 @@ def same_prompt(
     candidates: Candidates = all_responses,
     repeats: bool = False,
 ) -> IntArray:
-    """Pair responses of one prompt: every prompt in turn, in shuffled rounds, each time with a new pair.
+    """Pair responses of the same prompt: in shuffled rounds over the prompts, each prompt gives one new pair per round.
 
     Where all prompts have the same number of candidates, each prompt gets floor or ceil of n_pairs / n_prompts. A
-    prompt with fewer candidates drops out once each of its pairs was used; prompts with fewer than two get none. With
-    `repeats` no prompt drops out. Within a prompt every pair is used once before any is used again. Which pairs come
-    first, and which item stands first in a pair, is uniformly random.
+    prompt drops out once all of its pairs are used; prompts with fewer than two candidates get none. With `repeats` no
+    prompt drops out. Every pair of a prompt is used once before any is used again. Which pairs come first, and which
+    item stands first in a pair, is uniformly random.
 
     Args:
         bank: whose items are paired.
         n_pairs: the number of pairs.
         rng: where the randomness comes from.
         candidates: the responses that may be compared.
-        repeats: allow more pairs than there are distinct ones (a pair is then judged several times).
+        repeats: allow more pairs than there are distinct ones; a pair is then judged several times.
 
     Returns:
         int64 (n_pairs, 2) item ids.
@@ -82,8 +82,8 @@ def cross_prompt(
     """Pair items of two different prompts: prompts in shuffled rounds, each side a random candidate of its prompt.
 
     Each prompt that has a candidate gets floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs sides. Items are drawn
-    independently. A pair may therefore come twice by chance, where few more pairs exist than are asked for. Rows of a
-    bank that share a prompt id count as different prompts here.
+    independently. A pair may therefore come twice by chance, the more often the nearer n_pairs is to the number of
+    pairs that exist. Rows of a bank that share a prompt id count as different prompts here.
 
     Args:
         bank: whose items are paired.
@@ -125,11 +125,11 @@ def cross_prompt(
 
 
 def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Return whose turn it is, and which of its turns: shuffled rounds, without the prompts that had all their turns.
+    """Return the prompt of each turn and its round, in shuffled rounds; a prompt leaves after its last turn.
 
     Args:
-        limits: (n_prompts,) the most turns of each prompt; together at least n_pairs.
-        n_pairs: the number of turns in all.
+        limits: (n_prompts,) the most turns of each prompt; their sum is at least n_pairs.
+        n_pairs: the number of all turns.
         rng: shuffles each round.
     """
     prompts: list[IntArray] = []
@@ -149,7 +149,7 @@ def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[In
 def _distinct_pairs(
     prompts: IntArray, rounds: IntArray, widths: IntArray, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Return two places among the candidates of each turn's prompt: a pair that the prompt did not have before."""
+    """Return, for each turn, the places of two candidates of its prompt: a pair that the prompt did not have before."""
     found = np.empty((2, len(prompts)), dtype=np.int64)
     kinds = np.unique(widths).tolist()
     for width in kinds:
@@ -174,12 +174,12 @@ def _rounds(n_prompts: int, at_least: int, rng: np.random.Generator) -> IntArray
 
 
 def _distinct_in_rows(n_rows: int, n_draws: int, size: int, rng: np.random.Generator) -> IntArray:
-    """Return (n_rows, n_draws) uniform draws from 0 ... size - 1: in a row, none comes twice before all came once."""
+    """Return (n_rows, n_draws) uniform draws from 0 ... size - 1; a row repeats no value before it has them all."""
     if 4 * n_draws >= size:
         cycles = [rng.permuted(np.tile(np.arange(size), (n_rows, 1)), axis=1) for _ in range(math.ceil(n_draws / size))]
         return np.concatenate(cycles, axis=1)[:, :n_draws]
-    # Few of many: draw all, then redraw what repeats an earlier column. The rule treats all values alike, so every
-    # sequence of distinct values is equally likely, and no row needs a permutation of all values.
+    # Few of many: draw all, then redraw values that repeat an earlier column. The rule treats all values alike, so
+    # every sequence of distinct values is equally likely, and no row needs a permutation of all values.
     drawn = rng.integers(size, size=(n_rows, n_draws))
     repeated = n_draws > 1
     while repeated:

@@ -17,7 +17,7 @@ from rmspace.cli import commands
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 findings that are errors, 2 a mistake in the input.
 
-    After an interruption the status is 130, as shells have it.
+    After an interruption the status is 130, the convention of shells.
     """
     options = _parse(arguments)
     _let_sigterm_interrupt()
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the error with its notes; one that is not about the input also says its type and how to see more."""
+    """Return the error with its notes; an error that is not about the input also gives its type and how to see more."""
     text = f"{error}{_notes(error)}"
     if not isinstance(error, ValueError | TypeError | OSError | FloatingPointError):
         text = f"{type(error).__name__} {text}; --debug shows where"

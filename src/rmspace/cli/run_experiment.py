@@ -33,8 +33,8 @@ def run_experiment(
 ) -> pd.DataFrame:
     """Run the experiment of a config and fill its output folder: table, resolved config, manifest, figures, models.
 
-    The folder appears whole when all is done. Where the run fails or is interrupted, the rows of the finished models
-    and the saved models stay beside it, and the error says where.
+    The folder appears whole when the run is done. Where the run fails or is interrupted, the rows of the finished
+    models and the saved models stay beside it, and the error says where.
 
     Args:
         config: YAML file of one experiment.

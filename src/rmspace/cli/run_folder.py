@@ -22,13 +22,13 @@ from rmspace.results.provenance import describe_data, machine, versions
 
 TABLE, MANIFEST, MODELS = "results.csv", "manifest.json", "models"
 KEPT = (TABLE, MODELS)
-"""What stays of a run that fails."""
+"""The files that stay when a run fails."""
 
 RUN = FolderKind("rmspace-run", MANIFEST, r"results\.csv|manifest\.json|config\.yaml|models|\w+\.(?:png|svg|py)")
 
 
 class TableWriter:
-    """Writes the table anew with each model that ends, as CSV with numbers in full precision."""
+    """Rewrites the table after each model, as CSV with numbers in full precision."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class ModelSaver:
         (self.folder / MODELS).mkdir(exist_ok=True)
         try:
             save(model, self.folder / place)
-        except (TypeError, ValueError) as error:  # a class that cannot be saved must not cost the run
+        except (TypeError, ValueError) as error:  # a class that cannot be saved must not end the run
             self.refused[name] = str(error)
         else:
             self.saved[name] = place
@@ -65,7 +65,7 @@ class ModelSaver:
         return "\n".join([*lines, *(f"not saved: {name} ({reason})" for name, reason in self.refused.items())])
 
     def _free_name(self, name: str) -> str:
-        """Return a name for the folder of a model: its own where that may be a file's, and no other model has it."""
+        """Return a folder name for a model: the model's name, without forbidden letters and made unique."""
         plain = re.sub(r"[^\w.-]+", "_", name).strip(".") or "model"
         taken = {Path(place).name.casefold() for place in self.saved.values()}
         candidates = (plain if k == 1 else f"{plain}_{k}" for k in range(1, len(taken) + 2))
@@ -73,7 +73,7 @@ class ModelSaver:
 
 
 def write_manifest(folder: Path, data: Mapping[str, Data], facts: Mapping[str, Any]) -> None:
-    """Write what the result rests on: versions, machine, hash and size of the data, and other facts."""
+    """Write the provenance of the result: versions, machine, hash and size of the data, and other facts."""
     manifest = {
         "format": RUN.format,
         **facts,

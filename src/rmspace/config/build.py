@@ -47,7 +47,7 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """What stands under one key of a config: the object, its plain form with all defaults, the user's modules in it."""
+    """The value of one key of a config: the object, its plain form with all defaults, the user's modules in it."""
 
     value: Any
     plain: Any
@@ -57,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config made into objects: `data()` gives (train, test), `options` the other arguments of `rmspace.run`."""
+    """The objects of a config: `data()` gives (train, test), and `options` are the other arguments of `rmspace.run`."""
 
     data: Callable[[], tuple[Data, Data]]
     options: dict[str, Any]
@@ -108,7 +108,7 @@ def build_experiment(root: Node, *, folders: Sequence[Path] | None = None, allow
 
     Args:
         root: the config.
-        folders: where the user's modules may lie; the folders of the nodes when None, the config's own first.
+        folders: folders of the user's modules; when None, the folders of the nodes, with the config's own first.
         allow: as in `load_config`.
     """
     check_keys(root)
@@ -121,7 +121,7 @@ def build_experiment(root: Node, *, folders: Sequence[Path] | None = None, allow
 
 
 def check_keys(root: Node) -> None:
-    """Raise ConfigError where a config has an unknown key, or lacks one."""
+    """Raise ConfigError where a config has an unknown key, or lacks a required one."""
     for name, node in root.items():
         if name not in KEYS:
             raise node.error(f"unknown key{nearest(str(name), KEYS)}")
@@ -132,12 +132,12 @@ def check_keys(root: Node) -> None:
 
 
 def is_judged(root: Node) -> bool:
-    """Whether a config has pairs of a bank judged; otherwise its data must be preferences."""
+    """Say whether a config has pairs of a bank judged; otherwise its data must be preferences."""
     return _is_given(root, "pairs") or _is_given(root, "annotator")
 
 
 def build_part(root: Node, name: str, *, folders: Sequence[Path], allow: Sequence[str] = ()) -> Part:
-    """Build what a config says under one of its keys; see `build_experiment`."""
+    """Build the value of one key of a config; see `build_experiment`."""
     if not _is_given(root, name):
         if name == "data" or _PARAMETERS[name].default is inspect.Parameter.empty:
             raise root.error(f"the key {name} is missing")
@@ -162,7 +162,7 @@ class _Builder:
     """Makes the objects of one config.
 
     Args:
-        names: finds what `use:` names.
+        names: finds the function or class of a `use:`.
         has_columns: whether the comparisons may have columns, which objectives and metrics take by name.
     """
 
@@ -170,7 +170,7 @@ class _Builder:
         self.names, self.has_columns = names, has_columns
 
     def part(self, name: str, node: Node) -> Made:
-        """Make what stands under one key of the config."""
+        """Make the value of one key of the config."""
         kind = KINDS_OF_KEYS.get(name)
         if kind is None:
             return Made(_fit(node, node.plain(), _PARAMETER_HINTS[name]), node.plain())
@@ -185,7 +185,7 @@ class _Builder:
         return _unzipped(made)
 
     def block(self, node: Node, kind: Kind | None) -> Made:
-        """Make what a `{use: name, keyword: value, ...}` block says: call a class, bind the keywords of a function."""
+        """Make the object of a `{use: name, keyword: value, ...}` block: call a class, bind a function's keywords."""
         if not node.is_block or not isinstance(node.get("use"), str):
             raise node.error(f"must be a block {{use: name, ...}}; got {node.plain()!r}")
         target, call = self._target(node, kind)
@@ -204,7 +204,7 @@ class _Builder:
             raise node["use"].error(str(error)) from error
 
     def _keyword(self, node: Node, call: Call) -> Made:
-        """Make the value of one keyword, and hold it to the annotation of its parameter."""
+        """Make the value of one keyword, and check it against the annotation of its parameter."""
         name = str(node.key[-1])
         if name in call.by_run:
             raise node.error(f"is filled in by the run; {call.name} is called with it")
@@ -238,7 +238,7 @@ def _unzipped(made: dict[Any, Made]) -> Made:
 
 
 def _fit(node: Node, value: Any, annotation: Any) -> Any:
-    """Hold a value to an annotation."""
+    """Check a value against an annotation."""
     try:
         return fit_type(value, annotation, node.folder)
     except Mismatch as mismatch:
@@ -257,7 +257,7 @@ def _bound(target: Callable[..., Any], keywords: dict[str, Any]) -> Callable[...
 
 
 def _check_model(node: Node, model: Any) -> None:
-    """Raise ConfigError for what is not fitted on comparisons; scikit-learn's own estimators are not."""
+    """Raise ConfigError for an estimator that is not fitted on comparisons, such as scikit-learn's own."""
     last = model.steps[-1][1] if isinstance(model, Pipeline) and model.steps else model
     if not (hasattr(last, "fit") and hasattr(last, "predict")):
         raise node.error(f"must be a reward model, with fit and predict; got {model!r}")
@@ -269,7 +269,7 @@ def _check_model(node: Node, model: Any) -> None:
 
 
 def _try_annotator(annotator: Any, node: Node) -> None:
-    """Let an annotator judge one tie, so that a beta out of range is found before anything runs."""
+    """Let an annotator judge one tie, so that a beta out of range is reported before anything runs."""
     try:
         annotator(np.zeros(1))
     except (TypeError, ValueError) as error:
@@ -277,7 +277,7 @@ def _try_annotator(annotator: Any, node: Node) -> None:
 
 
 def _check_reader(root: Node, reader: Any) -> None:
-    """Raise ConfigError where a reader is known to return what the config cannot use."""
+    """Raise ConfigError where a reader's annotations say that the config cannot use its data."""
     call = read_call(reader.func if isinstance(reader, partial) else reader, KINDS_OF_KEYS["data"])
     returned = call.hints.get("return")
     if returned is None or returned is Any:

@@ -1,4 +1,4 @@
-"""How a function or class is called: what the run fills in, and what a config may set."""
+"""The parameters of a function or class: those that the run fills in, and those that a config may set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Call:
     """The parameters of a function or class.
 
     Args:
-        name: what messages call it.
+        name: its name in messages.
         by_run: parameters that the run fills in.
         options: parameters that a config may set.
         hints: annotations by the name of the parameter, and `return`.
@@ -43,9 +43,9 @@ class Call:
 
 
 def read_call(target: Callable[..., Any], kind: Kind | None) -> Call:
-    """Read a signature; a function of a kind is called with the arguments that the kind's Protocol has.
+    """Read a signature; the run calls a function of a kind with the arguments of the kind's Protocol.
 
-    Where the kind is unknown, the run is taken to fill in the positional parameters that have no default.
+    Where the kind is unknown, the run is assumed to fill in the positional parameters without a default.
 
     Raises:
         TypeError: there is no signature, or the function takes fewer arguments than its kind is called with.
@@ -107,7 +107,7 @@ def _positional(parameters: Mapping[str, inspect.Parameter]) -> list[inspect.Par
 def _read_hints(target: Callable[..., Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError, AttributeError):  # annotations of the user's that cannot be read check nothing
+    except (NameError, TypeError, AttributeError):  # a user's annotations that cannot be read are not checked
         return {}
 
 

@@ -30,14 +30,14 @@ _SCHEMA = (
 
 
 class ConfigError(ValueError):
-    """One line: the file, the line, the path of the key, what is wrong and what would be right."""
+    """A mistake in a config, in one line: the file, the line, the path of the key, the problem and the remedy."""
 
 
 @dataclass(frozen=True)
 class Node:
     """A value of a config: text, number, null, a block (names to nodes) or a list of nodes.
 
-    Nodes never change. `put` returns a new tree, which has the nodes that stay the same in common with the old one.
+    Nodes never change. `put` returns a new tree, which shares all unchanged nodes with the old one.
 
     >>> tree = as_node({"a": {"b": 1}}, place="x.yaml:1", folder=Path())
     >>> tree.put(("a", "c"), as_node(2, place="command line", folder=Path())).plain()
@@ -48,7 +48,7 @@ class Node:
 
     value: Any
     key: Key  # the path from the root of the config to this node
-    place: str  # file and line, or what else names where the value was written
+    place: str  # file and line, or another description of where the value was written
     folder: Path  # paths in the value start here
 
     @property
@@ -84,7 +84,7 @@ class Node:
         return [node.plain() for node in self.value] if self.is_list else self.value
 
     def error(self, problem: str) -> ConfigError:
-        """Return the error that says what is wrong with this value, and where the value stands."""
+        """Return an error that states the problem with this value and the value's place."""
         path = ".".join(map(str, self.key))
         return ConfigError(f"{self.place}: {path}: {problem}" if path else f"{self.place}: {problem}")
 
@@ -118,7 +118,7 @@ class Node:
         return replace(self, value={**self.value, name: below.put(key[1:], node)})
 
     def without(self, key: Key) -> Node:
-        """Return this tree without what stands at `key`, where anything does."""
+        """Return this tree without the value at `key`, if there is one."""
         if not self.is_block or key[0] not in self.value:
             return self
         rest = {name: node for name, node in self.value.items() if name != key[0] or len(key) > 1}
@@ -206,7 +206,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every value in full, and quotes text that a reader of YAML 1.1 or 1.2 would take for something else."""
+    """Writes every value in full, and quotes text that a reader of YAML 1.1 or 1.2 would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True

@@ -1,4 +1,4 @@
-"""What a `use:` names: a name of the kind that is asked for, or a dotted path into a module that may be imported."""
+"""The function or class of a `use:`: a name of the required kind, or a dotted path into an allowed module."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Names:
     """Finds names; `modules` collects the user's own sources that were imported on the way.
 
     Args:
-        folders: where the user's modules may lie, in this order; the first is the folder of the config.
+        folders: folders of the user's modules, searched in this order; the first is the folder of the config.
         allow: other modules that the user lets the config import.
     """
 
@@ -88,7 +88,7 @@ class Names:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean ...?', or the list of what there is.
+    """Return '; did you mean ...?', or the list of the known names.
 
     >>> nearest("learing_rate", ["learning_rate", "patience"])
     '; did you mean learning_rate?'
@@ -99,7 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error as one line, with its type where the type says more than the words."""
+    """Return an error as one line; its type comes first unless it is a plain error of the input."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError | TypeError | OSError) and text else f"{type(error).__name__}: {text}"
 
@@ -117,7 +117,7 @@ def names_of(kind: Kind) -> tuple[str, ...]:
 
 @cache
 def _listed(name: str, kind: Kind | None) -> Any:
-    """Return what has a plain name in the module of a kind."""
+    """Return the member with a plain name in the module of a kind."""
     for each in KINDS if kind is None else (kind,):
         if name in names_of(each):
             return _member(each.module, name)
@@ -132,13 +132,13 @@ def _listed(name: str, kind: Kind | None) -> Any:
 
 
 def _member(module: str, name: str) -> Any:
-    """Return a name of a package; one that a file of the package has, too, such as `best_of_n`, is in that file."""
+    """Return a member of a package; where a file has the member's name, such as `best_of_n`, take it from the file."""
     found = getattr(importlib.import_module(module), name)
     return getattr(found, name) if inspect.ismodule(found) else found
 
 
 def _check_kind(name: str, target: Any, kind: Kind | None) -> None:
-    """Raise BadName where what a dotted path leads to is not of the kind, or is not for configs."""
+    """Raise BadName where the target of a dotted path is not of the kind, or is not for configs."""
     home = str(getattr(target, "__module__", "")).partition(".")[0]
     if home == "rmspace":
         _check_own(name, target, kind)
@@ -203,7 +203,7 @@ def _sources(module: str, folder: Path) -> dict[str, Path]:
 
 
 def _imports(path: Path) -> set[str]:
-    """Return the top-level names of what a file imports."""
+    """Return the top-level names of the modules that a file imports."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
     except SyntaxError:  # importing the file gives a better message
@@ -217,14 +217,14 @@ _imported: dict[Path, str] = {}
 
 
 def _check_unedited(paths: Iterable[Path]) -> None:
-    """Raise BadName where a source is no longer what this process imported: the old code would pass for the new."""
+    """Raise BadName where a source was edited after its import, since this process would still run the old code."""
     for path in paths:
         if _imported.setdefault(path, file_hash(path)) != file_hash(path):
             raise BadName(f"{path} was edited after this process had imported it; restart Python, or the worker")
 
 
 def _own_module(module: str, folder: Path) -> Path | None:
-    """Return the file of a module in the folder; refuse one whose name another module has already."""
+    """Return the file of a module in the folder; refuse a module whose name is already taken by another."""
     own = [path for path in (folder / f"{module}.py", folder / module / "__init__.py") if path.exists()]
     if not own:
         return None

@@ -1,4 +1,4 @@
-"""Whether a value from YAML fits the annotation of a parameter, and what to say where it does not."""
+"""Checks that a value from YAML fits the annotation of a parameter, and the words for a value that does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmspace.kinds import KINDS, Kind, RewardModel
 
 
 class Mismatch(Exception):
-    """The words for what was expected."""
+    """A value that does not fit; the message is the expected value in words."""
 
 
 def kind_of(annotation: Any) -> Kind | None:
@@ -30,13 +30,13 @@ def kind_of(annotation: Any) -> Kind | None:
 
 
 def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
-    """Return the value as the annotation wants it; paths must exist, and start at `folder`.
+    """Return the value in the type of the annotation; paths must exist, and start at `folder`.
 
-    A bool is not a number, text is not a list, and a whole number may stand for a float. An annotation that YAML has
-    no value for (an array, say) accepts anything: the function checks it itself.
+    A bool is not a number, text is not a list, and a whole number may stand for a float. An annotation without a form
+    in YAML, such as an array, accepts anything: the function checks the value itself.
 
     Raises:
-        Mismatch: with the words for what was expected.
+        Mismatch: the value does not fit; the message is the expected value in words.
 
     >>> fit_type(3, float, Path()), fit_type([1, 2], Sequence[int], Path())
     (3.0, [1, 2])
@@ -125,7 +125,7 @@ def _fit_path(value: Any, folder: Path) -> str:
 
 
 def _check_made(value: Any, annotation: Any) -> None:
-    """Raise Mismatch where a function or a reward model is wanted and something else came."""
+    """Raise Mismatch where the annotation is a function or a reward model and the value is not."""
     if annotation is RewardModel:
         if not (hasattr(value, "fit") and hasattr(value, "predict")):
             raise Mismatch("a reward model, written {use: its_name}")

@@ -31,7 +31,7 @@ def annotate(
         rewards: a bank, or gold rewards by item id (n_items,), or the complete table (n_prompts, n_responses).
         annotator: function of gaps that gives the probability that the first wins.
         rng: where the randomness comes from.
-        scale: what a gap is divided by: a number above 0, or "std", the standard deviation of all rewards.
+        scale: gaps are divided by it: a number above 0, or "std", the standard deviation of all rewards.
 
     Returns:
         Comparisons, int64 (n_pairs, 2), the winner in column 0, in the order of the pairs.
@@ -72,7 +72,7 @@ def scaled_gaps(pairs: IntArray, rewards: Rewards, scale: float | Literal["std"]
 def rewards_by_item(rewards: Rewards) -> FloatArray:
     """Return gold rewards by item id (n_items,): of a bank, of flat rewards, or of a complete table.
 
-    A table with NaN is refused: it may be the padded table of a ragged bank, whose places are not item ids.
+    A table with NaN is refused: it may be the padded table of a ragged bank, where positions are not item ids.
     """
     if isinstance(rewards, ResponseBank):
         rewards = rewards.item_rewards
@@ -93,7 +93,7 @@ def rewards_by_item(rewards: Rewards) -> FloatArray:
 
 
 def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
-    """Return what gaps are divided by: a number above 0, or the standard deviation of all rewards that are there."""
+    """Return the number that divides gaps: a number above 0, or the standard deviation of all rewards except NaN."""
     if isinstance(scale, str) and scale == "std":
         flat = np.asarray(rewards).reshape(-1)
         flat = flat[~np.isnan(flat)] if np.isnan(flat).any() else flat

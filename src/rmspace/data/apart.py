@@ -1,4 +1,4 @@
-"""Whether a prompt of the test data was in training."""
+"""The check that no prompt of the test data is in the training data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Items(NamedTuple):
 
     hashes: npt.NDArray[np.uint64]  # of the embeddings, rounded to float16
     prompts: IntArray
-    sizes: IntArray  # items of each prompt, also of those that are not here
+    sizes: IntArray  # number of items of each prompt, including those that are not among these items
 
 
 def check_apart(train: Data, test: Data) -> None:
@@ -52,7 +52,7 @@ def check_apart(train: Data, test: Data) -> None:
     if len(shared):
         raise ValueError(
             f"train and test must have no prompt in common; {len(shared)} of {_n_prompts(test)} test prompts (the "
-            f"first is number {shared[0]}) with the same items as a training prompt; give equal prompts one id and "
+            f"first is number {shared[0]}) have the same items as a training prompt; give equal prompts one id and "
             "split with split_prompts, which goes by id"
         )
 
@@ -69,7 +69,7 @@ def _n_prompts(data: Data) -> int:
 def _prompts_in_common(train: Data, test: Data) -> IntArray:
     """Return the numbers of the test prompts whose values are those of a training prompt."""
     rewarded = all(isinstance(data, ResponseBank) and data.has_rewards for data in (train, test))
-    if rewarded and not (_rows_within(train, test) or _rows_within(test, train)):
+    if rewarded and not (_any_prompt_known(train, test) or _any_prompt_known(test, train)):
         return np.empty(0, np.int64)
     counted = _rated(train), _rated(test)
     ids = _with_common_rewards(train, test, counted) if rewarded else counted
@@ -81,8 +81,8 @@ def _prompts_in_common(train: Data, test: Data) -> IntArray:
     return np.union1d(contained, containing)
 
 
-def _rows_within(inner: Any, outer: Any) -> bool:
-    """Return whether any row of one bank has only rewards that the other bank has, too: a quick test before reading."""
+def _any_prompt_known(inner: Any, outer: Any) -> bool:
+    """Return whether all rewards of some prompt of `inner` are in `outer`: a quick test before embeddings are read."""
     rewards = inner.item_rewards.astype(np.float32)
     known = np.sort(outer.item_rewards.astype(np.float32))
     starts = inner.offsets[:-1]
@@ -92,7 +92,7 @@ def _rows_within(inner: Any, outer: Any) -> bool:
 
 
 def _found(rewards: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Return which rewards are among the `known`, in order; one that is missing may be any."""
+    """Return which rewards are in `known`, which is sorted; a missing reward counts as found."""
     place = np.searchsorted(known, rewards).clip(max=len(known) - 1)
     return np.asarray((known[place] == rewards) | np.isnan(rewards))
 

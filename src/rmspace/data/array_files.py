@@ -26,7 +26,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         raise FileNotFoundError(f"{path} is not there")
     try:
         return map_array(path)
-    except Exception as error:  # numpy passes on the errors of its parser of headers, tokenizer errors among them
+    except Exception as error:  # numpy passes on every error of its header parser, tokenizer errors included
         raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
 
 
@@ -39,10 +39,10 @@ def write_rows(
 ) -> None:
     """Write a table (n_rows, dim) to a `.npy` file, block by block.
 
-    These are plain writes: a process that writes to a memory map of a full disk ends without an exception.
+    It uses plain writes: on a full disk, a process that writes to a memory map is killed without an exception.
 
     Raises:
-        OverflowError: a finite number that does not fit `dtype`; `name_row` says what the row is called.
+        OverflowError: a finite number that does not fit `dtype`; `name_row` gives the name of its row.
     """
     header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     with path.open("wb") as file:

@@ -31,7 +31,7 @@ def check_embeddings(embeddings: npt.ArrayLike, *, flat: bool) -> FloatArray:
 
 
 def check_offsets(offsets: npt.ArrayLike, n_items: int) -> IntArray:
-    """Return the offsets of a ragged bank as int64 (n_prompts + 1,): from 0 to n_items, each above the last."""
+    """Return the offsets of a ragged bank as int64 (n_prompts + 1,), strictly increasing from 0 to n_items."""
     array = np.asarray(offsets)
     if array.ndim != 1 or len(array) < 2:
         raise ValueError(f"offsets must be integers (n_prompts + 1,), at least two; got {describe(array)}")
@@ -74,7 +74,7 @@ def check_texts(ids: npt.NDArray[Any], texts: Sequence[str]) -> None:
         if known.setdefault(name, text) != text:
             raise ValueError(
                 f"prompts with one id must have one text; id {name!r} has {known[name][:60]!r} and {text[:60]!r}; "
-                "give each prompt an id of its own"
+                "give different prompts different ids"
             )
 
 
@@ -174,7 +174,7 @@ def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
 
 
 def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array:
-    """Return gold rewards as float64 (n_prompts, n_responses): all finite, or not `complete` and NaN where unrated."""
+    """Return gold rewards as float64 (n_prompts, n_responses); unless `complete`, NaN marks an unrated response."""
     array = np.asarray(rewards)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
         raise ValueError(f"rewards must be numbers (n_prompts, n_responses); got {describe(array)}")
@@ -230,7 +230,7 @@ def number_ids(ids: npt.ArrayLike) -> IntArray:
 
 
 def check_selection(chosen: int | slice | npt.ArrayLike, n: int, noun: str) -> IntArray:
-    """Return the rows that a row, a slice, rows in any order or a mask (n,) choose of n prompts or comparisons."""
+    """Return the row numbers that a selection chooses: one row, a slice, rows in any order, or a mask (n,)."""
     rule = f"a selection is a slice, rows of {noun}s, or a mask ({n},)"
     if isinstance(chosen, tuple):
         raise TypeError(f"{rule}; got a tuple; for one response use bank.embeddings[prompt, response]")

@@ -36,11 +36,11 @@ class ResponseBank:
     """Embeddings of the responses to each of `n_prompts` prompts, with gold rewards or none.
 
     An item is one prompt-response pair: one row of `items`. Its id is `offsets[prompt] + response`, and counts within
-    its own bank. Mostly every prompt has the same number of responses; such a bank is rectangular. A ragged bank, whose
-    prompts have different numbers of responses, is made from flat items and `offsets`. No array is padded.
+    its own bank. In a rectangular bank every prompt has the same number of responses. A ragged bank has prompts with
+    different numbers of responses; it is made from flat items and `offsets`. No array is padded.
 
-    The arrays are kept as they come, memory-mapped ones included. They are not read until they are used. Values are
-    therefore checked where they are used, and all together by `health()`.
+    The arrays are kept as they come, memory-mapped ones included, and are not read until they are used. Values are
+    therefore checked where they are used; `health()` checks all of them.
 
     Args:
         embeddings: float16 or float32 (n_prompts, n_responses, dim), or (n_items, dim) with `offsets`; float64 is
@@ -156,8 +156,8 @@ class ResponseBank:
     def embeddings(self) -> FloatArray:
         """Embeddings (n_prompts, n_responses, dim) of a rectangular bank.
 
-        A selection of prompts from a file is not read here, but where it is used. It comes as an object that is indexed
-        like an array and, for anything else, turns itself into one (`numpy.asarray`).
+        A selection of prompts from a file is read only where it is used. It can be indexed like an array; any other use
+        turns it into one (`numpy.asarray`).
 
         Raises:
             ValueError: prompts have different numbers of responses; `items` has the rows.
@@ -239,7 +239,7 @@ class ResponseBank:
         """Yield (slice of item ids, rows), so that a bank in a file is never in memory as a whole.
 
         Args:
-            size: about how many rows a block has; 16 MB of them when None.
+            size: about how many rows a block has; None makes blocks of 16 MB.
         """
         return self._layout.item_blocks(size)
 
@@ -274,7 +274,7 @@ class ResponseBank:
         for _, rows in self.item_blocks():
             digest.update(np.ascontiguousarray(rows).data)
         ids = self.prompt_ids
-        arrays = {"prompt_ids": ids if ids.dtype.kind == "i" else np.array(ids.tolist())}  # text of its least width
+        arrays = {"prompt_ids": ids if ids.dtype.kind == "i" else np.array(ids.tolist())}  # the narrowest text dtype
         if not self.is_rectangular:
             arrays["offsets"] = self.offsets
         if self.has_rewards:

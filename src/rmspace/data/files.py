@@ -20,7 +20,7 @@ from rmspace._typing import PathLike
 class FolderKind:
     """A kind of folder that this library writes; only a folder of the same kind is ever replaced."""
 
-    format: str  # what the marker says under "format"
+    format: str  # the value of "format" in the marker
     marker: str  # the JSON file that every folder of the kind has
     files: str  # pattern of everything directly in it
 
@@ -31,8 +31,8 @@ def new_folder(
 ) -> Iterator[Path]:
     """Yield an empty folder beside `path`, which takes the place of `path` when the block ends without an error.
 
-    Until then `path` stays as it was. It also stays so when the block raises, for example at a full disk. Where the
-    block raises after it wrote something named in `keep`, what it wrote stays beside `path`, and the error says where.
+    Until then `path` stays as it was. It also stays so when the block raises, for example because the disk is full. If
+    the block wrote something named in `keep` before it raised, that folder stays beside `path`, and the error names it.
 
     Raises:
         FileExistsError: `path` exists, or came to exist while the block ran, and `overwrite` is not set or it is not a

@@ -1,4 +1,4 @@
-"""What can be wrong with the values of a bank: one small check per finding."""
+"""Checks of the values of a bank, one small check per finding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 class Finding(NamedTuple):
-    """One row of the table: what was found, how bad it is, in how many of how many cases, and what it means."""
+    """One row of the table: the check, its severity, the numbers of found and of checked cases, and their meaning."""
 
     check: str
     severity: str
@@ -154,7 +154,7 @@ def _reward_findings(rewards: FloatArray, counts: IntArray) -> Iterator[Finding]
 
 
 def _reward_ranks(rewards: FloatArray, rated: IntArray, n_prompts: int) -> Iterator[Finding]:
-    """Look at prompts with two or more rated responses, which come first in each row."""
+    """Check prompts with two or more rated responses; in each row the rated responses come first."""
     if len(rewards) == 0:
         return
     ordered = np.sort(rewards, axis=1)  # NaN is last

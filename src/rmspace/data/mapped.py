@@ -21,7 +21,7 @@ _READ_ONLY = "these rows lie in a file and cannot be written to; numpy.asarray(r
 
 
 class MappedFile(mmap.mmap):
-    """A file mapped for reading that knows what the file was when it was opened."""
+    """A file mapped for reading that remembers the state of the file at its opening."""
 
     _path: Path
     _was: tuple[int, int, int]
@@ -35,9 +35,9 @@ class MappedFile(mmap.mmap):
         return mapping
 
     def check(self) -> None:
-        """Raise RuntimeError where the file has changed: to read past a new, earlier end would kill the process.
+        """Raise RuntimeError where the file has changed: a read past the end of a shortened file kills the process.
 
-        It is no change when another file took the place of this one: the old file is still mapped.
+        Where another file took the place of this one, nothing has changed: the old file is still mapped.
         """
         inode, size, _ = self._was
         found = self._path.stat() if self._path.exists() else None
@@ -62,7 +62,7 @@ class Rows(NDArrayOperatorsMixin):
     """Some rows of an array in a file; each is read only when it is used.
 
     `rows[...]` with an integer, a slice, a mask or ids reads these rows and returns a numpy array.
-    `numpy.asarray(rows)` reads all rows. Every other attribute, method and operator is that of this whole array.
+    `numpy.asarray(rows)` reads all rows. Every other attribute, method and operator is that of the whole array.
 
     Args:
         table: (n, ...), mapped.
@@ -131,12 +131,12 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
 
     Of a mapped array only the pages of these rows are read. The pages of the next block are read while the caller uses
     this one. The process releases the pages of each block after its use, so that its memory does not grow. A block of a
-    slice is a view: copy what is to be kept.
+    slice is a view: copy the rows that you keep.
 
     Args:
         array: (n, ...).
         ids: rows to read; all when None.
-        size: the most rows in a block; 16 MB of them when None. Rows that lie far apart come in smaller blocks.
+        size: the most rows in a block; None makes blocks of 16 MB. Rows that lie far apart come in smaller blocks.
 
     Raises:
         RuntimeError: the file changed since it was opened.
@@ -154,12 +154,12 @@ def blocks(array: Any, ids: IntArray | None = None, *, size: int | None = None) 
 
 
 def _parts(array: npt.NDArray[Any], ids: IntArray | None, size: int, *, apart: bool) -> list[slice]:
-    """Cut a choice of rows into blocks of at most `size` rows; rows that lie `apart` in a file span few large pages."""
+    """Cut a choice of rows into blocks of at most `size` rows; with `apart`, a block spans at most 16 large pages."""
     n = len(array) if ids is None else len(ids)
     if ids is None or not apart:
         return [slice(start, min(start + size, n)) for start in range(0, n, size)]
     pages = ids * array.strides[0] // _PAGE
-    entered = np.cumsum(np.append(0, pages[1:] != pages[:-1]))[:n]  # pages entered before each row, counting returns
+    entered = np.cumsum(np.append(0, pages[1:] != pages[:-1]))[:n]  # how often the page has changed up to each row
     parts, start = [], 0
     while start < n:
         stop = min(start + size, int(np.searchsorted(entered, entered[start] + _PAGES)))
@@ -190,9 +190,9 @@ def check_unchanged(array: Any) -> bool:
 
 
 def _mapping_of(array: npt.NDArray[Any]) -> tuple[mmap.mmap | None, int]:
-    """Return the mapping of a file for reading that an array looks into, and its address.
+    """Return the read-only file mapping that holds an array's numbers, and its address; None and 0 without one.
 
-    Only mappings that are known to be read-only and of a file count: this library's and `numpy.memmap(mode="r")`. To
+    Only this library's mappings and `numpy.memmap(mode="r")` count: these are known to be read-only and of a file. To
     release a page of any other mapping may lose what was written to it.
     """
     base: Any = array

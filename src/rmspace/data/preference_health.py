@@ -1,4 +1,4 @@
-"""What can be wrong with preferences, and with a split of data into training and test."""
+"""Checks of preferences, and of a split of data into training and test."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def split_health(
     similarity: float = 0.999,
     max_pairs: int = 10**9,
 ) -> pd.DataFrame:
-    """Return what training and test data have in common, one row per finding, empty when all is well.
+    """Find prompts and items that training and test data share: a table of findings, empty when all is well.
 
     Checks: `shared_prompts`, prompt ids on both sides; `shared_items`, test items whose embedding is a training item's
     to the bit; `near_duplicate_prompts`, test prompts m with, for some training prompt t,

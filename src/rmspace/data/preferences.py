@@ -1,4 +1,4 @@
-"""Preferences: items, and what people or a judge said of them."""
+"""Preferences: items, and comparisons of them by people or a judge."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ KNOWN_COLUMNS = ("weight", "margin", "tie", "annotator", "subset")
 
 
 class Preferences:
-    """Comparisons of items, with what is known of each (weight, margin, tie, annotator, subset); needs no gold rewards.
+    """Comparisons of items, each with optional columns (weight, margin, tie, annotator, subset), without gold rewards.
 
-    Values are checked where they are used, and all together by `health()`. A comparison of an item with itself and a
-    missing value (NaN) in a column are accepted here and found by `health()`; fits refuse both where they use them.
+    Values are checked where they are used; `health()` checks all of them. A comparison of an item with itself and a
+    missing value (NaN) in a column are accepted here. `health()` reports both, and a fit that uses them refuses them.
 
     Args:
         items: float16 or float32 (n_items, dim), one prompt-response pair per row; float64 is accepted.
@@ -115,7 +115,7 @@ class Preferences:
 
     @property
     def columns(self) -> Mapping[str, npt.NDArray[Any]]:
-        """What is known of each comparison, by name, each (n_comparisons,)."""
+        """The columns of the comparisons by name, each (n_comparisons,)."""
         return MappingProxyType(self._columns)
 
     @property
@@ -179,7 +179,7 @@ class Preferences:
         arrays = {"items": self.items, "comparisons": self.comparisons, "groups": self.groups}
         digest = hashlib.sha256()
         for name, array in {**arrays, **{f"column:{k}": v for k, v in sorted(self._columns.items())}}.items():
-            if array.dtype.kind == "U":  # text of its least width
+            if array.dtype.kind == "U":  # the narrowest text dtype
                 array = np.array(array.tolist())
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             for _, block in blocks(array):

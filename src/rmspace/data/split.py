@@ -61,7 +61,7 @@ def prompt_folds(
     many such comparisons there were.
 
     Args:
-        preferences: what to split.
+        preferences: the preferences to split.
         n_splits: the number of folds, from 2 to the number of prompts that were compared.
         seed: seed of the shuffle of the prompts.
 

@@ -1,4 +1,4 @@
-"""Tables in which prompts have different numbers of rated responses, measured as complete tables."""
+"""Metrics of tables with unrated responses: the prompts with equal numbers of rated responses form a complete table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure_by_n(
         n: one number of responses, or several, or None for all rated responses of each prompt.
         metric: function of complete scores and rewards (n_prompts, n_responses) and a list of n, each at most
             n_responses, that gives (n_prompts, len(list)).
-        least: the fewest rated responses of which the metric is defined.
+        least: the fewest rated responses for which the metric is defined.
 
     Returns:
         (n_prompts,) for one n or None, (n_prompts, len(n)) for several.

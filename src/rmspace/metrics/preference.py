@@ -39,8 +39,8 @@ def log_loss(
 ) -> Float64Array:
     """Negative log-likelihood of each comparison in the Bradley-Terry model: -log sigma(winner - loser), in nats.
 
-    It takes the difference of two scores for the log-odds that the first item wins. This is what Bradley-Terry models
-    learn. Other scores, such as those of the classification objective, put the items in order, but their differences
+    It reads the difference of two scores as the log-odds that the first item wins. Bradley-Terry models learn these
+    log-odds. Other scores, such as those of the classification objective, put the items in order, but their differences
     are not the log-odds of a comparison: then compare models by `accuracy`. Constant scores have log 2 = 0.693.
 
     Args:

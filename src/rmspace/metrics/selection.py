@@ -1,4 +1,4 @@
-"""Best-of-N: what one gains by taking the response with the highest score of N."""
+"""Best-of-N: the gold reward that one gets by taking the response with the highest score of N."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmspace.metrics._by_count import measure_by_n
 
 __all__ = ["best_of_n", "gain", "normalized_gain", "quantile_of_chosen", "regret"]
 
-_CACHED = 1 << 15  # numbers that are sorted at a time; these fit the processor's cache, which halves the time
+_CACHED = 1 << 15  # numbers sorted at a time; so many fit the processor's cache, which halves the time
 
 
 def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None) -> Float64Array:
@@ -22,13 +22,13 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
 
     The n are drawn without replacement from the R rated responses of the prompt. With the scores in ascending order,
     the i-th (1-based) is the highest of the n with probability C(i-1, n-1) / C(R, n). Responses with equal scores share
-    their probability equally. Constant scores therefore give the mean reward, which is what a random response is worth.
+    their probability equally. Constant scores therefore give the mean reward, the expected reward of a random response.
 
     Args:
         scores: (n_prompts, n_responses), or flat (n_items,) of a rectangular bank; any number per item is a score.
             Scores of a ragged bank fit after `bank.padded`. They are finite where the reward is rated.
         rewards: gold rewards (n_prompts, n_responses); NaN where there is no response or nobody rated it.
-        n: one number of responses, or several, each at least 1; None is all rated responses of each prompt.
+        n: one number of responses, or several, each at least 1; None means all rated responses of each prompt.
 
     Returns:
         (n_prompts,) for one n, (n_prompts, len(n)) for several; `nan` where a prompt has fewer than n rated responses.
@@ -53,7 +53,7 @@ def best_of_n(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequenc
 
 
 def gain(scores: npt.ArrayLike, rewards: npt.ArrayLike, *, n: int | Sequence[int] | None) -> Float64Array:
-    """Golden reward improvement: what Best-of-n reaches above the mean gold reward, for each prompt.
+    """Golden reward improvement: the expected reward of Best-of-n minus the mean gold reward, for each prompt.
 
         gain = best_of_n(scores, rewards, n) - mean of the prompt's rewards
 
@@ -188,7 +188,7 @@ def _weights(n: int, n_responses: int) -> Float64Array:
 def _by_score(scores: Float64Array, rewards: Float64Array) -> Float64Array:
     """Return each prompt's rewards in ascending order of score, averaged among equal scores."""
     order = np.argsort(scores, axis=1)
-    order += np.arange(0, scores.size, scores.shape[1])[:, None]  # to take from flat arrays is quicker
+    order += np.arange(0, scores.size, scores.shape[1])[:, None]  # taking from flat arrays is quicker
     ordered, gold = scores.ravel().take(order), rewards.ravel().take(order)
     tied = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
     if len(tied):

@@ -27,7 +27,7 @@ from rmspace.objectives import bradley_terry, classification
 
 __all__ = ["LightGBMReward"]
 
-# LightGBM's main names of what the arguments set. Each has aliases; given twice, one would silently win.
+# LightGBM's main names of the parameters that the arguments set. Each has aliases; of two values one silently wins.
 _OWN = ("objective", "num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "seed", "num_threads")
 _LEAST_CURVATURE = 1e-12
 _QUANTIZED = {"use_quantized_grad": True, "num_grad_quant_bins": 16, "quant_train_renew_leaf": True}
@@ -38,17 +38,17 @@ class LightGBMReward(BaseReward):
 
     With `classification`, winner and loser rows are stacked, labelled 1 and 0, and given to LightGBM's own `binary`
     objective: the logit is the reward. Every other objective is boosted on the items themselves. In each round,
-    autograd gives the gradient and the curvature (the Hessian's diagonal) of the summed loss in each item's score. So
-    Bradley-Terry on trees is fitted as a preference model, not as a classifier. Such objectives fix a reward only up to
-    a constant; boosting starts from 0.
+    autograd gives the gradient and the curvature (the Hessian's diagonal) of the summed loss with respect to each
+    item's score. So Bradley-Terry on trees is fitted as a preference model, not as a classifier. Such objectives fix a
+    reward only up to a constant; boosting starts from 0.
 
     Args:
         objective: (winner scores, loser scores, columns by name) -> one loss per pair, twice differentiable.
         n_estimators, learning_rate, num_leaves, min_child_samples: LightGBM's own, with its defaults.
         parameters: any other LightGBM parameter by name.
-        random_state: seed of whatever LightGBM draws (nothing, with its defaults).
-        quantized: round gradients to 16 levels. This is faster; docs/benchmarks.md says what it costs. The trees then
-            depend on the number of threads.
+        random_state: seed of LightGBM's random draws; with its defaults it draws nothing.
+        quantized: round gradients to 16 levels. This is faster; docs/benchmarks.md has the loss of accuracy. The trees
+            then depend on the number of threads.
         n_jobs: threads. None takes as many as torch uses, so that OMP_NUM_THREADS and `torch.set_num_threads` set both.
 
     Attributes:

@@ -17,7 +17,7 @@ from rmspace.models.core.fitting import fit_model, seed_model
 
 __all__ = ["ClassifierReward"]
 
-_SURE = 1e-15  # probabilities below count as this, as in scikit-learn's own log loss
+_SURE = 1e-15  # smaller probabilities are raised to this, as in scikit-learn's own log loss
 
 
 class ClassifierReward(BaseReward):

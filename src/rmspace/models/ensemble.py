@@ -39,10 +39,10 @@ class EnsembleReward(BaseReward):
 
     Args:
         member: the reward model, or pipeline ending in one, that is cloned; an `MLPReward` when None.
-        n_members: how many.
+        n_members: the number of members.
         reduce: (n_members, n_items) -> (n_items,): `mean`, `minimum`, `lower_confidence` or your own.
         bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights). Members
-            that draw nothing at random themselves need it to differ.
+            whose training has no randomness differ only by this sample.
         batched: train the members as one program of batched products, which is possible for `MLPReward` without
             dropout. "auto" does so on a GPU, and on a CPU for members of at most 32,768 weights whose batches take at
             most 33 million multiplications to score. Members are the same either way, up to rounding. Give False for
@@ -145,14 +145,14 @@ class EnsembleReward(BaseReward):
 
 
 def _resampled(data: FitData, rng: np.random.Generator) -> FitData:
-    """Draw as many comparisons as there are, with replacement; each one's weight is multiplied by how often it came."""
+    """Draw as many comparisons as there are, with replacement; multiply each weight by how often it was drawn."""
     n = len(data.comparisons)
     counts = rng.multinomial(n, np.full(n, 1 / n))
     return replace(data, weights=check_weights(data.weights * counts, n))
 
 
 def _numbered(on_epoch: OnEpoch, member: int) -> OnEpoch:
-    """Tell `on_epoch` which member each record is of."""
+    """Return an `on_epoch` that adds the member's number to each record."""
     return lambda record: on_epoch({"member": member, **record})
 
 
@@ -189,7 +189,7 @@ def _fit_batched(members: Sequence[MLPReward], parts: Sequence[FitData]) -> bool
 
 
 def _scores_in_blocks(member: Any) -> bool:
-    """Say whether a member scores as the base class does; one with its own `predict` must be asked for that."""
+    """Say whether a member scores as the base class does; a member with its own `predict` is scored by that."""
     return isinstance(member, BaseReward) and type(member).predict is BaseReward.predict
 
 
@@ -198,7 +198,7 @@ def _device_of(members: Sequence[Any]) -> torch.device:
 
 
 def _members_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
-    """Return what scores a block by each member, -> (n_members, n_rows); the members share the block's conversion."""
+    """Return the function that scores a block with each member, -> (n_members, n_rows); a block is converted once."""
     scorers = [member._scorer(device) if _scores_in_blocks(member) else _predict_scorer(member) for member in members]
     return lambda block: np.stack([finite_scores(score(block)) for score in scorers])
 

@@ -34,7 +34,7 @@ class LinearReward(BaseReward):
         alpha: strength of the penalty, at least 0.
         max_iter: of L-BFGS. A `ConvergenceWarning` says that it stopped before `tol` was reached, as at the kinks of
             `hinge`.
-        tol: L-BFGS stops where the gradient's largest entry is this share of what it was at the start.
+        tol: L-BFGS stops where the gradient's largest entry is this share of its largest entry at the start.
 
     Attributes:
         coef_ (dim,), intercept_, mean_ (dim,): the learned w, b and m.

@@ -40,14 +40,14 @@ class MLPReward(BaseReward):
     Minimises the weighted mean loss per comparison on score logits. Each epoch visits every comparison once. After each
     epoch, the loss on held-out prompts (or on `eval_set`) is measured. Training stops when it has not improved for
     `patience` epochs, and the best weights are kept. Objectives of the gap alone (Bradley-Terry among them) fix a
-    reward only up to a constant, which here is whatever training left: compare differences, or centre the scores.
+    reward only up to a constant. The constant of this model is arbitrary: compare differences, or centre the scores.
 
     Args:
         objective: (winner scores, loser scores, columns by name) -> one loss per pair.
         hidden_sizes: widths of the hidden layers; () is a linear model.
         learning_rate: of Adam.
         batch_size: comparisons per step.
-        max_epochs: at most so many passes over the comparisons.
+        max_epochs: the most passes over the comparisons.
         patience: epochs without a better validation loss before training stops.
         weight_decay: decoupled (AdamW), at least 0.
         dropout: share of hidden units dropped in training, in [0, 1).
@@ -65,7 +65,7 @@ class MLPReward(BaseReward):
 
     Attributes:
         network_: the torch module, float32 on the CPU.
-        precision_, device_: what the fit used.
+        precision_, device_: those that the fit used.
         history_: one dict per epoch, for `pandas.DataFrame(model.history_)`: epoch, training_loss, validation_loss,
             validation_accuracy (share of validation comparisons in the right order), seconds. Without validation, the
             validation columns are NaN.
@@ -145,7 +145,7 @@ class MLPReward(BaseReward):
         return Learner(network.to(comparisons.rows.device), training, validation, generator, data.on_epoch)
 
     def _take(self, learner: Learner) -> None:
-        """Take over what was learned."""
+        """Store the result of the training."""
         rows = learner.training.rows
         self.network_: RewardNetwork = learner.network.cpu().eval()
         self.history_: list[Record] = learner.history
@@ -199,8 +199,8 @@ def train_models(
 ) -> None:
     """Train models on one device, several of them as one program of batched products.
 
-    They differ only in their seeds and in the weights of their comparisons. Each becomes what its own fit would make of
-    it, up to rounding. Of several, none may have dropout.
+    They differ only in their seeds and in the weights of their comparisons. Each ends as its own fit would leave it, up
+    to rounding. Several models must be without dropout.
 
     Raises:
         ValueError, TypeError, FloatingPointError: as `MLPReward.fit`.
@@ -225,7 +225,7 @@ def train_models(
 
 
 def _comparisons(kind: str, data: Sequence[FitData], precision: torch.dtype, device: torch.device) -> list[Comparisons]:
-    """Read the rows that any of the fits uses, and put each fit's comparisons in their terms."""
+    """Read the rows that any of the fits uses, and give each fit's comparisons as positions in these rows."""
     items = data[0].items
 
     def read(rows: IntArray) -> torch.Tensor:

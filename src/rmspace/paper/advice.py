@@ -41,7 +41,7 @@ class AnnotationPlan:
         designs: for same- and cross-prompt pairs: distinct_pairs, tie_rate, quality with low and high, gaussian_quality
             (of Gaussian rewards with these spreads), right_labels (expected number of right labels in the budget).
         difference: quality of cross- minus same-prompt pairs.
-        advice: which design has the better labels, and what this does not say.
+        advice: the design with the better labels, and the limits of this advice.
     """
 
     spreads: pd.DataFrame
@@ -245,9 +245,9 @@ def _root_of_variance(variances: Float64Array, level: float) -> Estimate:
 
 
 def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> Estimate:
-    """Return the root of the variance of the prompts' means above the variance that their responses give by chance.
+    """Return the spread between prompts: the root of the variance of their means, less the part due to responses.
 
-    The jackknife is on the logarithm of the ratio of the two, which exists even if there is no spread.
+    The jackknife is on the logarithm of the ratio of these two variances, which exists even if there is no spread.
     """
     if by_chance.min() == 0 or of_means.min() == 0:
         return _root_of_variance(of_means - by_chance, level)
@@ -257,7 +257,7 @@ def _between(of_means: Float64Array, by_chance: Float64Array, level: float) -> E
 
 
 def _jackknife(values: Float64Array, level: float) -> tuple[float, float]:
-    """Return the first value (of all prompts) and half its interval, which the values without each prompt give."""
+    """Return the first value, of all prompts, and half the length of its interval, from the values without a prompt."""
     without = values[1:]
     t = float(stats.t.ppf((1 + level) / 2, len(without) - 1))
     return float(values[0]), t * _jackknife_error(without)

@@ -18,8 +18,8 @@ be paired with itself; aggregates are of ensembles with one member; an "accuracy
 finds the flaws that a bank can have (ten distinct gold rewards per prompt, embeddings of padding). `best_of_n` is the
 exact expectation, which corrects Best-of-N completely; `MLPReward` is the corrected training with other defaults.
 
-The facts are those of the code release of arXiv 2411.04991; the code here is written afresh. Some states of that
-release never stop early (`patience=max_epochs, window_stopping=False`). An epoch has ceil(rows / batch_size) steps.
+The facts are those of the code release of arXiv 2411.04991; the code here is new. Some versions of that release never
+stop early (`patience=max_epochs, window_stopping=False`). An epoch has ceil(rows / batch_size) steps.
 
 >>> ProtocolMLPReward().mirrored_rows, ProtocolMLPReward(mirrored_rows=False).row_split
 (True, True)

@@ -117,7 +117,7 @@ def quality_density(
 
 
 def agreement_bound(quality: npt.ArrayLike, error: npt.ArrayLike) -> Float64Array:
-    """Lower bound of the probability that a model orders a pair truly, although it disagrees with some noisy labels.
+    """Lower bound of the probability that a model orders a pair correctly, though it disagrees with some noisy labels.
 
         P(true order) >= (1 - error) quality^2 + error (1 - quality)^2
 

@@ -46,7 +46,7 @@ def study_bars(
             and mean_abs_gap.
         x: axis whose values stand side by side; one group for all when None.
         panel: axis with a panel for each value, or a list of two: rows and columns. Panels share their axes.
-        metric: what is drawn.
+        metric: the metric to draw.
         n: at which n; the largest n that all settings have when None.
         overlap: of the intervals; see `seed_means`.
         confidence: of the intervals; see `seed_means`.

@@ -1,7 +1,6 @@
 """The questions that the axes of a study allow, each with one picture of small multiples.
 
-A new form needs a file of its own in this folder and nothing here. Only a form that answers a question of every study
-is listed here as well.
+A new form needs only a new file in this folder. List it here too only if it answers a question of every study.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _MOST_PAGES = 2  # of differences
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture that answers one question: what it shows, in a sentence, and its pages by the name of their file."""
+    """The picture that answers one question, a sentence that says what it shows, and its pages by file name."""
 
     question: str
     says: str
@@ -48,7 +47,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a study, at most one for each question, and a sentence for each that is not drawn."""
+    """The pictures of a study, at most one for each question, and a sentence for each picture that is not drawn."""
 
     drawn: list[Picture] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -73,7 +72,7 @@ def save_figures(table: pd.DataFrame, out: Path) -> list[Path]:
 
 
 def drawn(name: str, draw: Callable[[], Figure]) -> Figure | None:
-    """Draw a figure, or warn why it cannot be drawn: the others are worth having."""
+    """Draw a figure, or warn why it cannot be drawn, so that the other figures are still drawn."""
     try:
         return draw()
     except ValueError as error:
@@ -82,7 +81,7 @@ def drawn(name: str, draw: Callable[[], Figure]) -> Figure | None:
 
 
 def main_metric(table: pd.DataFrame) -> str:
-    """Return the metric that figures and comparisons are about."""
+    """Return the metric of the figures and the comparisons."""
     names = list(table.metric.unique())
     return next((name for name in _PREFERRED if name in names), str(names[0]))
 
@@ -90,10 +89,11 @@ def main_metric(table: pd.DataFrame) -> str:
 def pictures_of(table: pd.DataFrame, comparison: pd.DataFrame | None = None) -> Pictures:
     """Return the picture of each question that the axes of a table allow.
 
-    - two kinds of pairs: which of them gains more, and whether the difference goes with the gold gap inside the pairs;
-    - an axis of numbers, as n_pairs: how the gain changes with it, or with the share of wrong labels where it is one of
-      the annotator;
-    - other axes, or none: what each model gains;
+    - two kinds of pairs: which of them gains more, and whether the difference changes with the gold gap inside the
+      pairs;
+    - an axis of numbers, such as n_pairs: how the gain changes with it; for an axis of the annotator, how the gain
+      changes with the share of wrong labels;
+    - other axes, or none: the gain of each model;
     - a comparison: which differences are significant.
 
     No picture shows a mean over an axis: each further axis has panels, or pages where a page cannot hold them.
@@ -160,7 +160,7 @@ def _add_scatter(found: Pictures, rows: pd.DataFrame, contrast: str, metric: str
         return
     first, second = values_of(rows, contrast)
     says = (
-        f"Each setting and model is a point: what {second} gains over {first}, against the gold gap inside {second} "
+        f"Each setting and model is a point: the gain of {second} over {first}, against the gold gap inside {second} "
         f"pairs{_panels(facets)}."
     )
     draw = partial(study_scatter, contrast=contrast, metric=metric)
@@ -217,7 +217,7 @@ def _add_differences(found: Pictures, comparison: pd.DataFrame, metric: str) -> 
 
 
 def _two_kinds_of_pairs(rows: pd.DataFrame) -> str | None:
-    """Return the axis of pairs, where it has two values that some setting has both of."""
+    """Return the axis of pairs that has two values, if some setting has both of them; None otherwise."""
     pairs = [name for name in axes_of(rows) if name.startswith("pairs") and len(rows[name].unique()) == 2]
     name = min(pairs, key=len, default=None)  # `pairs` itself before its keys
     return name if name is not None and _varies_in_its_setting(rows, name).any() else None
@@ -230,14 +230,14 @@ def _gives_a_curve(rows: pd.DataFrame, axis: str) -> bool:
 
 
 def _varies_in_its_setting(rows: pd.DataFrame, axis: str) -> pd.Series[bool]:
-    """Return the rows of settings that have several values of an axis, all other axes alike."""
+    """Return which rows belong to a setting that has several values of an axis, while all other axes are equal."""
     others = [name for name in axes_of(rows) if name not in (axis, SEED) and not determined_by(rows, name, axis)]
     groups = rows.groupby([*others, "model"], dropna=False, observed=True)
     return groups[axis].transform(lambda values: values.nunique(dropna=False)) > 1
 
 
 def _groups_first(rows: pd.DataFrame, axes: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Return the axis whose values stand side by side, one of the data before others, and the axes with panels."""
+    """Return the axis whose values stand side by side, preferably one of the data, and the axes that have panels."""
     x = min(
         axes, key=lambda name: (not name.startswith("data"), pd.api.types.is_numeric_dtype(rows[name])), default=None
     )
@@ -260,7 +260,7 @@ def _pages(
     labels: Sequence[object],
     draw: Callable[..., Figure],
 ) -> dict[str, Callable[[], Figure]]:
-    """Return what draws each page of a picture, by the name of its file."""
+    """Return the function that draws each page of a picture, by file name."""
     panel, fixed = _panels_and_pages(rows, axes)
     pages: dict[str, Callable[[], Figure]] = {}
     most = rows_that_fit(layout, [plain_text(label) for label in labels])
@@ -311,7 +311,7 @@ def _titled(draw: Callable[[], Figure], titles: Sequence[str]) -> Figure:
 
 
 def _file_name(text: str) -> str:
-    """Return a name that any file system takes, and that no other text gives."""
+    """Return a name that any file system accepts and that no other text gets."""
     name = re.sub(r"[^\w.+-]", "_", text)
     if name == text and len(name) <= _LONGEST:
         return name

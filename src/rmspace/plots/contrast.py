@@ -44,7 +44,7 @@ def study_contrast(
 
     Args:
         table: as in `study_bars`; so are x, panel, metric, n, overlap, confidence and ax.
-        contrast: axis with two values, as same- and cross-prompt pairs. The first is the one that the table has first.
+        contrast: axis with two values, such as same- and cross-prompt pairs. The first value is the first in the table.
 
     Returns:
         The figure that holds the panels.

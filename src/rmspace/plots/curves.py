@@ -44,7 +44,7 @@ def study_curves(
 
     Args:
         table: as in `study_bars`; so are panel, metric, n, overlap, confidence and ax.
-        x: the axis. One of an annotator, as `annotator.beta`, is drawn over the share of wrong labels that it gave.
+        x: the axis. For one of the annotator, such as `annotator.beta`, the x axis is the share of wrong labels.
 
     Returns:
         The figure that holds the panels.

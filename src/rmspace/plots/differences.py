@@ -47,15 +47,15 @@ def study_differences(
     """Draw each difference of a comparison as a point with its interval, with a row for each setting.
 
     A point is filled where `p_corrected < alpha`, and hollow elsewhere. `p_corrected` is read from the table and never
-    computed anew, so a figure and a table of the same comparison agree. To draw a part, give the whole comparison and
-    `where`: the caption then states the number of tests that the correction is for.
+    computed again, so a figure and a table of the same comparison agree. To draw a part, give the whole comparison and
+    `where`: the caption then states the number of tests in the correction.
 
     Args:
         comparison: as `compare_models` returns.
         where: True for each row to draw; all rows when None.
         panel: axis with a panel for each value.
         hue: axis whose values have colours, side by side in a row.
-        metric: name of what differs, for the label of the axis.
+        metric: name of the compared metric, for the label of the axis.
         alpha: level of the corrected test, in (0, 1).
         ax: axes to draw into, where the figure has one panel; a new figure when None.
 
@@ -106,7 +106,7 @@ def study_differences(
 
 
 def labelled(comparison: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """Add what each row compares, `pair`, and its label in a figure that shows some columns otherwise, `row`."""
+    """Add the columns `pair`, the two things compared, and `row`, a label without the columns in `shown`."""
     pairs = _pairs_compared(comparison)
     return comparison.assign(pair=pairs, row=_row_labels(comparison, pairs, shown))
 
@@ -128,14 +128,14 @@ def _check(comparison: pd.DataFrame, alpha: float, shown: list[str]) -> None:
 
 
 def _pairs_compared(rows: pd.DataFrame) -> pd.Series[str]:
-    """Return what each row compares, as 'BT - CLF'."""
+    """Return the two things that each row compares, such as 'BT - CLF'."""
     compared = [name for name in rows.columns if name not in _NEEDED][-1]  # the column that stands before `other`
     texts = [plain_text(a) + _MINUS + plain_text(b) for a, b in zip(rows[compared], rows.other, strict=True)]
     return pd.Series(texts, index=rows.index)
 
 
 def _row_labels(rows: pd.DataFrame, pairs: pd.Series[str], shown: list[str]) -> list[str]:
-    """Name each row by the settings that vary and have no panel or colour, and by what it compares if that varies."""
+    """Name each row by the settings that vary and have no panel or colour, and by its pair if the pairs vary."""
     columns = [str(name) for name in rows.columns if name not in _NEEDED]
     settings = [name for name in leading_axes(rows, columns[:-1]) if name not in shown]
     known = any(determined_by(rows.assign(pair=pairs), "pair", name) for name in shown)

@@ -1,4 +1,4 @@
-"""What the figures of one run share: the rows of a metric, one pair of axes, and the words for the intervals."""
+"""Parts of the figures of one run: the rows of a metric, one pair of axes, and the words for the intervals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def models_of(rows: pd.DataFrame) -> list[str]:
 
 
 def interval_words(rows: pd.DataFrame, confidence: float) -> str:
-    """Say what a value is the mean of, and what its interval is.
+    """Describe a value and its interval in words.
 
     >>> interval_words(pd.DataFrame({"n_prompts": [40, 38]}), 0.95)
     'mean over 38 to 40 prompts, 95% interval'

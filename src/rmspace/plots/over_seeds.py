@@ -1,4 +1,4 @@
-"""What the figures of a study share: means over seeds of one metric, and the caption that says what they are."""
+"""Parts of the figures of a study: means over seeds of one metric, and the caption that describes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rmspace.results.tables import determined_by, values_of
 def means_of(
     table: pd.DataFrame, metric: str, n: int | None, shown: Sequence[str], overlap: float, confidence: float
 ) -> pd.DataFrame:
-    """Return means over seeds; refuse a table in which they would be means over another axis too.
+    """Return means over seeds; refuse a table in which they would also be means over another axis.
 
     Raises:
         ValueError: no such axis or metric; an axis that varies and is not shown; more models than styles.
@@ -59,7 +59,7 @@ def two_values(rows: pd.DataFrame, contrast: str) -> tuple[Any, Any]:
 def add_study_caption(
     panels: Panels, means: pd.DataFrame, metric: str, confidence: float | None, *, cut: bool = False
 ) -> None:
-    """Say what a point is: the metric, its n and unit, over how many seeds, and what the interval covers."""
+    """Add a caption with the metric, its n and unit, the number of seeds, and the kind of interval."""
     sizes = means.n.dropna().unique()
     at = f" at N = {int(sizes[0])}" if len(sizes) else ""
     units = " (units of gold reward)" if metric in ("gain", "best_of_n", "regret") else ""

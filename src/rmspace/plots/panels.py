@@ -45,7 +45,7 @@ class Layout(NamedTuple):
     columns: int  # most panels side by side
     height: float  # of a panel
     alone: float = 2.0  # height of the only panel
-    foot: float = 0.0  # what turned tick labels need below the panels
+    foot: float = 0.0  # space for turned tick labels below the panels
 
 
 class Arrangement(NamedTuple):
@@ -141,14 +141,15 @@ def _alike(sizes: np.ndarray) -> bool:
 
 
 def limit_values(panels: Panels) -> bool:
-    """Cut intervals that are much longer than any value at the edge, and return whether there are any.
+    """Cut very long intervals at the edge of the axis, and return whether any was cut.
 
-    The axis reaches as far beyond the values, and zero, as they are apart: longer intervals would make them all flat.
+    Beyond the values and zero, the axis reaches at most as far again as they spread. Longer intervals would make all
+    values look equal.
     """
     cut = False
     for part in panels.parts:
-        together = part.axes.get_shared_y_axes().get_siblings(part.axes)
-        values = pd.concat([other.rows.value for other in panels.parts if other.axes in together])
+        shared = part.axes.get_shared_y_axes().get_siblings(part.axes)
+        values = pd.concat([other.rows.value for other in panels.parts if other.axes in shared])
         least, most = min(0.0, float(values.min())), max(0.0, float(values.max()))
         low, high = part.axes.get_ylim()
         lowest, highest = least - (most - least), most + (most - least)
@@ -183,16 +184,16 @@ def make_panels(
     ax: Axes | None = None,
     value: str | None = None,
 ) -> Panels:
-    """Return a figure with a panel for each setting of the axes of `panel`, or the one panel that `ax` is.
+    """Return a figure with a panel for each setting of the axes of `panel`, or with `ax` as its one panel.
 
     Args:
-        rows: what is drawn.
+        rows: the rows to draw.
         panel: one axis: its panels are wrapped; two: rows and columns.
         layout: of the form.
         labels: of the legend, which needs room.
         ax: axes that the caller gave.
-        value: column on the y axis, which panels share as far as its sizes are alike; None where it is not shared. The
-            x axis is always shared.
+        value: column on the y axis; panels whose values have similar sizes share this axis. When None, no panels share
+            it. The x axis is always shared.
 
     Raises:
         ValueError: `ax` and several panels; more panels than fit a page.
@@ -370,7 +371,7 @@ def draw_bars(axes: Axes, places: np.ndarray, rows: pd.DataFrame, width: float, 
 
 
 def bars_layout(groups: Sequence[object], bars: int) -> Layout:
-    """Return the layout of panels with so many bars in each group: as many side by side as leave a bar 4 points."""
+    """Return the layout of panels with so many bars in each group; where possible a bar is 4 points wide or more."""
     columns = max(1, min(3, int(72 * (WIDTH - 0.8) / (4 * max(1, bars * len(groups))))))
     return Layout(columns, 1.6 if columns == 1 else 1.25, foot=foot_of(groups, (WIDTH - 0.8) / columns))
 
@@ -387,7 +388,7 @@ def add_legend(panels: Panels, handles: Sequence[Any]) -> None:
 
 
 def add_caption(panels: Panels, text: str) -> None:
-    """Say below the figure, or below the label of the axes that the caller gave, what is drawn."""
+    """Write a caption below the figure, or below the label of the axes that the caller gave."""
     if panels.given:
         axes = panels.parts[0].axes
         lines = wrapped(text, 72 * panels.width / letters("m"))

@@ -1,4 +1,4 @@
-"""What one kind of pairs gains over another, against the gold gap inside the pairs."""
+"""The gain of one kind of pairs over another, against the gold gap inside the pairs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def study_scatter(
     n: int | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw what the second value of an axis gains over the first, against the gold gap of its pairs: figure 6.
+    """Draw the gain of an axis' second value over its first, against the gold gap of the pairs: the form of figure 6.
 
     Each setting and model is a point: the mean, over the seeds that both sides have, of second minus first. Each panel
     gives Pearson's r of each model, or its range where there are more than four models. It has no interval: the points
@@ -45,8 +45,9 @@ def study_scatter(
     Args:
         table: as in `study_bars`; so are panel, metric, n and ax. Every axis except those of `panel` is pooled: each
             of its settings is a point.
-        contrast: axis with two values, as same- and cross-prompt pairs. The first is the one that the table has first.
-        gap_of: whose pairs have the gap on x. The paper does not say, and the sign of r can depend on it.
+        contrast: axis with two values, such as same- and cross-prompt pairs. The first value is the first in the table.
+        gap_of: the side whose pairs give the gap on the x axis. The paper does not say which, and the sign of r can
+            depend on it.
 
     Returns:
         The figure that holds the panels.

@@ -1,4 +1,4 @@
-"""One file a source of banks; each reader returns a bank, or (train, test)."""
+"""Readers of data, one file per source; each reader returns a bank, or (train, test)."""
 
 from rmspace._discover import attach
 

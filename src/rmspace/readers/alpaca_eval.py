@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """What the judge said of the responses of one model, by prompt."""
+    """The judge's verdicts on the responses of one model, by prompt."""
 
     judged: dict[str, Judged]
     baseline: str
@@ -73,7 +73,7 @@ def read_alpaca_eval(
         models: names of folders in `results`; every model that the judge has scored when None.
         judge: name of the judge's folder.
         join: makes the text that is embedded from prompt and response.
-        n_train: training prompts of the split in `metadata["split"]`, drawn once and for all; three quarters when None.
+        n_train: number of training prompts in `metadata["split"]`, a fixed random split; three quarters when None.
         dtype: of the embeddings in the bank.
 
     Returns:
@@ -82,8 +82,8 @@ def read_alpaca_eval(
 
     Raises:
         FileNotFoundError: no such folder, or a model that the judge has not scored.
-        ValueError: a file of an asked model that is empty or damaged; a preference outside [1, 2]; two baselines; no
-            prompt that all models have; embeddings of another shape, or not finite.
+        ValueError: an empty or damaged file of one of `models`; a preference outside [1, 2]; two baselines; no prompt
+            that all models have; embeddings of another shape, or not finite.
 
     Source: Dubois et al., AlpacaEval (arXiv 2404.04475); facts of the files at commit cd543a1 of the repository.
 
@@ -261,8 +261,8 @@ def _warn_of_left_out(unreadable: Mapping[str, str], lacking: Mapping[str, list[
     if unreadable:
         parts.append(f"{len(unreadable)} models whose files are empty or not JSON ({_listed(list(unreadable))})")
     if lacking:
-        blame = sorted({name for names in lacking.values() for name in names})
-        parts.append(f"{len(lacking)} prompts that have no judged response of {_listed(blame)}")
+        models = sorted({name for names in lacking.values() for name in names})
+        parts.append(f"{len(lacking)} prompts that have no judged response of {_listed(models)}")
     warnings.warn(f"left out: {' and '.join(parts)}; bank.metadata['left_out'] lists them", UserWarning, stacklevel=3)
 
 

@@ -66,7 +66,8 @@ def open_preferences(
 ) -> tuple[Preferences, Preferences]:
     """Open two folders saved by `Preferences.save` as (train, test).
 
-    Raises: see `Preferences.open`; ValueError if their embeddings differ in length.
+    Raises:
+        FileNotFoundError, ValueError: as `Preferences.open`; embeddings of different lengths.
 
     >>> import tempfile, numpy as np
     >>> data = Preferences(np.eye(4, dtype=np.float32), np.array([[0, 1], [3, 2]]), groups=["a", "a", "b", "b"])

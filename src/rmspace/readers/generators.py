@@ -63,7 +63,7 @@ def _read_arrays(path: Path) -> ResponseBank:
 
 
 def _check_lists(bank: ResponseBank, source: Path) -> None:
-    """See that the metadata lists as many prompts, sides and generators as the bank has."""
+    """Check that the metadata lists as many prompts, sides and generators as the bank has."""
     for key, size in (("prompts", bank.n_prompts), ("split", bank.n_prompts), ("generators", bank.n_responses)):
         listed = bank.metadata.get(key)
         if not isinstance(listed, list):
@@ -73,11 +73,11 @@ def _check_lists(bank: ResponseBank, source: Path) -> None:
 
 
 def open_generators(folder: ExistingPath | str | Path, *, seed: int | None = None) -> tuple[ResponseBank, ResponseBank]:
-    """Read such a folder as (train, test), by the split of prompts in its `meta.json` or a random one of its sizes.
+    """Read a folder of `read_generators` as (train, test), by the split in its metadata or a random split of its sizes.
 
     Args:
         folder: as in `read_generators`.
-        seed: of a random split with as many test prompts as `meta.json` has; None is the split written there. Random
+        seed: of a random split with as many test prompts as the metadata's split; None is the metadata's split. Random
             splits of one bank overlap: intervals over them need `compare_models(..., overlap=n_test / n_train)`.
 
     Raises:

@@ -80,6 +80,9 @@ def open_published(
 ) -> tuple[ResponseBank, ResponseBank]:
     """Read two published pairs as (train, test); see `read_published`.
 
+    Raises:
+        FileNotFoundError, ValueError: as `read_published`.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(folder + "/e.npy", np.zeros((4, 2, 3), np.float32))

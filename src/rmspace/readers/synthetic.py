@@ -96,7 +96,8 @@ def make_synthetic_banks(
     return banks[0], banks[1]
 
 
-# Standard deviations of the explainable reward within and between prompts. They are made up; they only differ.
+# Standard deviations of the explainable reward within and between prompts. They are made up; what matters is that they
+# differ.
 _BASE_MODELS = {
     "Gemma2b": (1.0, 0.8),
     "Gemma2b-SFT": (0.8, 1.0),
@@ -121,8 +122,8 @@ def make_synthetic_paper_banks(
     """Make (train, test) banks that stand in for one base model on one dataset of the paper.
 
     There are six base models, which differ in the spread of their rewards within and between prompts, and four
-    datasets, which differ in the unit of reward; see `make_synthetic_banks`. The numbers are made up. They are there to
-    try a study's configs, figures and report without data. They say nothing about the models with these names.
+    datasets, which differ in the unit of reward; see `make_synthetic_banks`. The numbers are made up. They serve to try
+    a study's configs, figures and report without data. They say nothing about the models with these names.
 
     Raises:
         ValueError, TypeError: another name; see `make_synthetic_banks`.

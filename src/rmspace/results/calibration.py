@@ -1,4 +1,4 @@
-"""Calibration: whether the probabilities that scores give to comparisons are those that are observed."""
+"""Calibration: whether the probabilities that scores give to comparisons agree with the observed shares."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def calibration_table(
     The scores choose the item with the higher score, and give it the probability sigma(|gap|), from 1/2 to 1. The bins
     divide this range into equal parts. A calibrated model has `observed` near `predicted` in each bin. Comparisons that
     are marked as ties, and items with equal scores, count as half won. As in `log_loss`, the difference of two scores
-    stands for log-odds.
+    is read as log-odds.
 
     Args:
         scores, preferences, confidence: as in `evaluate_preferences`.

@@ -30,24 +30,24 @@ def compare_models(
     overlap: float = 0.0,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Compare the models two by two in each setting, paired by seed, with p-values corrected for their number.
+    """Compare each two models in each setting, paired by seed, with p-values corrected for the number of tests.
 
         mean -+ t(1 - (1 - confidence) / 2, k - 1) * s * sqrt(1 / k + overlap)
 
     s is the standard deviation of the differences of k seeds. Models of one seed are trained on the same comparisons,
-    so luck that these models share cancels. The p-value is that of the same paired t-test. p_corrected is Holm's over
-    all rows of the returned table: if differences are normal, at most a share alpha of such tables has any true zero
-    difference with p_corrected < alpha. Differences that are the same for every seed have no p-value, since their
-    spread is not known.
+    so the luck that they share cancels. The p-value is that of the paired t-test. p_corrected is Holm's p-value over
+    all rows of the returned table. If differences are normal, at most a share alpha of such tables has any row with
+    p_corrected < alpha whose true difference is zero. Differences that are equal for all seeds have no p-value, since
+    their spread is not known.
 
     Args:
         table: as in `seed_means`.
-        metric, n: what is compared; the largest n that all settings have when None.
+        metric, n: the metric to compare, and its n; the largest n that all settings have when None.
         axis: "model", or another axis, such as `pairs`, whose values are compared for each model in each setting.
-        against: compare with this value alone, which gives fewer and so sharper tests; each two values when None.
-        overlap: n_test / n_train where each seed is another random split of one bank: such splits share prompts, so
+        against: compare with this value alone; fewer tests need a smaller correction. Each two values when None.
+        overlap: n_test / n_train where each seed is another random split of one bank. Such splits share prompts, so
             their differences vary less than those of new prompts would. 0 where all seeds have the same test prompts,
-            or each has data of its own.
+            or where each seed has its own data.
         confidence: of the intervals, which are not corrected.
 
     Returns:
@@ -90,7 +90,7 @@ def compare_models(
 
 
 def holm(p_values: npt.ArrayLike) -> Float64Array:
-    """Return Holm's corrected p-values; those that are nan are not counted.
+    """Return Holm's corrected p-values; a p-value that is nan does not count as a test.
 
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""Tables: what scores are worth, and which of two sets of scores is worth more."""
+"""Tables: scores measured against gold rewards, and two sets of scores compared."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def evaluate(
             of names to such arrays.
         rewards: gold rewards (n_prompts, n_responses), or a bank. A response whose reward is NaN is not rated, and is
             left out; so is a prompt without rated responses. The prompts of a bank go by its prompt ids.
-        n: values of Best-of-N. When None, those of 1, 2, 5, 10, 30, 50, 100, 300, 500 that the responses allow, and all
-            responses. A prompt with fewer than n rated responses is left out of the row of that n.
+        n: values of Best-of-N. When None: of 1, 2, 5, 10, 30, 50, 100, 300, 500, those below the number of responses,
+            and that number. A prompt with fewer than n rated responses is left out of the row of that n.
         metrics: name -> function of (scores, rewards) with one value per prompt, in place of all the above. Bind their
             n. The rewards that they get have NaN where nobody rated.
         confidence: of the intervals, in (0, 1); see `mean_interval`.
@@ -97,8 +97,8 @@ def compare(
 ) -> pd.DataFrame:
     """Compare two sets of scores on the same prompts: mean paired difference, interval and p-value for each metric.
 
-    The difference is taken prompt by prompt, so that what makes a prompt easy for both cancels. The p-value is that of
-    a sign-flip test. p-values are not corrected for the number of metrics.
+    The difference is taken prompt by prompt, so the difficulty of a prompt, which both share, cancels. The p-value is
+    that of a sign-flip test. p-values are not corrected for the number of metrics.
 
     Args:
         scores, others: (n_prompts, n_responses) or flat (n_items,). A positive difference means that the metric is

@@ -1,4 +1,4 @@
-"""Tables: how well scores agree with comparisons, and with how much confidence."""
+"""Tables: scores measured against comparisons, with intervals."""
 
 from __future__ import annotations
 
@@ -35,13 +35,14 @@ def evaluate_preferences(
     """Measure scores against comparisons: one row per model and metric, with the mean and an interval over prompts.
 
     Comparisons are weighted by the column `weight`, where there is one. Comparisons that have a prompt in common are
-    not independent, and the interval takes account of this; so several annotators of one pair are several rows.
+    not independent, and the interval takes account of this. So a pair that several annotators judged may be several
+    rows.
 
     Args:
         scores: (n_items,) a score for each item of the preferences, as `model.predict(preferences.items)` gives; or a
             mapping of names to such arrays.
         preferences: the comparisons.
-        by: a column, such as "subset" or "annotator": one row also per value of it. None for one row for all.
+        by: a column, such as "subset" or "annotator", each value of which gets its own rows; None for all in one.
         metrics: name -> function of (winner scores, loser scores) with one value per comparison, `nan` where it is
             undefined; `accuracy` and `log_loss` when None. A metric that has a parameter with the name of a column of
             the preferences, such as `tie` or `margin`, gets that column.
@@ -120,7 +121,7 @@ def _parts(preferences: Preferences, by: str | None) -> list[tuple[Any, npt.NDAr
         return [(None, np.ones(len(preferences), dtype=bool))]
     if by not in preferences.columns or by in RESERVED:
         raise ValueError(
-            f"by must be a column of the preferences, {sorted(preferences.columns)}, that has not the name of a column "
+            f"by must be a column of the preferences, {sorted(preferences.columns)}, and not have the name of a column "
             f"of results; got {by!r}"
         )
     column = pd.Series(preferences.columns[by])

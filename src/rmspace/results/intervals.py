@@ -39,17 +39,17 @@ def mean_interval(
 
     Args:
         values: (n_rows,), one per prompt or several; `nan` is left out.
-        groups: (n_rows,) the prompt of each row, integers or text; each row is a prompt of its own when None.
-            (n_rows, 2) where a row belongs to two prompts: rows that share either prompt are then not independent.
+        groups: (n_rows,) the prompt of each row, integers or text; when None, each row is its own prompt. (n_rows, 2)
+            where a row belongs to two prompts: rows that share either prompt are then not independent.
         weights: (n_rows,) at least 0; 1 each when None.
         confidence: in (0, 1).
-        binary: take values that are all 0 or 1 for outcomes that can be nothing else. Give False for differences, which
-            can be -1 even where none of them is.
+        binary: treat values that are all 0 or 1 as outcomes that can have no other value. Give False for differences:
+            these could be -1, even where none of them is.
 
     Returns:
         (mean, low, high). All three are `nan` where no value is defined. low and high are `nan` where fewer than two
-        prompts have a value. Where all prompts have the same mean, other than 0 or 1, there is no spread to judge by:
-        low and high are then the mean.
+        prompts have a value. Where all prompts have the same mean, other than 0 or 1, the spread is not known: low and
+        high are then the mean.
 
     Raises:
         ValueError: infinite values; values, groups or weights of another shape; negative or infinite weights.
@@ -89,8 +89,8 @@ def sign_flip_test(
 
     Args:
         differences: (n_rows,); `nan` is left out.
-        groups: (n_rows,) the prompt of each row: the rows of a prompt change their sign together. Each row is a prompt
-            of its own when None.
+        groups: (n_rows,) the prompt of each row; all rows of a prompt get the same sign. When None, each row is its own
+            prompt.
         n_resamples: number of random sign patterns; all patterns are used where there are fewer.
         seed: of the signs.
 
@@ -149,7 +149,7 @@ def _independent_rows(
 ) -> float:
     """Return how many independent 0/1 rows of equal weight would have the same standard error of the mean."""
     n_rows, n_prompts = _kish(weight), _worth(weight, prompts)
-    if mean in (0.0, 1.0):  # no spread to judge by: the rows of a prompt may all be one observation
+    if mean in (0.0, 1.0):  # the spread is not known: all rows of a prompt may be one observation
         return n_prompts
     variance = max(_standard_error(residuals, prompts) ** 2, _SMALLEST)
     rows = min(mean * (1 - mean) / variance + 1, n_rows)
@@ -158,7 +158,7 @@ def _independent_rows(
 
 
 def _worth(weight: Float64Array, prompts: IntArray) -> float:
-    """Return the number of prompts of equal weight, with rows of their own, that tell as much of the spread."""
+    """Return how many separate prompts of equal weight would give as much information about the spread."""
     return min(_kish(_sums(weight, prompts)), _kish(weight))
 
 
@@ -167,7 +167,7 @@ def _kish(weight: Float64Array) -> float:
 
 
 def _standard_error(residuals: Float64Array, prompts: IntArray) -> float:
-    """Return the standard error of a sum of residuals, of which those that share a prompt are not independent."""
+    """Return the standard error of a sum of residuals; residuals that share a prompt are not independent."""
     sums = _sums(residuals, prompts)
     n = min(len(sums), len(residuals))
     variance = float((sums**2).sum())

@@ -1,4 +1,4 @@
-"""What a result rests on: the versions of the packages, the machine, the data."""
+"""The provenance of a result: the versions of the packages, the machine, the data."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MEASURES = (
     Column("high", "float64", "upper end of the interval over prompts"),
     Column("n_prompts", "Int64", "prompts that the mean is over: those where the metric is defined"),
 )
-"""What is measured: one row per model, metric and n."""
+"""Columns of measures: one row per model, metric and n."""
 
 FACTS = (
     Column("error_rate", "float64", "share of wrong labels, where gold rewards differ"),
@@ -34,7 +34,7 @@ FACTS = (
     Column("precision", "str", "precision that the fit used; missing where a model has none"),
     Column("device", "str", "device that the fit used; missing where a model has none"),
 )
-"""What is known of a fit: the same in every row of a model."""
+"""Columns of facts of a fit: the same in every row of a model."""
 
 CELL = (
     Column("status", "str", "done, failed, crashed, timeout; missing where the cell has not run"),
@@ -48,7 +48,7 @@ CELL = (
     Column("test", "str", "fingerprint of the test data"),
     Column("key", "str", "hash of all that the numbers of the cell depend on"),
 )
-"""What is known of a cell of a study."""
+"""Columns of a cell of a study."""
 
 PAIRED = (
     Column("metric", "str", "name of the metric"),
@@ -59,7 +59,7 @@ PAIRED = (
     Column("p_value", "float64", "of the sign-flip test of no difference; not corrected"),
     Column("n_prompts", "Int64", "prompts that the mean is over"),
 )
-"""What `compare` finds: one row per metric and n."""
+"""Columns of `compare`: one row per metric and n."""
 
 SUMMARY = (
     Column("value", "float64", "mean over seeds"),
@@ -71,18 +71,18 @@ SUMMARY = (
     Column("error_rate", "float64", "mean over seeds"),
     Column("mean_abs_gap", "float64", "mean over seeds"),
 )
-"""What `seed_means` finds in each setting, model, metric and n."""
+"""Columns of `seed_means`: one row per setting, model, metric and n."""
 
 DIFFERENCES = (
-    Column("other", "object", "what is compared with"),
+    Column("other", "object", "the value of the axis that is subtracted"),
     Column("difference", "float64", "mean paired difference over seeds"),
     Column("low", "float64", "lower end of the interval over seeds; not corrected"),
     Column("high", "float64", "upper end of that interval"),
-    Column("seeds", "int64", "number of seeds that both have"),
+    Column("seeds", "int64", "number of seeds that both sides have"),
     Column("p_value", "float64", "of the paired t-test; missing where all seeds give the same difference"),
     Column("p_corrected", "float64", "Holm's p-value over all rows of the table"),
 )
-"""What `compare_models` finds in each setting, for each value of the axis that is compared."""
+"""Columns of `compare_models`: one row per setting and compared pair of values."""
 
 CALIBRATION = (
     Column("model", "str", "name of the model"),
@@ -95,10 +95,10 @@ CALIBRATION = (
     Column("share", "float64", "share of the comparisons that the bin has, by weight"),
     Column("n_comparisons", "int64", "number of comparisons in the bin"),
 )
-"""What `calibration_table` finds: one row per model and bin."""
+"""Columns of `calibration_table`: one row per model and bin."""
 
 SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
-"""Axes with a meaning of their own, and whether a cell belongs to the grid of today."""
+"""Axes with a special meaning, and the column that says whether a cell belongs to the latest grid."""
 
 
 def names(columns: Sequence[Column]) -> list[str]:

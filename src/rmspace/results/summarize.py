@@ -1,4 +1,4 @@
-"""What a table of many seeds says: its axes, the rows of one measure, and means with intervals over seeds."""
+"""Summaries of a table of many seeds: its axes, the rows of one measure, and means with intervals over seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rmspace.results.schema import SEED as SEED
 def axes_of(table: pd.DataFrame) -> list[str]:
     """Return the columns that are axes: all columns except measures and facts of a fit.
 
-    A seed of the data that belongs one to one to `seed` is a part of it (see `data_seeds`), and no axis of its own.
+    A seed of the data that belongs one to one to `seed` is a part of it (see `data_seeds`), and not another axis.
 
     >>> axes_of(pd.DataFrame(columns=["n_pairs", "seed", "model", "metric", "value"]))
     ['n_pairs', 'seed']
@@ -30,7 +30,7 @@ def axes_of(table: pd.DataFrame) -> list[str]:
 
 
 def data_seeds(table: pd.DataFrame) -> list[str]:
-    """Return columns such as `data.seed` that belong one to one to `seed`: each seed then has data of its own.
+    """Return columns such as `data.seed` that belong one to one to `seed`: each seed then has its own data.
 
     >>> data_seeds(pd.DataFrame({"data.seed": [10, 11], "seed": [0, 1]}))
     ['data.seed']
@@ -45,9 +45,9 @@ def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float =
 
         mean -+ t(1 - (1 - confidence) / 2, k - 1) * s * sqrt(1 / k + overlap),  s the standard deviation of k seeds
 
-    A seed draws pairs, annotations and models anew, so this interval covers the luck of training. Where all seeds have
-    the same test prompts, the interval does not cover the luck of these; the intervals of the single runs do. With one
-    seed the interval is that of the run, at the run's own confidence.
+    Each seed draws new pairs, annotations and models, so this interval covers the luck of training. Where all seeds
+    have the same test prompts, it does not cover the luck of the test prompts; the intervals of the single runs do.
+    With one seed the interval is that of the run, at the run's own confidence.
 
     Args:
         table: the columns model, metric, n, value, low and high, and the axes; as `Study.results` gives it, or several
@@ -57,12 +57,11 @@ def seed_means(table: pd.DataFrame, *, overlap: float = 0.0, confidence: float =
 
     Returns:
         The axes except seed; model, metric, n, value, low, high, n_prompts (the smallest of the seeds), seeds (their
-        number), over ("seeds" or "prompts", what the interval covers), and the means of error_rate and mean_abs_gap.
+        number), over (whether the interval covers "seeds" or "prompts"), and the means of error_rate and mean_abs_gap.
         n_prompts, error_rate and mean_abs_gap are there if the table has them.
 
     Raises:
-        ValueError: a seed that stands twice in a setting, so that other runs would be averaged with it; a negative
-            overlap.
+        ValueError: a setting has a seed twice, so that different runs would be averaged; a negative overlap.
 
     >>> rows = [(seed, "BT", "gain", 10, value, 0.0, 1.0) for seed, value in enumerate([0.4, 0.5, 0.6])]
     >>> table = pd.DataFrame(rows, columns=["seed", "model", "metric", "n", "value", "low", "high"])
@@ -126,7 +125,7 @@ def one_measure(table: pd.DataFrame, metric: str, n: int | None) -> pd.DataFrame
 def without_models_axis(table: pd.DataFrame) -> pd.DataFrame:
     """Drop the axis `models` where `model` says the same; otherwise put its labels before the names of the models.
 
-    Baselines, which every cell of such an axis measures anew, are kept once.
+    Every cell of such an axis measures the baselines again; they are kept once.
     """
     if MODELS not in table.columns:
         return table

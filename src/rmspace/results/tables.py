@@ -1,4 +1,4 @@
-"""Questions that several modules ask of a table of results."""
+"""Small queries of a table of results that several modules need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study would take: its size, and the time of a few of its cells."""
+"""The cost of a study before it runs: its size, and the time of a few of its cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COSTLY = ("models", "n_pairs", "data")  # keys of the config that time depends 
 
 
 class Estimate(NamedTuple):
-    """Core-hours of a whole grid, from `timed` cells of its `kinds` of cells, and the quickest and slowest of them."""
+    """Core-hours of a grid with so many `kinds` of cells, from `timed` of its cells, and the least and largest time."""
 
     core_hours: float
     timed: int
@@ -45,8 +45,8 @@ def estimate(
 ) -> Estimate:
     """Estimate the core-hours of a grid from a few of its cells, whose results are thrown away.
 
-    Cells that agree in models, n_pairs and data are taken to cost the same: they are one kind. The middle cell of each
-    kind is timed. Where there are more than `timed` kinds, those that are timed are spread evenly over the grid. The
+    Cells that agree in models, n_pairs and data are assumed to cost the same: they are one kind. The middle cell of
+    each kind is timed. Where there are more than `timed` kinds, the timed ones are spread evenly over the grid. The
     data are opened before the time starts, since nearly all cells find them open:
 
         core-hours = threads * cells * mean seconds / 3600.
@@ -78,7 +78,7 @@ def estimate(
 
 
 def _kinds(grid: Grid) -> list[list[Cell]]:
-    """Return the cells of the grid by kind: those of a kind are taken to cost the same."""
+    """Return the cells of the grid by kind: cells of one kind are assumed to cost the same."""
     costly = [k for axis in grid.axes if axis.tops & set(_COSTLY) for k in _places(grid, axis.columns)]
     kinds: dict[tuple[Label, ...], list[Cell]] = {}
     for cell in grid.cells():

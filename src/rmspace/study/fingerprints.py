@@ -1,4 +1,4 @@
-"""Which data a study has: hashes of what it holds, and whether the files behind it are still the same."""
+"""The identity of a study's data: hashes of its content, and a check that its files are still the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEEPEST = 8  # levels of folders that are searched, since a link may lead to a 
 
 
 class Data(Protocol):
-    """A `ResponseBank` or `Preferences`: data that can tell by a hash what it holds."""
+    """A `ResponseBank` or `Preferences`: data with a hash of its content."""
 
     def fingerprint(self) -> str:
         """Return a hash of everything in the data."""
@@ -20,7 +20,7 @@ class Data(Protocol):
 
 
 class Fingerprints(NamedTuple):
-    """Hashes of the training and the test data that a `data` block gives, and of the state of their files."""
+    """Hashes of the training and the test data of a `data` block, and of the state of their files."""
 
     train: str
     test: str
@@ -54,8 +54,8 @@ def check_unchanged(train: Data, test: Data, known: Fingerprints, signature: str
 def file_signature(data: Mapping[str, Any]) -> str | None:
     """Return a hash of the name, size and time of every file that a resolved `data` block names.
 
-    None where it names no file, or where a function of the user reads them, since that function may read others too.
-    Only a call then tells what the data are.
+    None where it names no file, or where the user's own function reads them, since that function may also read other
+    files. The data are then known only after a call.
     """
     files = sorted(_files(data))
     if not files or not _is_of_rmspace(data["use"]):

@@ -17,14 +17,14 @@ from rmspace.study.store import Driver, Store
 
 @contextmanager
 def study_lock(store: Store, *, take_over: bool = False) -> Iterator[None]:
-    """Hold a study's lock. One that was left by a dead process of this host is taken over, with a warning.
+    """Hold a study's lock; take over, with a warning, a lock that a dead process of this host left behind.
 
-    On Windows it cannot be told whether a process is alive: its lock is taken over with `take_over` alone. On macOS a
-    dead process whose number was given to another one counts as alive; `take_over` helps there too.
+    On Windows it is not known whether a process is alive: its lock is taken over only with `take_over`. On macOS a dead
+    process whose number another process has counts as alive. `take_over` helps there too.
 
     Args:
         store: the study.
-        take_over: take the lock from a driver of which it is not known whether it is alive, as on another host.
+        take_over: take the lock from a driver, such as one on another host, that may or may not be alive.
 
     Raises:
         BlockingIOError: another driver holds the lock, or may hold it.
@@ -38,12 +38,12 @@ def study_lock(store: Store, *, take_over: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError), store.transaction():  # a full disk must not hide what went wrong before
+        with suppress(OSError), store.transaction():  # a full disk must not hide the error before it
             store.remove_driver()
 
 
 def process_start(pid: int) -> str:
-    """Return a process's name space and start time, since numbers of processes are used again; "" outside Linux."""
+    """Return a process's name space and start time, since process numbers are used again; "" outside Linux."""
     with suppress(OSError, IndexError):
         space = Path("/proc/self/ns/pid").readlink()
         return f"{space} {Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
@@ -68,7 +68,7 @@ def _check_free(path: Path, other: Driver, me: Driver, take_over: bool) -> None:
 
 
 def _shares_processes(other: Driver, me: Driver) -> bool:
-    """Return whether the other driver's number is one of this host's; a container has numbers of its own."""
+    """Return whether the other driver's process number belongs to this host; a container has its own numbers."""
     return other.host == me.host and other.started.partition(" ")[0] == me.started.partition(" ")[0]
 
 

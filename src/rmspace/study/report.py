@@ -1,4 +1,4 @@
-"""A study on one page: what was run, on which data, the results, and how to run it again."""
+"""The report of a study on one page: the grid, the data, the results, and how to run it again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rmspace.results.summarize import data_seeds, one_measure, seed_means
 from rmspace.study.results import Study
 
 _MOST_FIGURES = 40
-_MOST_CELLS = 20  # named of those that failed with the same error
+_MOST_CELLS = 20  # cells that are named for one error
 _BAD = ("failed", "crashed", "timeout")
 
 
@@ -78,7 +78,7 @@ def _findings(results: pd.DataFrame) -> dict[str, Any]:
 
 
 def _pictures(results: pd.DataFrame, differences: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the pictures by question, their pages as SVG, and sentences for what is left out.
+    """Return the pictures by question, their pages as SVG, and a sentence for each picture or page that is left out.
 
     The figure of differences draws the table of comparisons as it is, so that both mark the same rows.
     """
@@ -114,7 +114,7 @@ def _as_table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Return what the template shows as a table: each cell is its text and the value to sort by."""
+    """Return a table for the template: each cell is its text and the value to sort by."""
     return {"columns": list(columns), "rows": [[_shown(value) for value in row] for row in rows]}
 
 

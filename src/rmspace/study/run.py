@@ -49,14 +49,14 @@ def run_study(
     Args:
         grid: YAML file; see `read_grid`.
         out: folder of the study; one SQLite file in it holds everything.
-        overrides: `key.path=value`, as `grid.seed=[0]` or `base.n_pairs=500`.
-        synthetic: put in what stands under `synthetic` in the grid, such as synthetic data.
+        overrides: `key.path=value`, such as `grid.seed=[0]` or `base.n_pairs=500`.
+        synthetic: put in the values under `synthetic` in the grid, such as synthetic data.
         allow: modules that `use:` may name, besides rmspace's names, scikit-learn's and modules beside the grid.
         sample: run at most this many of the cells, spread over the grid; the others wait.
         workers: processes to compute on, started by Dask; 0 computes in this process.
         scheduler: address of a Dask scheduler whose workers compute.
-        threads: of each cell; those that the study began with, or 1, when None.
-        cell_timeout: seconds after which a cell is given up. This needs a worker: without `workers`, one is started.
+        threads: of each cell; when None, the number that the study began with, or 1.
+        cell_timeout: seconds after which a cell is stopped. This needs a worker: without `workers`, one is started.
         retry_failed: run cells again that failed, crashed or took too long.
         take_over: take the lock of a driver on another host that is known to be dead; see `study_lock`.
 
@@ -68,7 +68,7 @@ def run_study(
         ValueError: the folder holds the study of another grid; more threads than cores.
         BlockingIOError: another driver runs this study.
         ConnectionError, RuntimeError: the scheduler or its workers cannot be used.
-        OSError: the study's file cannot be written; what was committed is whole.
+        OSError: the study's file cannot be written; all committed cells are whole.
 
     >>> import tempfile
     >>> text = '''
@@ -109,7 +109,7 @@ def _check_workers(workers: int, scheduler: str | None, cell_timeout: float | No
 
 
 def _write_plan(store: Store, grid: Grid, settings: Settings) -> list[Task]:
-    """Build and check every cell, then write what the study is; return the tasks."""
+    """Build and check every cell, write the plan of the study, and return the tasks."""
     known = store.known_data()
     tasks, data = make_tasks(grid, list(grid.cells()), settings.columns, known)
     with store.transaction():
@@ -135,7 +135,7 @@ def _choose_engine(workers: int, scheduler: str | None, threads: int, cell_timeo
 
 
 def _compute(store: Store, engine: Engine, missing: list[Task], total: int) -> None:
-    """Compute the missing cells of `total`, and commit each as it ends, so that whatever stops the study loses none."""
+    """Compute the missing cells of `total`, and commit each as it ends, so that none is lost if the study stops."""
     if not missing:
         return
     before, failed = total - len(missing), 0
@@ -153,7 +153,7 @@ def _compute(store: Store, engine: Engine, missing: list[Task], total: int) -> N
                 bar.update()
             writer.flush()
         except BaseException as stop:
-            with suppress(OSError):  # which may be what stopped the study
+            with suppress(OSError):  # such an error may have stopped the study
                 writer.flush()
             here = before + writer.written
             stop.add_note(f"{here} of {total} cells are in {store.path}; the same command continues from there")

@@ -1,4 +1,4 @@
-"""What all cells of a study have in common. It is settled with the first cell, and another grid must agree with it."""
+"""The settings that all cells of a study share. The first cell fixes them, and another grid must agree with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmspace.study.store import Store
 
 
 class Settings(NamedTuple):
-    """What all cells of a study have in common."""
+    """The settings that all cells of a study share."""
 
     columns: list[str]  # the axes, in the order of the labels in the file
     base: dict[str, Any]  # the config, without the keys that the axes set
@@ -23,7 +23,7 @@ class Settings(NamedTuple):
 
 
 def settle(store: Store, grid: Grid, threads: int | None) -> Settings:
-    """Return the settings of a study, which its first cell settles for good.
+    """Return the settings of a study, which its first cell fixes.
 
     Raises:
         ValueError: the study in the file was begun with other axes, another base or other threads.
@@ -37,14 +37,14 @@ def settle(store: Store, grid: Grid, threads: int | None) -> Settings:
     _check_base(store.path, before.base, base)
     if threads not in (None, before.threads):
         raise ValueError(
-            f"{store.path} was begun with {before.threads} threads a cell, and another number of them may change the "
-            "last bits of the results; leave threads out, or choose another folder"
+            f"{store.path} was begun with {before.threads} threads per cell, and another number of threads may change "
+            "the last bits of the results; leave threads out, or choose another folder"
         )
     return before
 
 
 def base_settings(grid: Grid) -> dict[str, Any]:
-    """Return the base without the keys that the axes set, and without its data, for which the fingerprints stand."""
+    """Return the base without the keys that the axes set, and without its data, which have fingerprints instead."""
     base = grid.base.without(("data",))
     for axis in grid.axes:
         for setting in axis.values[0].settings:

@@ -1,4 +1,4 @@
-"""The results of a study in one SQLite file. It has one writer; what it commits is there whole, or not at all."""
+"""The results of a study in one SQLite file. It has one writer; a commit is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Driver(NamedTuple):
 
 
 class Store:
-    """The file of one study. `create` and `open` give one; who writes holds the lock (see `study_lock`)."""
+    """The file of one study, from `create` or `open`; a process that writes holds the lock (see `study_lock`)."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -86,7 +86,7 @@ class Store:
         if not path.is_file():
             raise FileNotFoundError(f"there is no study at {path.parent}: {path.name} is missing")
         try:
-            store = cls(path, _connect(path, "rw"))  # the first read undoes what a killed driver left half written
+            store = cls(path, _connect(path, "rw"))  # the first read undoes an unfinished write of a killed driver
         except OSError:
             store = cls(path, _connect(path, "ro"))
         store._check_format()
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what the block writes: all of it or, where the block raises, nothing.
+        """Commit everything that the block writes, or nothing where the block raises.
 
         Raises:
             OSError: the file cannot be written, as on a full disk.
@@ -134,7 +134,7 @@ class Store:
         return Driver(*rows[0]) if rows else None
 
     def set_driver(self, driver: Driver, token: str) -> None:
-        """Write who holds the lock, in place of anyone before, and hold it; inside a transaction."""
+        """Write this driver as the holder of the lock, in place of any other; inside a transaction."""
         self._token = token
         self._execute("DELETE FROM driver")
         self._execute("INSERT INTO driver VALUES (?, ?, ?, ?, ?)", (*driver, token))
@@ -145,21 +145,21 @@ class Store:
         self._token = None
 
     def set_plan(self, cells: Iterable[tuple[str, str]]) -> None:
-        """Write the (labels, key) of each cell of the grid; inside a transaction. Other cells are then of the past."""
+        """Write the (labels, key) of each cell of the grid; inside a transaction. All other cells then count as old."""
         self._execute("DELETE FROM plan")
         self._many("plan", cells)
-        self._execute(  # labels of a cell may have changed, and its key not
+        self._execute(  # the labels of a cell may have changed while its key has not
             "UPDATE cell SET labels = (SELECT labels FROM plan WHERE plan.key = cell.key) "
             "WHERE key IN (SELECT key FROM plan)"
         )
 
     def known_data(self) -> dict[str, Fingerprints]:
-        """Return what was noted of the data of `data` blocks."""
+        """Return the fingerprints that were stored for `data` blocks."""
         rows = self.rows("SELECT block, train, test, signature FROM data")
         return {block: Fingerprints(*found) for block, *found in rows}
 
     def set_data(self, data: Mapping[str, Fingerprints]) -> None:
-        """Note what the files of `data` blocks hold; inside a transaction."""
+        """Store the fingerprints of `data` blocks that name files; inside a transaction."""
         self._execute("DELETE FROM data")
         self._many("data", [(block, *found) for block, found in data.items() if found.signature is not None])
 
@@ -168,7 +168,7 @@ class Store:
         return dict(self.rows("SELECT key, status FROM cell"))
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Write cells that ended, with their rows. One that was done before stays, one that had failed is replaced.
+        """Write cells that ended, with their rows. A cell that was done stays; a cell that had failed is replaced.
 
         Raises:
             OSError: as `transaction`. Nothing of these cells is then in the file.
@@ -222,7 +222,7 @@ class Store:
     def _check_format(self) -> None:
         known = dict(self.rows("SELECT name, value FROM meta WHERE name IN ('format', 'version')"))
         if known.get("format") != _FORMAT:
-            raise ValueError(f"{self.path} is no study of rmspace's")
+            raise ValueError(f"{self.path} is not a study of rmspace; choose another folder")
         version = int(known["version"])
         if version > _VERSION:
             raise ValueError(
@@ -252,12 +252,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def _clear_errors(path: Path) -> Iterator[None]:
-    """Say which file an error of SQLite's is about, and what to do."""
+    """Turn an error of SQLite into one that names the file and says what to do."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if "no such" in str(error):  # table or column
-            raise ValueError(f"{path} is no study of rmspace's ({error})") from error
+            raise ValueError(f"{path} is not a study of rmspace ({error}); choose another folder") from error
         if "locked" in str(error):
             raise OSError(
                 f"{path} is held by another program ({error}); close it, and run the same command again"

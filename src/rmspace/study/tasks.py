@@ -1,4 +1,4 @@
-"""The cells of a grid as tasks: what is read of their data, the order in which they run, a sample of them."""
+"""The cells of a grid as tasks: the fingerprints of their data, the order in which they run, a sample of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmspace.study.plan.grid import Cell, Grid, same_cells
 def make_tasks(
     grid: Grid, cells: Iterable[Cell], columns: Sequence[str], known: Mapping[str, Fingerprints]
 ) -> tuple[list[Task], dict[str, Fingerprints]]:
-    """Make cells into tasks. Data are read to take their fingerprints, unless these are known by the same files.
+    """Make cells into tasks; data are read for their fingerprints, unless the files are the same as before.
 
     Args:
         grid: the grid of the cells.
@@ -27,7 +27,7 @@ def make_tasks(
         The tasks, and the fingerprints by `data` block.
 
     Raises:
-        ConfigError: data that cannot be read; two cells that are the same since their data hold the same values.
+        ConfigError: data that cannot be read; two cells that are the same because their data hold the same values.
     """
     order = [grid.columns.index(column) for column in columns]
     source = Source(grid.path.resolve(), tuple(grid.folders), tuple(grid.allow))

@@ -1,4 +1,4 @@
-"""`rmspace health`: look for what is wrong with the values of a bank or of preferences."""
+"""`rmspace health`: check the values of a bank or of preferences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rmspace.data.bank import ResponseBank
     from rmspace.data.preferences import Preferences
 
-HELP = "look for what is wrong with the values of a bank or of preferences"
+HELP = "check the values of a bank or of preferences"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`rmspace study`: run the cells of a grid, or say what they would take."""
+"""`rmspace study`: run the cells of a grid, or estimate their cost."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=0, metavar="N", help="processes to compute on (0: in this one)")
     add("--scheduler", metavar="ADDRESS", help="a running Dask scheduler, whose workers compute")
     add("--threads", type=int, metavar="N", help="threads of each cell (1, and fixed for a study)")
-    add("--cell-timeout", type=float, metavar="SECONDS", help="give a cell up after this long")
+    add("--cell-timeout", type=float, metavar="SECONDS", help="stop a cell after this long")
     add("--retry-failed", action="store_true", help="run cells again that failed before")
-    add("--take-over", action="store_true", help="take the lock of another host's dead driver")
+    add("--take-over", action="store_true", help="take the lock of a dead process on another host")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 def _estimate(grid: Grid, timed: int, threads: int) -> int:
     from rmspace.study.estimate import describe, estimate
 
-    for _ in grid.cells():  # each is built, so that mistakes are found now and not in the run
+    for _ in grid.cells():  # builds each cell, so that mistakes are found before the run
         pass
     print(describe(grid), flush=True)
     if timed:

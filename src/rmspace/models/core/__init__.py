@@ -1,1 +1,1 @@
-"""What the models share: input, training, gradients, precision, reuse."""
+"""The parts that models share: input, training, gradients, precision, reuse."""

@@ -87,7 +87,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             sample_weight: (n_comparisons,), at least 0; 1 each when None. A soft label p is two comparisons, one of
                 each order, with the weights p and 1 - p.
             groups: (n_items,) prompts, as `bank.groups`; models that hold out data hold out whole prompts.
-            columns: what else is known of each comparison, name -> (n_comparisons,). An objective with a parameter of
+            columns: further facts about each comparison, name -> (n_comparisons,). An objective with a parameter of
                 that name receives it. Where there is a column `tie`, a comparison marked in it counts as half a win of
                 each order, unless the objective has a parameter `tie`.
             eval_set: preferences for early stopping and for the validation loss, in place of held-out prompts. Only
@@ -139,7 +139,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Return the share of comparisons whose winner has the higher score; equal scores count half.
 
         Args:
-            items: (n_items, dim), or Preferences. Their weights count, and what they mark as a tie counts half.
+            items: (n_items, dim), or Preferences, whose weights count and whose ties count half.
             comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won.
             sample_weight: (n_comparisons,), at least 0.
 
@@ -152,7 +152,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Write the fitted model as a folder without pickle, for `rmspace.load`; it appears whole or not at all.
 
         Raises:
-            FileExistsError: the folder exists and is not to be, or is no model to be, replaced.
+            FileExistsError: the folder exists, and `overwrite` is not set or it is no saved model.
             sklearn.exceptions.NotFittedError: before `fit`.
             TypeError: a parameter or an attribute that the folder cannot hold, such as a random generator.
         """
@@ -161,10 +161,10 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         save(self, folder, overwrite=overwrite)
 
     def write_state(self, folder: Path) -> dict[str, Any]:  # noqa: ARG002
-        """Return what was learned as a dict of arrays, numbers, texts, lists, dicts, estimators and models.
+        """Return the fitted state as a dict of arrays, numbers, texts, lists, dicts, estimators and models.
 
-        Override it, with `read_state`, for what is none of these: turn that into arrays or text, or write it as a file
-        in `folder`. By default these are the attributes whose names end in `_`.
+        By default these are the attributes whose names end in `_`. Override the method, with `read_state`, for values
+        of another type: turn them into arrays or text, or write them as files in `folder`.
         """
         return fitted_state(self)
 
@@ -173,7 +173,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         set_fitted_state(self, state)
 
     def _fit(self, data: FitData) -> None:
-        """Learn from checked data, and store what was learned in attributes that end in `_`."""
+        """Learn from checked data, and store the result in attributes that end in `_`."""
         raise NotImplementedError(f"{type(self).__name__} must define _fit(data)")
 
     def _score(self, rows: FloatArray) -> FloatArray:
@@ -181,7 +181,7 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         raise NotImplementedError(f"{type(self).__name__} must define _score(rows)")
 
     def _select(self, data: FitData) -> FitData:
-        """Return what `_fit` is to see of the data."""
+        """Return the part of the data that `_fit` receives."""
         return data.for_objective(getattr(self, "objective", None))
 
     def _has_epochs(self) -> bool:
@@ -189,11 +189,11 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return False
 
     def _device(self) -> torch.device:
-        """Return where the model computes its scores."""
+        """Return the device on which the model computes its scores."""
         return torch.device("cpu")
 
     def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
-        """Return what scores a block of items on a device."""
+        """Return the function that scores a block of items on a device."""
 
         def score(block: Block) -> FloatArray:
             return self._score(block.array())

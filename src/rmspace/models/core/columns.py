@@ -80,7 +80,7 @@ def check_values(objective: Any, name: str, column: npt.NDArray[Any], rows: IntA
 
 
 def text_codes(column: npt.NDArray[Any], *others: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Number the texts of some columns from 0, in the order of the alphabet; other kinds of columns stay as they are.
+    """Number the texts of some columns from 0, in alphabetical order; other kinds of columns stay as they are.
 
     >>> [codes.tolist() for codes in text_codes(np.array(["b", "a"]), np.array(["c", "b"]))]
     [[1, 0], [2, 1]]
@@ -94,7 +94,7 @@ def text_codes(column: npt.NDArray[Any], *others: npt.NDArray[Any]) -> list[npt.
 
 
 def to_tensors(columns: Columns, dtype: torch.dtype, device: torch.device | None = None) -> dict[str, Tensor]:
-    """Return columns as tensors: fractions as `dtype`, which is that of the scores, other numbers as int64, or bool."""
+    """Return columns as tensors: fractions as `dtype`, the precision of the scores; integers as int64; bool as bool."""
     kinds = {"f": dtype, "b": torch.bool}
     return {
         name: torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="))).to(
@@ -110,7 +110,7 @@ def bind(objective: Objective, columns: Mapping[str, Tensor]) -> Objective:
 
 
 def _free_parameters(objective: Any) -> dict[str, inspect.Parameter]:
-    """Return the parameters of an objective that take a column: all except the two scores and what is bound."""
+    """Return the parameters of an objective that take a column: all except the two scores and the bound ones."""
     bound: set[str] = set()
     function = objective
     while isinstance(function, partial):

@@ -1,4 +1,4 @@
-"""The checked data of one fit: which comparisons count, which rows they use, and what is known of each."""
+"""The checked data of one fit: the comparisons that count, the rows that they use, and their columns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OnEpoch = Callable[[dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class FitData:
-    """What a model learns from.
+    """The data that a model learns from.
 
     `_fit` of a model receives only comparisons that count: their weights are above 0, `columns` are those that the
     objective asks for, and a comparison marked as a tie has become both orders with half the weight each (unless the
@@ -43,7 +43,7 @@ class FitData:
         columns: name -> (n_comparisons,).
         numbers: (n_comparisons,) the number of each comparison in the input.
         all_rows: rows of `items` in any comparison of the input, ascending; they include those of weight 0.
-        eval_set: what the validation loss is measured on, in place of held-out prompts.
+        eval_set: the data of the validation loss, in place of held-out prompts.
         on_epoch: called with the record of each epoch.
     """
 
@@ -109,7 +109,7 @@ class FitData:
         return Preferences(self.items, self.comparisons, groups, columns=columns)
 
     def for_objective(self, objective: Any) -> FitData:
-        """Return what counts for one objective (None: no columns); see the class.
+        """Return the comparisons and the columns that count for one objective (None: no columns); see the class.
 
         Raises:
             ValueError: a column that the objective needs is missing, or has NaN.
@@ -173,7 +173,7 @@ def tie_marks(columns: Columns) -> npt.NDArray[np.bool_]:
 
 
 def _counted(data: FitData, objective: Any) -> FitData:
-    """Leave out comparisons of weight 0, and put both orders of a tie in its place unless the objective asks for it."""
+    """Leave out comparisons of weight 0; replace each tie by both orders, unless the objective asks for `tie`."""
     if not data.weights.all():
         data = data.select(data.weights > 0)
     if "tie" not in data.columns or asks_for(objective, "tie") or not (tie := tie_marks(data.columns)).any():

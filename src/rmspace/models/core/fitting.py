@@ -1,4 +1,4 @@
-"""Fit a reward model, or a pipeline that ends in one, and seed whatever of it is random."""
+"""Fit a reward model, or a pipeline that ends in one, and set its seeds."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def fit_model(
 
     Args:
         model: with `fit` and `predict`; it is fitted in place.
-        items, comparisons, sample_weight, groups, columns, eval_set, on_epoch: as in `BaseReward.fit`. What is None is
-            not passed on, and no columns are passed to a `fit` that does not take them, so that an estimator of your
-            own needs no such arguments.
+        items, comparisons, sample_weight, groups, columns, eval_set, on_epoch: as in `BaseReward.fit`. An argument that
+            is None is not passed on, and columns are passed only to a `fit` that takes them. So your own estimator
+            needs no such arguments.
 
     Returns:
         The fitted model.

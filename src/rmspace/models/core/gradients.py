@@ -1,4 +1,4 @@
-"""From an objective on scores to losses, and to gradient and curvature per item, by autograd."""
+"""The losses of an objective, and their gradient and curvature per item, by autograd."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmspace.models.core.columns import Columns, bind, objective_name, to_tensor
 
 
 class Slope(NamedTuple):
-    """Summed loss, its gradient and its curvature in each item's score."""
+    """Summed loss, and its gradient and curvature with respect to each item's score."""
 
     loss: float
     gradient: Float64Array  # (n_items,)
@@ -47,7 +47,7 @@ def score_slope(
     *,
     curvature: bool = False,
 ) -> Slope:
-    """Sum w_k L(s[i_k], s[j_k]) over comparisons and differentiate it in the score of each item.
+    """Sum w_k L(s[i_k], s[j_k]) over comparisons and differentiate the sum with respect to each item's score.
 
     Each comparison gets its own copy of its two scores, so that one backward pass gives all first derivatives, and two
     more give all second ones. Each item then adds up those of its comparisons. The curvature is the diagonal of the
@@ -84,7 +84,7 @@ def check_curvature(objective: Objective, columns: Columns | None = None) -> Non
 
     Args:
         objective: (winner scores, loser scores) -> losses.
-        columns: what it asks for, by name; some of the values are used.
+        columns: the columns that it asks for, by name; some of the values are used.
     """
     levels, gaps = np.meshgrid(np.linspace(-2, 2, 5), np.linspace(-3, 3, 25))
     scores = np.concatenate([(levels + gaps / 2).ravel(), (levels - gaps / 2).ravel()])
@@ -100,7 +100,7 @@ def check_curvature(objective: Objective, columns: Columns | None = None) -> Non
 
 
 def _second(sides: list[Tensor], first: list[Tensor]) -> list[Tensor]:
-    """Differentiate each side's slope in its own score; a slope that is constant has no curvature."""
+    """Differentiate each side's slope with respect to its own score; a constant slope has no curvature."""
     second = []
     for side, slope in zip(sides, first, strict=True):
         curve = None

@@ -1,4 +1,4 @@
-"""What this machine is fast at: its device, and the precision of its matrix products."""
+"""The device and the precision of matrix products that are fast on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 T = TypeVar("T")
 
 _WORTH_IT = 1.5  # bfloat16 rounds: it must be clearly faster, so that noise never decides
-_HOPELESS = 0.5
+_HOPELESS = 0.5  # a smaller gain on small matrices decides; large ones would take too long
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -67,7 +67,7 @@ def find_threads() -> int:
 
 
 def on_device(device: torch.device, work: Callable[[torch.device], T]) -> T:
-    """Do some work on a device, and on the CPU, with a warning, where the device's memory does not suffice."""
+    """Do some work on a device; where its memory does not suffice, warn and do the work on the CPU."""
     try:
         return work(device)
     except torch.OutOfMemoryError as error:
@@ -80,15 +80,15 @@ def on_device(device: torch.device, work: Callable[[torch.device], T]) -> T:
 
 @cache
 def bfloat16_gain(device_type: str) -> float:
-    """How many times faster than float32 this machine multiplies bfloat16 matrices; measured once, in milliseconds."""
+    """Return how many times faster this machine multiplies bfloat16 than float32; measured once, in milliseconds."""
     if device_type != "cpu":
-        return _gain(device_type, 2048, 2048)  # smaller ones take a GPU no longer than their start
+        return _gain(device_type, 2048, 2048)  # on a GPU, the time of a smaller product is that of its start
     gain = _gain(device_type, 64, 256)
     return gain if gain < _HOPELESS else _gain(device_type, 512, 1024)
 
 
 def _gain(device_type: str, rows: int, size: int) -> float:
-    """Return the ratio of the least times of a (rows, size) x (size, size) product, taken in turn."""
+    """Return the ratio of the least times of a (rows, size) x (size, size) product; the precisions take turns."""
     least: dict[torch.dtype, float] = {}
     try:
         for _ in range(4):
@@ -98,7 +98,7 @@ def _gain(device_type: str, rows: int, size: int) -> float:
                 start = time.perf_counter()
                 float((a @ b)[0, 0])  # waits for a GPU
                 least[dtype] = min(least.get(dtype, float("inf")), time.perf_counter() - start)
-    except torch.OutOfMemoryError:  # says nothing of the products; the caller has another device to go to
+    except torch.OutOfMemoryError:  # says nothing about the products; the caller can use another device
         raise
     except (RuntimeError, NotImplementedError, AssertionError):  # no such product or device here
         return 0.0
@@ -107,9 +107,9 @@ def _gain(device_type: str, rows: int, size: int) -> float:
 
 @contextmanager
 def fixed_threads(threads: int) -> Iterator[None]:
-    """Compute with this many threads: sums over another number of them may differ in their last bits."""
+    """Compute with this many threads: with another number, sums may differ in their last bits."""
     before = torch.get_num_threads()
-    for name in ("boosted", "classifier", "linear"):  # which bring more libraries with threads of their own
+    for name in ("boosted", "classifier", "linear"):  # these load more libraries that start threads
         importlib.import_module(f"rmspace.models.{name}")
     torch.set_num_threads(threads)
     try:

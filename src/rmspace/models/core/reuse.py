@@ -25,7 +25,7 @@ class _Entry(NamedTuple):
 
 
 class _Kept(threading.local):
-    """What the current thread keeps. A fit in another thread must not get it: LightGBM's bins hold labels, too."""
+    """The values that the current thread keeps. No other thread may use them: LightGBM's bins hold labels, too."""
 
     entries: dict[str, _Entry] | None = None
 
@@ -35,11 +35,11 @@ _kept = _Kept()
 
 @contextmanager
 def reuse_items() -> Iterator[None]:
-    """Let the fits inside the block read, convert and bin items that they have in common once.
+    """Let the fits inside the block share items, so that these are read, converted and binned only once.
 
     An `MLPReward` keeps the rows of its comparisons, and a `LightGBMReward` its binned features, for the next fit on
-    the same items. Other labels, weights, seeds or objectives then need no reading and no binning. Only what belongs to
-    the latest items is kept, only in the thread of the block, and only until the block ends. Results do not change.
+    the same items. Other labels, weights, seeds or objectives then need no reading and no binning. Only the latest rows
+    and bins are kept, only in the thread of the block, and only until the block ends. Results do not change.
     `EnsembleReward`, `search`, `cross_validate` and `run` do this by themselves.
 
     >>> from rmspace import MLPReward, make_synthetic_banks, same_prompt, annotate, oracle
@@ -50,7 +50,7 @@ def reuse_items() -> Iterator[None]:
     ...     models = [MLPReward(hidden_sizes=(8,), random_state=seed) for seed in range(3)]
     ...     models = [model.fit(train.items, comparisons, groups=train.groups) for model in models]
     """
-    if _kept.entries is not None:  # an inner block uses what the outer one keeps
+    if _kept.entries is not None:  # an inner block uses the values of the outer one
         yield
         return
     entries: dict[str, _Entry] = {}
@@ -71,11 +71,11 @@ def reused(
     *,
     all_rows: IntArray | None = None,
 ) -> tuple[T, IntArray]:
-    """Return `make(rows)` and the rows that it was made of; inside `reuse_items`, what an earlier fit made will do.
+    """Return `make(rows)` and the rows it was made of; inside `reuse_items`, reuse a value that an earlier fit made.
 
     Args:
-        kind: what is made; the latest value of each kind is kept.
-        options: whatever else the value depends on.
+        kind: the kind of value; the latest value of each kind is kept.
+        options: everything else that the value depends on.
         items: (n_items, dim).
         rows: of `items`. They are ascending where `all_rows` is given.
         make: makes the value from some rows.
@@ -93,7 +93,7 @@ def reused(
     chosen = rows if all_rows is None else all_rows
     try:
         value = make(chosen)
-    except ValueError:  # perhaps in a row that no comparison of this fit needs
+    except ValueError:  # perhaps because of a row that no comparison of this fit needs
         if chosen is rows:
             raise
         return make(rows), rows
@@ -108,13 +108,13 @@ def _serves(known: _Entry, place: Hashable, items: FloatArray, rows: IntArray, *
 
 
 def _place(items: FloatArray) -> Hashable:
-    """Name the memory or the mapped file that holds the items."""
+    """Return a key of the memory or the mapped file that holds the items."""
     table, ids = (items.table, items.ids.tobytes()) if isinstance(items, Rows) else (items, b"")
     return table.ctypes.data, table.shape, table.strides, table.dtype.str, hashlib.sha256(ids).hexdigest()
 
 
 def _content(items: FloatArray, rows: IntArray) -> str:
-    """Name what rows hold, since they may change between two fits; a file that we mapped reports its own changes."""
+    """Return a hash of the rows, which may change between two fits; `check_unchanged` watches files instead."""
     if check_unchanged(items):
         return "file"
     digest = hashlib.sha256()

@@ -25,15 +25,15 @@ _MEASURES = ("fold", "accuracy", "n_prompts", "n_comparisons", "fit_seconds")
 
 
 class SearchResult(NamedTuple):
-    """What `search` found."""
+    """The result of `search`."""
 
     model: Any  # the best, fitted on all comparisons
     parameters: dict[str, Any]  # of the best
-    table: pd.DataFrame  # one row per parameters and fold
+    table: pd.DataFrame  # one row per choice of parameters and fold
 
 
 def cross_validate(model: Any, preferences: Preferences, *, n_splits: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Fit and score a model on folds of comparisons, so that no prompt is in both the training and the test of a fold.
+    """Fit and score a model on folds of comparisons; no prompt is in both the training and the test data of a fold.
 
     scikit-learn's `cross_val_score` splits one array of samples. Here a sample is a comparison of two items of one
     prompt, so items, comparisons, groups and columns must be split together.
@@ -64,7 +64,7 @@ def cross_validate(model: Any, preferences: Preferences, *, n_splits: int = 5, s
 
 
 def search(model: Any, grid: Grid, preferences: Preferences, *, n_splits: int = 5, seed: int = 0) -> SearchResult:
-    """Find the parameters of the best accuracy over folds of prompts, and fit the model with them on everything.
+    """Find the parameters with the best mean accuracy over folds of prompts, and fit them on all comparisons.
 
     This is scikit-learn's `GridSearchCV` for comparisons: `grid` is that of `ParameterGrid`, `table` corresponds to
     `cv_results_`, `parameters` to `best_params_` and `model` to `best_estimator_`. See `cross_validate`.
@@ -77,8 +77,8 @@ def search(model: Any, grid: Grid, preferences: Preferences, *, n_splits: int = 
         seed: of the folds, and of every `random_state` of the model that is None.
 
     Returns:
-        (model, parameters, table). The table has one row per parameters and fold: a column for each parameter, and
-        those of `cross_validate`. Of equal mean accuracies, the first in the grid wins.
+        (model, parameters, table). The table has one row per choice of parameters and fold: a column for each
+        parameter, and the columns of `cross_validate`. Of equal mean accuracies, the first in the grid wins.
 
     Raises:
         ValueError, TypeError: as `cross_validate`; a parameter that the model does not have.

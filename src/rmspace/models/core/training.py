@@ -60,7 +60,7 @@ class Schedule:
 
 @dataclass
 class Learner:
-    """A network, what it learns from, and how its training went."""
+    """A network, its data, and the record of its training."""
 
     network: RewardNetwork
     training: Comparisons
@@ -98,7 +98,7 @@ def train(
         weight_decay=schedule.weight_decay,
         fused=True,
     )
-    running = sorted(learners, key=lambda learner: -len(learner.training))  # who runs out of batches first is last
+    running = sorted(learners, key=lambda learner: -len(learner.training))  # the one with the fewest batches is last
     for epoch in _progress(range(1, schedule.max_epochs + 1), verbose):
         start = time.perf_counter()
         losses = _run_epoch(running, objective, schedule, optimizer, epoch)
@@ -189,8 +189,8 @@ def _run_epoch(
             found.append(means.detach())
             optimizer.zero_grad()
             means.sum().backward()
-            optimizer.step()  # does nothing to learners that have no gradient any more
-    finally:  # an objective may fail on scores that are no longer finite: the error must tell of those scores
+            optimizer.step()  # skips learners without a gradient, whose batches are used up
+    finally:  # an objective may fail on scores that are not finite: the table then reports the scores instead
         table = _loss_table(found, counts, schedule, epoch)
     _check_weights(learners, len(counts) - 1, schedule, epoch)
     totals = (table * counts.numpy()).sum(axis=0) / counts.sum(dim=0).numpy()
@@ -213,7 +213,7 @@ class _Shuffled:
 
 
 def _shuffle(learners: Sequence[Learner]) -> _Shuffled:
-    """Put each learner's comparisons in a new order; fill up the shorter ones with their first one at weight 0."""
+    """Put each learner's comparisons in a new order; pad shorter lists with their first comparison at weight 0."""
     longest = max(len(learner.training) for learner in learners)
     orders = []
     for learner in learners:

@@ -1,7 +1,7 @@
-"""Whether LightGBM's text of a model is whole; its own loader ends the process on many texts that are not.
+"""A check that LightGBM's text of a model is whole; LightGBM's own loader crashes the process on many damaged texts.
 
-The grammar is strict: only what LightGBM writes for numerical splits and constant leaves passes, line by line, with
-every array of its exact length and every count in agreement, so that the loader meets nothing it does not expect.
+The grammar is strict. Only text that LightGBM writes for numerical splits and constant leaves passes, line by line.
+Every array must have its exact length, and all counts must agree. So the loader meets nothing that it does not expect.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TREE = ("num_leaves", "num_cat", *_ARRAYS, "is_linear", "shrinkage")
 
 
 def trees_alone(text: str) -> str:
-    """Return LightGBM's text without what follows the trees: importances, and the parameters of the fit."""
+    """Return LightGBM's text without the parts after the trees: importances, and the parameters of the fit."""
     return text.partition("\nend of trees\n")[0] + _END
 
 
@@ -51,11 +51,11 @@ def check_booster_text(text: str) -> int:
     _match(rf"|binary sigmoid:{_NUMBER}", fields.get("objective", ""))
     n_features = int(_match(_INTEGER, fields["max_feature_idx"])) + 1
     if any(len(fields[name].split(" ")) != n_features for name in ("feature_names", "feature_infos")):
-        raise ValueError("the head is damaged: its features have not as many names and ranges")
+        raise ValueError("the head is damaged: it does not have one name and one range per feature")
     for info in fields["feature_infos"].split(" "):
         _match(rf"none|\[{_NUMBER}:{_NUMBER}\]", info)
     sizes = [int(_match(r"\d{1,12}", size)) for size in fields["tree_sizes"].split(" ")]
-    # Each block but the last ends in the line break that the last one lost to "end of trees".
+    # The line break that ends the last block is the first character of _END; the split above puts it back.
     lengths = [len(block.encode()) for block in blocks]
     if sizes != lengths:
         raise ValueError(f"the head promises trees of {sizes[:3]}... bytes; they have {lengths[:3]}...: it is damaged")
@@ -70,7 +70,7 @@ def check_booster_text(text: str) -> int:
 def _check_tree(block: str, number: int, n_features: int) -> None:
     first, *lines = _lines(block, "\n\n\n")
     if first != f"Tree={number}":
-        raise ValueError("it does not stand in its place")
+        raise ValueError("it is out of order")
     tree = _fields(lines, _TREE)
     leaves = int(_match(r"[1-9]\d{0,6}", tree["num_leaves"]))
     if (tree["num_cat"], tree["is_linear"]) != ("0", "0"):
@@ -78,7 +78,7 @@ def _check_tree(block: str, number: int, n_features: int) -> None:
     _match(_NUMBER, tree["shrinkage"])
     for name, (more, form) in _ARRAYS.items():
         entries = tree[name].split(" ") if tree[name] else []
-        bare = leaves == 1 and name == "leaf_weight" and not entries  # a tree without a split says no weight
+        bare = leaves == 1 and name == "leaf_weight" and not entries  # LightGBM writes no weight for a tree of one leaf
         if len(entries) != leaves + more and not bare:
             raise ValueError(f"{name} must have {leaves + more} entries")
         for entry in entries:
@@ -91,7 +91,8 @@ def _check_shape(tree: dict[str, str], leaves: int, n_features: int) -> None:
     if not all(0 <= feature < n_features for feature in _ints(tree["split_feature"])):
         raise ValueError("it splits on a feature that does not exist")
     left, right = _ints(tree["left_child"]), _ints(tree["right_child"])
-    # Every split but the root (0) and every leaf (-1, -2, ...) is the child of exactly one split, of a smaller number.
+    # Every split except the root (0), and every leaf (-1, -2, ...), is the child of exactly one split. The number of a
+    # split is above that of its parent.
     if sorted(left + right) != [*range(-leaves, 0), *range(1, leaves - 1)]:
         raise ValueError("its splits and leaves do not form a tree")
     if any(0 <= child <= parent for side in (left, right) for parent, child in enumerate(side)):
@@ -116,7 +117,7 @@ def _lines(block: str, end: str) -> list[str]:
 
 def _match(form: str, text: str) -> str:
     if not re.fullmatch(form, text, flags=re.ASCII):
-        raise ValueError(f"{text[:20]!r} has not the form it must have: it is damaged")
+        raise ValueError(f"{text[:20]!r} does not have its required form: it is damaged")
     return text
 
 

@@ -39,7 +39,7 @@ def save(model: Any, folder: PathLike, *, overwrite: bool = False) -> None:
         overwrite: replace a saved model that is there.
 
     Raises:
-        FileExistsError: the folder exists and is not to be, or is no model to be, replaced.
+        FileExistsError: the folder exists, and `overwrite` is not set or it is no saved model.
         sklearn.exceptions.NotFittedError: before `fit`.
         TypeError: a class that is not registered, or a parameter or attribute that the folder cannot hold.
 
@@ -68,13 +68,13 @@ def save(model: Any, folder: PathLike, *, overwrite: bool = False) -> None:
 def load(folder: PathLike, *, trusted: Sequence[str] = ()) -> Any:
     """Load a model that was saved with `model.save(folder)` or `rmspace.save(model, folder)`.
 
-    Nothing named in the folder is imported or run. A class of your own must be defined or imported before. A function
-    of your own (an objective, say) is kept by name alone; predictions do not need objectives.
+    Nothing named in the folder is imported or run. Your own class must be defined or imported before. Of your own
+    function, such as an objective, the folder holds only the name; predictions do not need objectives.
 
     Args:
         folder: where it was saved.
-        trusted: types inside scikit-learn's estimators that skops does not vouch for and you do, such as the compiled
-            trees of a random forest, "sklearn.tree._tree.Tree".
+        trusted: types inside scikit-learn's estimators that you trust and skops does not, such as the compiled trees of
+            a random forest, "sklearn.tree._tree.Tree".
 
     Raises:
         FileNotFoundError: there is no model at `folder`.

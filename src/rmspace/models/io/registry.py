@@ -22,10 +22,10 @@ _CLASSES: WeakValueDictionary[str, type] = WeakValueDictionary({"Pipeline": Pipe
 def register(cls: C) -> C:
     """Register a class of reward models under its name, so that its models can be saved and loaded.
 
-    Use it as a decorator on an estimator of your own that does not derive from `BaseReward`. It needs `fit`, `predict`
-    and scikit-learn's `get_params`; what it learns it keeps in attributes whose names end in `_` (arrays, numbers,
-    texts, lists, dicts, estimators and models), or it has `write_state(folder)` and `read_state(folder, state)`. A
-    class that is defined again in the same place, as when a notebook cell is run again, replaces the old one.
+    Use it as a decorator on your own estimator that does not derive from `BaseReward`. It needs `fit`, `predict` and
+    scikit-learn's `get_params`. It keeps what it learns in attributes whose names end in `_` (arrays, numbers, texts,
+    lists, dicts, estimators and models), or it has `write_state(folder)` and `read_state(folder, state)`. A class that
+    is defined again in the same place, as when a notebook cell is run again, replaces the old one.
 
     Raises:
         ValueError: another class has this name.
@@ -81,7 +81,7 @@ def find_class(name: str, module: str) -> type[Any]:
         module: where the class was defined when the model was saved.
 
     Raises:
-        LookupError: there is no such class, with what to do.
+        LookupError: no such class is registered; the message says what to do.
     """
     cls = _CLASSES.get(name)
     if cls is None:

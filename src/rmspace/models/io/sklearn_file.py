@@ -1,4 +1,4 @@
-"""scikit-learn estimators in a skops file, which is read without pickle and without types that nobody vouched for."""
+"""scikit-learn estimators in a skops file, read without pickle and only with types that skops or the caller trusts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_estimators(path: Path, trusted: Sequence[str]) -> dict[str, Any]:
     """Read estimators by name.
 
     Raises:
-        ValueError: the file is damaged, or names types that neither skops nor `trusted` vouches for.
+        ValueError: the file is damaged, or names types that neither skops nor the caller trusts.
     """
     data = path.read_bytes()
     try:

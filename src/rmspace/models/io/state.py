@@ -1,4 +1,4 @@
-"""What an estimator has learned: by scikit-learn's convention, its attributes whose names end in `_`."""
+"""The fitted state of an estimator: by scikit-learn's convention, its attributes whose names end in `_`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fitted_state(model: Any) -> dict[str, Any]:
 
 
 def set_fitted_state(model: Any, state: dict[str, Any]) -> None:
-    """Set fitted attributes; ValueError for a name that is none."""
+    """Set fitted attributes; ValueError for a name that is not one of a fitted attribute."""
     if wrong := [name for name in state if not is_fitted_name(name)]:
         raise ValueError(
             f"{wrong[0]!r} is not the name of a fitted attribute, which ends in _: the state is damaged, or its class "

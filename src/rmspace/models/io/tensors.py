@@ -32,9 +32,9 @@ def fill(out: torch.Tensor, block: FloatArray, ids: IntArray | None = None) -> N
         kind = np.dtype(np.float32)
     rows = torch.from_numpy(np.require(block, kind, ["C", "W"]))
     if rows.element_size() <= out.element_size():
-        rows = rows.to(out.device)  # as they are; by itself, torch converts them first
+        rows = rows.to(out.device)  # send the smaller numbers; torch alone would convert them before it sends them
     out.copy_(rows)
-    if not np.isfinite(float(out.sum(dtype=torch.float32))):  # nan and infinity reach the sum; so may large numbers
+    if not np.isfinite(float(out.sum(dtype=torch.float32))):  # nan, infinity, or large numbers: look closer
         to_float32("items", block, ids)
 
 

@@ -23,7 +23,7 @@ _KINDS = {"objectives": objectives, "reductions": reductions}  # modules whose f
 
 
 class ForeignFunction:
-    """Stands, in a loaded model, for a function of the user's that the folder only names."""
+    """Placeholder in a loaded model for a user's function, of which the folder holds only the name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -40,7 +40,7 @@ class ForeignFunction:
 
 
 class Encoder:
-    """Turns values into JSON; `finish` writes the arrays that came up.
+    """Turns values into JSON; `finish` writes their arrays to a file.
 
     Args:
         folder: where files are written.
@@ -58,7 +58,7 @@ class Encoder:
             write_tensors(self._folder / ARRAYS, self._arrays)
 
     def __call__(self, path: str, value: Any) -> Any:
-        """Encode one value; `path` says in errors and in the file of arrays what it is.
+        """Encode one value; `path` names it in errors and in the file of arrays.
 
         Raises:
             TypeError: a value that the folder cannot hold.
@@ -127,7 +127,7 @@ class Decoder:
 
     Args:
         folder: where the files are.
-        trusted: types in scikit-learn's estimators that the caller vouches for.
+        trusted: types in scikit-learn's estimators that the caller trusts.
         read_model: reads a model's folder.
     """
 

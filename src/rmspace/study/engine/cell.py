@@ -1,4 +1,4 @@
-"""Computing cells, on whichever worker it is: what the next cell needs too is kept for it."""
+"""Computing cells one after the other, in any process; data that the next cell also needs stay open."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CellRunner:
         self._reuse = ExitStack()
 
     def run(self, task: Task) -> Outcome:
-        """Compute a cell. An error inside the cell is its outcome; an interruption is raised."""
+        """Compute a cell; an error inside the cell becomes its outcome, and an interruption is raised."""
         start = time.perf_counter()
         measures: list[Row] = []
         facts: list[Row] = []
@@ -72,7 +72,7 @@ class CellRunner:
         return experiment
 
     def close(self) -> None:
-        """Let go of the data and of all that cells reuse."""
+        """Release the data and everything that cells reuse."""
         self._reuse.close()
         self._group = self._data_key = self._data = None
 

@@ -1,4 +1,4 @@
-"""The engine on Dask workers, of this machine or of a cluster that is there."""
+"""The engine on Dask workers, of this machine or of a running cluster."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from rmspace.study.engine.dispatch import RETRIES, Dispatcher
 from rmspace.study.engine.pool import WorkerPool
 from rmspace.study.engine.task import CRASHED, TIMEOUT, Outcome, Task
 
-_PAUSED = (
-    5.0  # seconds of a turn after which this process itself must have been stopped, and has not heard of its cells
-)
+# After a turn of so many seconds, this process itself was suspended and has not heard of its cells.
+_PAUSED = 5.0
 
 
 def compute_on_workers(
@@ -30,13 +29,13 @@ def compute_on_workers(
         groups: cells that are best run one after the other on one worker.
         workers: processes to start here.
         scheduler: address of a running Dask scheduler instead.
-        threads: with which each cell computes.
-        cell_timeout: seconds after which a cell is given up and its worker restarted.
+        threads: of each cell.
+        cell_timeout: seconds after which a cell is stopped and its worker restarted.
 
     Raises:
         ImportError: Dask is not installed.
         ConnectionError: no scheduler answers, it ends, or no worker gets ready.
-        RuntimeError: no worker can be used, for instance since the first one runs other versions than the driver.
+        RuntimeError: no worker can be used, for instance because the first one runs other versions than the driver.
     """
     with ExitStack() as stack:
         pool = WorkerPool(stack, workers, scheduler, threads, restarting=cell_timeout is not None)

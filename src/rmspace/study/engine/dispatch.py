@@ -1,4 +1,4 @@
-"""Which worker computes which cells, and which cells run again where a worker dies. No process is started here."""
+"""The choice of cells for each worker, and of cells to run again when a worker dies. No process is started here."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from rmspace.study.engine.task import Task
 
-_BATCH_SECONDS = 0.1  # quick cells are sent in batches of this length: to send one costs about as much as the cell
-_MOST_CELLS = 16  # of a batch
-_MOST_BATCHES = 2  # of a worker: the one that runs, and the next
+_BATCH_SECONDS = 0.1  # quick cells are sent in batches of this length, since sending a cell takes as long as running it
+_MOST_CELLS = 16  # in a batch
+_MOST_BATCHES = 2  # at a worker: the running one, and the next
 RETRIES = 3
 
 Batch = tuple[Task, ...]
@@ -18,9 +18,9 @@ Batch = tuple[Task, ...]
 
 @dataclass
 class _Queue:
-    """What one worker has to do."""
+    """The cells of one worker."""
 
-    batches: deque[Batch] = field(default_factory=deque)  # that were sent; the first of them runs
+    batches: deque[Batch] = field(default_factory=deque)  # batches that were sent; the first of them runs
     group: deque[Task] = field(default_factory=deque)  # cells that were not sent yet
     retrying: bool = False  # it runs a cell alone, after a crash
 
@@ -59,7 +59,7 @@ class Dispatcher:
         return batch
 
     def ended(self, worker: str, batch: Batch, seconds: float = 1.0) -> None:
-        """Note that a worker finished a batch, and in what time: the next batches are as large as that allows."""
+        """Note that a worker finished a batch; its time decides how large the next batches are."""
         queue = self._queues[worker]
         queue.batches.remove(batch)
         queue.retrying = False
@@ -68,10 +68,10 @@ class Dispatcher:
     def died(self, worker: str) -> Task | None:
         """Note that a worker died. The cell that it computed will run alone, the others run again.
 
-        A cell that ran by itself has crashed once more. Of a batch of several cells it is not known which one crashed:
-        each runs alone, and none has crashed yet.
+        A cell that ran by itself counts one more crash. In a batch of several cells it is not known which one crashed:
+        each then runs alone, and none counts a crash yet.
 
-        Returns the cell that has now crashed once, and then `RETRIES` times alone: it is not run again.
+        Returns the cell that has now crashed once and `RETRIES` times more alone; it is not run again.
         """
         running = self._take_back(worker)
         if len(running) == 1:
@@ -83,7 +83,7 @@ class Dispatcher:
         return None
 
     def stopped(self, worker: str) -> None:
-        """Note that a worker was stopped since its batch took too long.
+        """Note that a worker was stopped because its batch took too long.
 
         A single cell is not run again. Of several cells, each runs alone.
         """
@@ -110,7 +110,7 @@ class Dispatcher:
         return tuple(batch)
 
     def _take_back(self, worker: str) -> Batch:
-        """Take back all that a worker had; return the batch that ran."""
+        """Take back all cells of a worker; return the batch that ran."""
         queue = self._queues.pop(worker, _Queue())
         running = queue.batches.popleft() if queue.batches else ()
         rest = deque([*(task for batch in queue.batches for task in batch), *queue.group])
@@ -119,6 +119,6 @@ class Dispatcher:
         return running
 
     def _half_of_the_longest(self) -> deque[Task]:
-        """Take the second half of the longest group that another worker has before it."""
+        """Take the second half of the longest waiting group of another worker."""
         longest = max((queue.group for queue in self._queues.values()), key=len, default=deque())
         return deque(reversed([longest.pop() for _ in range((len(longest) + 1) // 2)]))

@@ -1,4 +1,4 @@
-"""The worker processes that a driver has through Dask: who is ready, what each computes, how each ended."""
+"""The Dask workers of a driver: those that are ready, the cells that each computes, and how each ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rmspace.study.engine.task import FAILED, Outcome
 from rmspace.study.engine.worker import WorkerFacts, prepare_worker, run_batch
 
 _POLL = 0.25  # seconds between two questions to the scheduler
-_PATIENCE = 120.0  # seconds without any worker that is ready after which a study stops
+_PATIENCE = 120.0  # a study stops after so many seconds without a ready worker
 _ENDING = 2.0  # seconds that a process may take to end, once Dask says that it is gone
 _ADDRESS = r"(\w+://)?[^/:]+:\d+|(\w+://)?\[[0-9a-fA-F:]+\]:\d+"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -39,14 +39,14 @@ class _Worker:
     address: str
     facts: Any  # future of its `WorkerFacts`
     state: Literal["new", "ready", "unused"] = "new"
-    process: Any = None  # where it is a process of this machine
+    process: Any = None  # if it is a process of this machine
     futures: list[Any] = field(default_factory=list)  # of its batches; the first of them runs
     began: float = 0.0  # when its running batch began
     result_lost: bool = False
 
     @property
     def running_seconds(self) -> float:
-        """For how long its batch has run."""
+        """The seconds that its batch has run."""
         return time.monotonic() - self.began if self.futures else 0.0
 
 
@@ -54,23 +54,23 @@ class LostWorker(NamedTuple):
     """A worker that is gone, or that lost the result of its batch."""
 
     address: str
-    seconds: float  # for which its batch had run
-    how: str  # it ended, in words
+    seconds: float  # that its batch had run
+    how: str  # how it ended, in words
 
 
 class WorkerPool:
-    """The workers of one study, on processes of its own or on those of a scheduler.
+    """The workers of one study, on processes that it starts or on those of a scheduler.
 
     Args:
-        stack: whoever makes the pool closes this stack, which ends the processes of the pool.
+        stack: the caller closes this stack, which ends the processes of the pool.
         workers: processes to start on this machine, where `scheduler` is None.
         scheduler: address of a running Dask scheduler.
-        threads: with which each worker computes.
-        restarting: whether workers have to be restarted, as a cell timeout does.
+        threads: of each worker.
+        restarting: whether workers may have to be restarted, as with a cell timeout.
 
     Raises:
         ImportError: Dask is not installed.
-        ValueError: what is given as an address is none.
+        ValueError: `scheduler` is not an address.
         ConnectionError: no scheduler answers.
         RuntimeError: the workers cannot be started.
     """
@@ -86,7 +86,7 @@ class WorkerPool:
             raise ValueError(f"a scheduler's address must be like tcp://host:8786; got {scheduler!r}")
         self._threads, self._restarting = threads, restarting
         self._workers: dict[str, _Worker] = {}
-        self._there: dict[str, Any] = {}  # what the scheduler knows of the workers that it has
+        self._there: dict[str, Any] = {}  # the scheduler's facts about its workers, by address
         self._ended: queue.SimpleQueue[tuple[_Worker, Batch, Any]] = queue.SimpleQueue()
         self._asked, self._last_ready = 0.0, time.monotonic()
         self._cluster: Any = None
@@ -146,7 +146,7 @@ class WorkerPool:
                 event = self._ended.get_nowait()
 
     def running_seconds(self, address: str) -> float:
-        """Return for how long the running batch of a worker has run."""
+        """Return the seconds that the running batch of a worker has run."""
         return self._workers[address].running_seconds
 
     def restart(self, address: str) -> None:
@@ -160,7 +160,7 @@ class WorkerPool:
             del self._workers[address]  # the new process may have the same address
 
     def _ask(self) -> dict[str, Any]:
-        """Return what the scheduler knows of its workers, by address."""
+        """Return the scheduler's facts about its workers, by address."""
         # The client's own scheduler_info is overwritten by a timer, now and then with no workers at all.
         try:
             return dict(self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"])
@@ -181,7 +181,7 @@ class WorkerPool:
             worker.process = worker.process or self._process_here(worker.address)
 
     def _admit_prepared_workers(self) -> None:
-        """Use the workers that can do what the driver does; go on without one that cannot, where others can.
+        """Use the workers that can compute as the driver does; leave out one that cannot, if others can.
 
         Raises:
             RuntimeError: a worker cannot, and no other is ready.
@@ -232,7 +232,7 @@ class WorkerPool:
         )
 
     def _collect(self, worker: _Worker, batch: Batch, future: Any) -> Iterator[tuple[str, Batch, list[Outcome]]]:
-        """Yield a batch that ended, unless its result is lost, or its worker was and the cells run elsewhere."""
+        """Yield a batch that ended, unless its result is lost, or its worker was lost and the cells run elsewhere."""
         if future not in worker.futures:
             return
         outcomes = self._outcomes(worker.address, batch, future)
@@ -253,7 +253,7 @@ class WorkerPool:
             error = future.exception()
             if isinstance(error, KilledWorker):
                 return []
-            # Of what comes before the cells themselves, such as a module that the worker does not have.
+            # An error before the cells themselves run, such as a module that the worker does not have.
             text = f"{type(error).__name__}: {error}"
             return [Outcome(task, FAILED, 0.0, address, environment(), [], [], text) for task in batch]
         try:
@@ -272,15 +272,15 @@ class WorkerPool:
         return "lost it" if worker.address in self._there else "ended (its worker's log may say how)"
 
     def _let_go(self, worker: _Worker) -> None:
-        """Take a worker's cells from it. One that is there all the same is used again, or the one that follows it."""
+        """Take a worker's cells from it; if it is still there, it or its successor is used again."""
         self._release(worker)
         if worker.process is None or worker.address not in self._there:
-            del self._workers[worker.address]  # should it come back, it is new
+            del self._workers[worker.address]  # if it comes back, it is new
         else:
             _kill(worker.process)  # it may still compute its cell; its nanny starts another
 
     def _release(self, worker: _Worker) -> None:
-        """Cancel what a worker computes, and use it no more."""
+        """Cancel the batches of a worker, and use it no more."""
         for future in worker.futures:
             future.cancel()
         worker.futures.clear()
@@ -300,7 +300,7 @@ class WorkerPool:
 
     def _close_cluster(self) -> None:
         for worker in self._workers.values():
-            if worker.futures and worker.process is not None:  # in compiled code it would not hear a request to end
+            if worker.futures and worker.process is not None:  # in compiled code it would ignore a request to end
                 _kill(worker.process)
         self._cluster.close(timeout=10)
 

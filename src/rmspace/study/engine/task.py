@@ -1,4 +1,4 @@
-"""What a worker is asked to compute, and what it answers."""
+"""A task, which a worker computes, and its outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Source:
-    """Where the configs of a study come from, and where the names in them are looked up."""
+    """The file of a study's configs, and the folders and modules in which their names are looked up."""
 
     path: Path  # file of the grid
     folders: tuple[Path, ...]  # folders of the user's modules
@@ -36,20 +36,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """All that a worker needs to compute one cell, by paths and never by arrays, so that it is small."""
+    """Everything that a worker needs to compute one cell; it holds paths and no arrays, so it is small."""
 
     key: str
     labels: str  # JSON of the label of each axis
     config: dict[str, Any]
     source: Source
-    data: Fingerprints  # what the data must be
-    modules: dict[str, str]  # what the user's modules must be: name -> SHA-256
+    data: Fingerprints  # of the data that the cell must have
+    modules: dict[str, str]  # name -> SHA-256 of the user's modules that the cell must have
     group: str  # equal for cells that compare the same items
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: its rows, or its error."""
+    """The outcome of a cell: its rows, or its error."""
 
     task: Task
     status: str

@@ -1,4 +1,4 @@
-"""What runs inside a worker process of Dask's."""
+"""The functions that run inside a Dask worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _threads = ExitStack()  # holds the number of threads for as long as the worker 
 
 
 class WorkerFacts(NamedTuple):
-    """What a worker says of itself."""
+    """Facts that a worker reports about itself."""
 
     versions: dict[str, str]
     slots: int  # cells that it would run at once

@@ -21,7 +21,7 @@ class AxisValue:
     settings: tuple[Node, ...]  # each with the key in the config that it sets
 
     def same_as(self, other: AxisValue) -> bool:
-        """Whether both set the same keys to the same values."""
+        """Say whether both set the same keys to the same values."""
         mine, theirs = ([(node.key, node.plain()) for node in each.settings] for each in (self, other))
         return mine == theirs
 
@@ -52,7 +52,7 @@ def read_axis(name: str, node: Node, base: Node) -> Axis:
     `use` is one model under its own name.
 
     Raises:
-        ConfigError: an unknown key, no values, a value that stands twice, a block without a name.
+        ConfigError: an unknown key, no values, a value that occurs twice, a block without a name.
     """
     columns = tuple(word.strip() for word in name.split(","))
     keys = [split_key(column, base) for column in columns]
@@ -92,7 +92,7 @@ def _read_values(node: Node, keys: list[tuple[str, ...]], columns: tuple[str, ..
 
 
 def _read_row(row: Node, keys: list[tuple[str, ...]], columns: tuple[str, ...], given: str | None) -> AxisValue:
-    """Read a value that sets several keys; the name of a named row stands for the label of its first key."""
+    """Read a value that sets several keys; the name of a named row is the label of its first key."""
     if not row.is_list or len(row.value) != len(keys):
         raise row.error(f"must be a list of {len(keys)} values, for {', '.join(columns)}; got {row.plain()!r}")
     labels = [_label(inner) for inner in row.value]

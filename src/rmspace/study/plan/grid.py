@@ -24,7 +24,7 @@ _GROUP = ("data", "pairs", "n_pairs", "seed")
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of one config: where it stands in the grid, and what it computes."""
+    """One run of one config: its labels in the grid, and its resolved config."""
 
     labels: tuple[Label, ...]  # one per column of the grid
     config: dict[str, Any]  # resolved: every default filled in, paths absolute
@@ -39,14 +39,14 @@ class Cell:
 
     def key(self, train: str, test: str) -> str:
         """Return the hash of all that the cell's numbers depend on, given the fingerprints of its data."""
-        # The fingerprints stand for the `data` that gave them: a folder may be moved.
+        # The fingerprints replace the `data` block in the key, because a folder may be moved.
         texts = [f"{name} {text}" for name, text in sorted(self.texts.items()) if name != "data"]
         return hashlib.sha256("\n".join([f"result {RESULT_VERSION}", train, test, *texts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class _Resolved:
-    """One key of the config, built: what every cell with the same values of the axes has in common."""
+    """One key of the config, built once for all cells with the same values of the axes that set it."""
 
     part: Part
     text: str
@@ -55,7 +55,7 @@ class _Resolved:
 
 @dataclass
 class Grid:
-    """Axes over a base config; `cells()` yields what they make, `len()` counts it without making it."""
+    """Axes over a base config; `cells()` yields the cells, and `len()` counts them without making them."""
 
     path: Path
     document: Node  # the file, with its base, stand-in and overrides put in
@@ -78,7 +78,7 @@ class Grid:
 
     @property
     def folders(self) -> list[Path]:
-        """Where the user's modules may lie: beside the grid, beside the base, the working folder of overrides."""
+        """Folders of the user's modules: that of the grid, that of the base, and the working folder of overrides."""
         return self.document.folders()
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class Grid:
             yield cell
 
     def matches(self, rule: dict[str, list[Label]], labels: tuple[Label, ...]) -> bool:
-        """Return whether a rule of `exclude` is about the cell with these labels."""
+        """Return whether a rule of `exclude` matches the cell with these labels."""
         at = dict(zip(self.columns, labels, strict=True))
         return all(at[column] in wanted for column, wanted in rule.items())
 
@@ -145,10 +145,10 @@ class Grid:
         return self._resolved[name, values]
 
     def _config(self, name: str, values: Iterable[AxisValue]) -> Node:
-        """Return the base with what values of the axes set under one key."""
+        """Return the base with the settings of some axis values under one key."""
         config = self.base
         settings = [setting for value in values for setting in value.settings if setting.key[0] == name]
-        for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before what stands in it
+        for setting in sorted(settings, key=lambda setting: len(setting.key)):  # a block before the keys inside it
             config = config.put(setting.key, setting)
         return config
 
@@ -169,12 +169,12 @@ def read_grid(
 
     Its keys are `base`, the config of one experiment, by path or in place; `grid`, axes of the form
     `key.path: [values]` or `key.path: {name: value}`; `exclude` and `include`, lists of rules
-    `{key.path: value or [values]}`; and `synthetic`, the `key.path: value` to put in for the synthetic stand-in.
+    `{key.path: value or [values]}`; and `synthetic`, `key.path: value` pairs that make the grid run on synthetic data.
 
     Args:
         path: the file; paths in it start at its folder, those of a base at the folder of the base.
         overrides: `key.path=value`, such as `base.n_pairs=500` or `grid.seed=[0, 1]`.
-        synthetic: put in what stands under `synthetic`.
+        synthetic: put in the values under `synthetic`.
         allow: modules that the configs may import; see `load_config`.
 
     Raises:
@@ -220,7 +220,7 @@ def _read_axes(node: Node, base: Node) -> list[Axis]:
 
 
 def _exclude(rule: Node, axes: list[Axis]) -> dict[str, list[Label]]:
-    """Return the labels that a rule is about, by column."""
+    """Return the labels that a rule names, by column."""
     known = {column: axis.labels(column) for axis in axes for column in axis.columns}
     _check_rule(rule, known)
     return {str(column): _known_labels(node, known[str(column)]) for column, node in rule.items()}
@@ -237,7 +237,7 @@ def _known_labels(node: Node, known: list[Label]) -> list[Label]:
 
 
 def _include(rule: Node, axes: list[Axis], base: Node) -> list[list[AxisValue]]:
-    """Return the values of each axis in the sub-grid of a rule; an axis that it does not name keeps all of its own."""
+    """Return the values of each axis in the sub-grid of a rule; an axis that the rule leaves out keeps all values."""
     _check_rule(rule, [axis.name for axis in axes])
     return [_included(axis, rule[axis.name], base) if axis.name in rule else axis.values for axis in axes]
 
@@ -258,7 +258,7 @@ def _included(axis: Axis, node: Node, base: Node) -> list[AxisValue]:
 
 
 def _as_labels(node: Node) -> list[Label] | None:
-    """Return what a rule wrote as labels, or None where it holds blocks or lists."""
+    """Return the labels that a rule lists, or None where it holds blocks or lists."""
     written = node.plain() if node.is_list else [node.plain()]
     return None if any(isinstance(value, list | dict) for value in written) else written
 
@@ -276,7 +276,7 @@ def _check_rule(rule: Node, known: Collection[str]) -> None:
 
 
 def _check_rules(grid: Grid) -> None:
-    """Raise ConfigError for a rule that excludes no cell, or where all of them are excluded."""
+    """Raise ConfigError for a rule that excludes no cell, or where every cell is excluded."""
     for rule, node in zip(grid.exclude, grid.document["exclude"].value, strict=True):
         choices = itertools.product(*(axis.values for axis in grid.axes))
         if not any(grid.matches(rule, _labels(choice)) for choice in choices):
