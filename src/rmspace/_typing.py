@@ -1,15 +1,12 @@
-"""Array aliases, and the shape of each function that a researcher may bring."""
+"""Names for the types of arrays and paths."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NewType
+from typing import Any, NewType
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    pass
 
 FloatArray = npt.NDArray[np.floating[Any]]
 Float64Array = npt.NDArray[np.float64]
