@@ -108,6 +108,31 @@ class CandidateItems(NamedTuple):
         return first + of_prompts(self.columns, prompts, places)
 
 
+class PromptItems(NamedTuple):
+    """The candidates of every prompt id: item `ids`, prompt after prompt, from `starts`, `counts` of each."""
+
+    ids: IntArray
+    starts: IntArray
+    counts: IntArray
+
+    def items(self, prompts: IntArray, places: IntArray) -> IntArray:
+        """Return the ids of the items at some places among the candidates of some prompts."""
+        return self.ids[self.starts[prompts] + places]
+
+
+def by_prompt(chosen: CandidateItems) -> CandidateItems | PromptItems:
+    """Return the candidates by prompt id: those of rows with the same id together."""
+    bank = chosen.bank
+    if len(np.unique(bank.prompt_ids)) == bank.n_prompts:
+        return chosen
+    rows = np.repeat(np.arange(bank.n_prompts), chosen.counts)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(chosen.counts) - chosen.counts, chosen.counts)
+    ids = chosen.items(rows, places)
+    groups = bank.groups
+    counts = np.bincount(groups[ids], minlength=int(groups.max()) + 1)
+    return PromptItems(ids[np.argsort(groups[ids], kind="stable")], np.cumsum(counts) - counts, counts)
+
+
 def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItems:
     """Return the checked candidates of every prompt."""
     columns = np.asarray(candidates(bank))

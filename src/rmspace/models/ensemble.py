@@ -85,6 +85,9 @@ class EnsembleReward(BaseReward):
         prototype = self._prototype()
         streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
         members = [_reseeded(prototype, int(rng.integers(2**31 - 1))) for rng in streams]
+        if self.bootstrap:  # a column that is missing or not finite must not depend on what is drawn
+            last = prototype[-1] if isinstance(prototype, Pipeline) else prototype
+            data.for_objective(getattr(last, "objective", None))
         parts = [_resampled(data, rng) if self.bootstrap else data for rng in streams]
         if data.on_epoch is not None:
             parts = [replace(part, on_epoch=_numbered(data.on_epoch, k)) for k, part in enumerate(parts)]
