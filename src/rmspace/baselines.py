@@ -63,6 +63,11 @@ def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
             f"position_mean needs the gold rewards of a training bank; got {type(train).__name__}; leave this baseline "
             "out, or train on a bank"
         )
+    if not (train.is_rectangular and test.is_rectangular):
+        raise ValueError(
+            "position_mean needs the same number of responses for every prompt, as the same generators give; this data "
+            "has other numbers; leave this baseline out"
+        )
     if train.n_responses != test.n_responses:
         raise ValueError(
             f"position_mean needs the same responses in train and test; got {train.n_responses} and {test.n_responses}"
