@@ -38,7 +38,7 @@ def test_accuracy_and_ties(rng: np.random.Generator) -> None:
     right = [1.0 if w > b else 0.0 if w < b else 0.5 for w, b in zip(winner, loser, strict=True)]
     assert accuracy(winner, loser).tolist() == right
     tie = rng.random(50) < 0.3
-    assert np.isnan(accuracy(winner, loser, tie=tie)[tie]).all()
+    assert (accuracy(winner, loser, tie=tie)[tie] == 0.5).all()
     assert accuracy(winner, loser, tie=tie)[~tie].tolist() == np.array(right)[~tie].tolist()
     both = (log_loss(winner, loser) + log_loss(loser, winner)) / 2
     np.testing.assert_allclose(log_loss(winner, loser, tie=tie), np.where(tie, both, log_loss(winner, loser)))
@@ -131,12 +131,12 @@ def test_weights_and_ties_are_respected(rng: np.random.Generator) -> None:
     scores = rng.normal(size=data.n_items)
     values = rm.evaluate_preferences(scores, data).set_index("metric")
     winner, loser = scores[data.comparisons].T
-    right = np.repeat(winner > loser, weight * ~tie)
+    right = np.repeat(np.where(tie, 0.5, winner > loser), weight)
     assert values.value["accuracy"] == pytest.approx(right.mean())
     both = (np.logaddexp(0, loser - winner) + np.logaddexp(0, winner - loser)) / 2
     loss = np.where(tie, both, np.logaddexp(0, loser - winner))
     assert values.value["log_loss"] == pytest.approx(np.average(loss, weights=weight))
-    used = data.groups[data.comparisons[(weight > 0) & ~tie, 0]]
+    used = data.groups[data.comparisons[weight > 0, 0]]
     assert values.n_prompts["accuracy"] == len(np.unique(used))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,3 +47,29 @@ def check_rng(rng: object) -> np.random.Generator:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator; got {rng!r}; use np.random.default_rng(seed)")
     return rng
+
+
+def check_function(name: str, value: object, rule: str) -> None:
+    """Raise TypeError where `value` is no function, or has options without a default that nobody bound.
+
+    >>> check_function("annotator", "oracle", "of gaps")
+    Traceback (most recent call last):
+    TypeError: annotator must be a function of gaps; got 'oracle'; use rmspace.oracle
+    """
+    if not callable(value):
+        advice = f"; use rmspace.{value}" if isinstance(value, str) and value.isidentifier() else ""
+        raise TypeError(f"{name} must be a function {rule}; got {value!r}{advice}")
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):  # a function without a signature
+        return
+    if missing := [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]:
+        own = getattr(value, "__name__", name)
+        bound = ", ".join(f"{option}=..." for option in missing)
+        raise TypeError(f"{own} needs {' and '.join(missing)}; bind it: functools.partial({own}, {bound})")
+
+
+def check_names(name: str, value: object) -> None:
+    """Raise TypeError where `value` does not map names to something."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must map names to what they name, {{'a': ...}}; got {type(value).__name__}")

@@ -51,12 +51,23 @@ def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
     This has a meaning only where column r comes from the same generator for every prompt.
 
     Raises:
-        ValueError: train and test have different numbers of responses; a response is rated on no training prompt.
+        ValueError: the training data are not a bank; train and test have different numbers of responses; a response
+            is rated on no training prompt.
 
     >>> train = ResponseBank(np.zeros((2, 2, 4), np.float32), np.array([[1.0, 2.0], [3.0, 4.0]]))
     >>> position_mean(train, train[:1]).tolist()
     [[2.0, 3.0]]
     """
+    if not isinstance(train, ResponseBank):
+        raise ValueError(
+            f"position_mean needs the gold rewards of a training bank; got {type(train).__name__}; leave this baseline "
+            "out, or train on a bank"
+        )
+    if not (train.is_rectangular and test.is_rectangular):
+        raise ValueError(
+            "position_mean needs the same number of responses for every prompt, as the same generators give; this data "
+            "has other numbers; leave this baseline out"
+        )
     if train.n_responses != test.n_responses:
         raise ValueError(
             f"position_mean needs the same responses in train and test; got {train.n_responses} and {test.n_responses}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmspace._checks import describe
+from rmspace._checks import check_function, describe
 from rmspace._typing import IntArray
 from rmspace.data.arrays import check_gold
 from rmspace.data.bank import ResponseBank
@@ -108,8 +108,34 @@ class CandidateItems(NamedTuple):
         return first + of_prompts(self.columns, prompts, places)
 
 
+class PromptItems(NamedTuple):
+    """The candidates of every prompt id: item `ids`, prompt after prompt, from `starts`, `counts` of each."""
+
+    ids: IntArray
+    starts: IntArray
+    counts: IntArray
+
+    def items(self, prompts: IntArray, places: IntArray) -> IntArray:
+        """Return the ids of the items at some places among the candidates of some prompts."""
+        return self.ids[self.starts[prompts] + places]
+
+
+def by_prompt(chosen: CandidateItems) -> CandidateItems | PromptItems:
+    """Return the candidates by prompt id: those of rows with the same id together."""
+    bank = chosen.bank
+    if len(np.unique(bank.prompt_ids)) == bank.n_prompts:
+        return chosen
+    rows = np.repeat(np.arange(bank.n_prompts), chosen.counts)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(chosen.counts) - chosen.counts, chosen.counts)
+    ids = chosen.items(rows, places)
+    groups = bank.groups
+    counts = np.bincount(groups[ids], minlength=int(groups.max()) + 1)
+    return PromptItems(ids[np.argsort(groups[ids], kind="stable")], np.cumsum(counts) - counts, counts)
+
+
 def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItems:
     """Return the checked candidates of every prompt."""
+    check_function("candidates", candidates, "of a bank")
     columns = np.asarray(candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
     if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":

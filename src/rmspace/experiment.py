@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import check_int
+from rmspace._checks import check_function, check_int, check_names
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.annotation import annotate, error_rate
 from rmspace.data.apart import check_apart
@@ -225,9 +225,13 @@ def _naming(model: str) -> Iterator[None]:
 
 
 def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -> None:
-    if not isinstance(models, Mapping):
-        raise TypeError(f"models must be a mapping of names to reward models; got {type(models).__name__}")
+    check_names("models", models)
+    check_names("baselines", baselines)
+    for name, baseline in baselines.items():
+        check_function(f"baseline {name!r}", baseline, "of train and test")
     for name, model in models.items():
+        if isinstance(model, type):
+            raise TypeError(f"model {name!r} must be a reward model, not its class; write {model.__name__}()")
         if not all(hasattr(model, method) for method in ("fit", "predict", "get_params")):
             raise TypeError(f"model {name!r} must have fit, predict and get_params; got {model!r}")
     if not models and not baselines:
@@ -241,11 +245,13 @@ def _check_sides(train: Data, test: Data, pairs: Any, annotator: Any, baselines:
     for name, side in (("train", train), ("test", test)):
         if not isinstance(side, Data):
             raise TypeError(f"{name} must be a ResponseBank or Preferences; got {type(side).__name__}")
-    given = {"pairs": pairs, "annotator": annotator}
+    given: dict[str, Any] = {"pairs": pairs, "annotator": annotator}
     if isinstance(train, Preferences):
         if extra := [name for name, value in given.items() if value is not None]:
             raise ValueError(f"preferences are judged already, so they take no {' and no '.join(extra)}; leave it out")
     elif missing := [name for name, value in given.items() if value is None]:
         raise ValueError(f"a training bank must be judged; give {' and '.join(missing)}, or train on Preferences")
+    else:
+        check_function("pairs", pairs, "of bank, n_pairs and rng")
     if isinstance(test, Preferences) and baselines:
         raise ValueError("baselines score a test bank; test is Preferences, so leave them out")

@@ -104,6 +104,18 @@ class RewardModel(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """A classifier of scikit-learn, for `ClassifierReward`: it also has `decision_function` or `predict_proba`."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn from rows and their classes."""
+        ...
+
+    def get_params(self, deep: bool = ...) -> dict[str, Any]:
+        """Return the parameters, so that it can be cloned."""
+        ...
+
+
 class Reduction(Protocol):
     """Scores of the members of an ensemble (n_members, n_items) -> one score per item (n_items,)."""
 

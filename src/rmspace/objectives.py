@@ -162,7 +162,7 @@ def label_smoothed(
     Args:
         winner, loser: scores (n_pairs,).
         smoothing: a, in [0, 0.5]; at 0.5 both orders cost the same and nothing can be learned.
-        objective: L, any objective; it is called with the scores alone, so bind its further parameters.
+        objective: L, any objective; it receives the columns that it names.
 
     Returns:
         Losses (n_pairs,).

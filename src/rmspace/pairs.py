@@ -12,7 +12,7 @@ import numpy as np
 
 from rmspace._checks import check_int, check_rng
 from rmspace._typing import IntArray
-from rmspace.candidates import all_responses, candidate_items
+from rmspace.candidates import all_responses, by_prompt, candidate_items
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 
@@ -82,8 +82,8 @@ def cross_prompt(
     """Pair items of two different prompts: prompts in shuffled rounds, each side a random candidate of its prompt.
 
     Each prompt that has a candidate gets floor or ceil of 2 n_pairs / n_prompts of the 2 n_pairs sides. Items are drawn
-    independently. A pair may therefore come twice by chance, the more often the nearer n_pairs is to the number of
-    pairs that exist. Rows of a bank that share a prompt id count as different prompts here.
+    independently, so a pair may come twice by chance where few more pairs exist than are asked for. Rows of a
+    bank that share a prompt id are one prompt.
 
     Args:
         bank: whose items are paired.
@@ -103,7 +103,7 @@ def cross_prompt(
     [4, 4, 4, 4, 4]
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
-    chosen = candidate_items(candidates, bank)
+    chosen = by_prompt(candidate_items(candidates, bank))
     usable = np.flatnonzero(chosen.counts)
     n_prompts, widths = len(usable), chosen.counts[usable]
     if n_prompts < 2:
@@ -120,7 +120,7 @@ def cross_prompt(
     prompts = prompts[: 2 * n_pairs]
     width: int | IntArray = int(widths[0]) if (widths == widths[0]).all() else widths[prompts]
     places = rng.integers(width, size=len(prompts))
-    prompts = prompts if n_prompts == bank.n_prompts else usable[prompts]
+    prompts = prompts if n_prompts == len(chosen.counts) else usable[prompts]
     return chosen.items(prompts, places).reshape(n_pairs, 2)
 
 

@@ -54,7 +54,7 @@ class ModelSaver:
         (self.folder / MODELS).mkdir(exist_ok=True)
         try:
             save(model, self.folder / place)
-        except (TypeError, ValueError) as error:  # a class that cannot be saved must not end the run
+        except (TypeError, ValueError, AttributeError) as error:  # a class that cannot be saved must not end the run
             self.refused[name] = str(error)
         else:
             self.saved[name] = place

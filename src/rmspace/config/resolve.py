@@ -120,7 +120,7 @@ def _listed(name: str, kind: Kind | None) -> Any:
     """Return the member with a plain name in the module of a kind."""
     for each in KINDS if kind is None else (kind,):
         if name in names_of(each):
-            return _member(each.module, name)
+            return getattr(importlib.import_module(each.module), name)
     if kind is None:
         raise BadName(f"rmspace has no {name!r}{nearest(name, (n for each in KINDS for n in names_of(each)))}")
     for other in KINDS:
@@ -129,12 +129,6 @@ def _listed(name: str, kind: Kind | None) -> Any:
     if name in rmspace.__all__:
         raise _wrong_kind(name, "something else in rmspace", kind)
     raise BadName(f"there is no {kind.name} {name!r}{nearest(name, names_of(kind))}")
-
-
-def _member(module: str, name: str) -> Any:
-    """Return a member of a package; where a file has the member's name, such as `best_of_n`, take it from the file."""
-    found = getattr(importlib.import_module(module), name)
-    return getattr(found, name) if inspect.ismodule(found) else found
 
 
 def _check_kind(name: str, target: Any, kind: Kind | None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from rmspace._typing import ExistingPath
-from rmspace.kinds import KINDS, Kind, RewardModel
+from rmspace.kinds import KINDS, Classifier, Kind, RewardModel
 
 
 class Mismatch(Exception):
@@ -61,6 +62,16 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
     return value
 
 
+_SCALARS = (str, int, float, bool)
+
+
+def _is_foreign(annotation: Any) -> bool:
+    """Return whether YAML has no value for a class, such as an array or a tensor."""
+    return (
+        inspect.isclass(annotation) and annotation not in (*_SIMPLE, object, Path) and not _is_function_type(annotation)
+    )
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -101,6 +112,8 @@ def _fit_list(value: Any, annotation: Any, folder: Path) -> list[Any]:
 def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
     if ExistingPath in choices or Path in choices:  # the plain str beside it is for notebooks
         choices = tuple(choice for choice in choices if choice is not str)
+    if any(choice in _SIMPLE and choice is not type(None) for choice in choices) and isinstance(value, _SCALARS):
+        choices = tuple(choice for choice in choices if not _is_foreign(choice))  # a text is no tensor
     expected = []
     for choice in choices:
         if choice is float and isinstance(value, int) and int in choices:
@@ -129,6 +142,11 @@ def _check_made(value: Any, annotation: Any) -> None:
     if annotation is RewardModel:
         if not (hasattr(value, "fit") and hasattr(value, "predict")):
             raise Mismatch("a reward model, written {use: its_name}")
+    elif annotation is Classifier:
+        if not (
+            hasattr(value, "get_params") and (hasattr(value, "decision_function") or hasattr(value, "predict_proba"))
+        ):
+            raise Mismatch("a classifier of scikit-learn, such as {use: sklearn.linear_model.LogisticRegression}")
     elif _is_function_type(annotation) and not callable(value):
         raise Mismatch("a function, written {use: its_name}")
 

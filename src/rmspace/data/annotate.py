@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._checks import check_number, check_rng, describe
+from rmspace._checks import check_function, check_number, check_rng, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import check_no_infinity, check_pairs
 from rmspace.data.bank import ResponseBank
@@ -112,9 +112,7 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
 
 def probabilities(annotator: Callable[[Float64Array], Float64Array], gap: Float64Array) -> Float64Array:
     """Return an annotator's probability for each gap, checked."""
-    if not callable(annotator):
-        advice = f"; use rmspace.{annotator}" if isinstance(annotator, str) and annotator.isidentifier() else ""
-        raise TypeError(f"annotator must be a function of gaps; got {annotator!r}{advice}")
+    check_function("annotator", annotator, "of gaps")
     p = np.asarray(annotator(gap), dtype=np.float64)
     if p.shape != gap.shape:
         raise ValueError(f"an annotator must return one probability per gap, {gap.shape}; got {describe(p)}")

@@ -52,16 +52,7 @@ def check_offsets(offsets: npt.ArrayLike, n_items: int) -> IntArray:
 
 def check_ids(ids: npt.ArrayLike, n_prompts: int) -> npt.NDArray[Any]:
     """Return one prompt id per prompt, as int64 or text."""
-    array = np.asarray(ids)
-    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
-        array = array.astype(str)
-    if array.shape != (n_prompts,) or array.dtype.kind not in "iuU":
-        raise ValueError(f"prompt_ids must be integers or text, ({n_prompts},); got {describe(array)}")
-    if array.dtype.kind == "U":
-        return array
-    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(f"prompt_ids must fit int64; got {array.max()}; give them as text")
-    return array.astype(np.int64)
+    return _integers_or_text("prompt_ids", ids, n_prompts, "integers or text")
 
 
 def check_texts(ids: npt.NDArray[Any], texts: Sequence[str]) -> None:
@@ -126,8 +117,19 @@ def to_float32(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) 
     return stored
 
 
+def check_ties(tie: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Return the marks of ties as booleans."""
+    array = np.asarray(tie)
+    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"column 'tie' must be True or False for each comparison; got {np.unique(array)[:5].tolist()}")
+    return array.astype(bool)
+
+
 def check_items(items: npt.ArrayLike) -> FloatArray:
     """Return items as a floating-point (n_items, dim) array, without reading them."""
+    if hasattr(items, "n_items"):
+        kind = type(items).__name__
+        raise TypeError(f"items must be an array (n_items, dim); got {kind}; give {kind}.items")
     array = cast(FloatArray, items) if isinstance(items, Rows) else np.asanyarray(items)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"items must be (n_items, dim); got {describe(array)}; use bank.items")
@@ -167,10 +169,22 @@ def check_weights(sample_weight: npt.ArrayLike | None, n: int) -> Float64Array:
 
 def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
     """Return one group (prompt) per item."""
-    array = np.asarray(groups)
-    if array.shape != (n_items,):
-        raise ValueError(f"groups must be one prompt per item, ({n_items},); got {describe(array)}; use bank.groups")
-    return array
+    return _integers_or_text("groups", groups, n_items, "one prompt per item, integers or text")
+
+
+def _integers_or_text(name: str, ids: npt.ArrayLike, n: int, rule: str) -> npt.NDArray[Any]:
+    array = np.asarray(ids)
+    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
+        array = array.astype(str)
+    if array.shape != (n,) or array.dtype.kind not in "iuU":
+        raise ValueError(f"{name} must be {rule}, ({n},); got {describe(array)}")
+    if array.dtype.kind == "U":
+        if isinstance(ids, list | tuple) and not all(isinstance(value, str) for value in ids):
+            raise ValueError(f"{name} must be all integers or all text, since 1 and '1' are two ids; got both")
+        return array
+    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must fit int64; got {array.max()}; give them as text")
+    return array.astype(np.int64, copy=False)
 
 
 def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array:

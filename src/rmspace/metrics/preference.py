@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rmspace._checks import describe
 from rmspace._typing import Float64Array
-from rmspace.data.arrays import check_finite
+from rmspace.data.arrays import check_finite, check_ties
 
 __all__ = ["accuracy", "log_loss"]
 
@@ -19,7 +19,7 @@ def accuracy(
 
     Args:
         winner_scores, loser_scores: finite (n_comparisons,).
-        tie: (n_comparisons,) True where neither item won: there is no right order, and the result is `nan`.
+        tie: (n_comparisons,) True where neither item won: half a win of each, so the result is 1/2.
 
     Returns:
         (n_comparisons,); the mean is the accuracy.
@@ -31,7 +31,7 @@ def accuracy(
     [1.0, 0.0, 0.5]
     """
     gap, tied = _gaps(winner_scores, loser_scores, tie)
-    return np.where(tied, np.nan, (1 + np.sign(gap)) / 2)
+    return np.where(tied, 0.5, (1 + np.sign(gap)) / 2)
 
 
 def log_loss(
@@ -75,7 +75,7 @@ def _gaps(
         )
     check_finite("winner_scores", winner)
     check_finite("loser_scores", loser)
-    tied = np.zeros(winner.shape, dtype=bool) if tie is None else np.asarray(tie).astype(bool)
+    tied = np.zeros(winner.shape, dtype=bool) if tie is None else check_ties(tie)
     if tied.shape != winner.shape:
         raise ValueError(f"tie must have one value per comparison, {winner.shape}; got {describe(tied)}")
     return winner - loser, tied

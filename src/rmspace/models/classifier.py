@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -11,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from rmspace._typing import FloatArray
+from rmspace.kinds import Classifier
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model, seed_model
@@ -45,7 +44,9 @@ class ClassifierReward(BaseReward):
     True
     """
 
-    def __init__(self, estimator: Any = None, *, random_state: int | np.random.RandomState | None = None) -> None:
+    def __init__(
+        self, estimator: Classifier | None = None, *, random_state: int | np.random.RandomState | None = None
+    ) -> None:
         self.estimator = estimator
         self.random_state = random_state
 

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import check_int, describe
+from rmspace._checks import check_function, check_int, describe
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
@@ -82,9 +82,13 @@ class EnsembleReward(BaseReward):
 
     def _fit(self, data: FitData) -> None:
         n_members = check_int("n_members", self.n_members, low=1)
+        check_function("reduce", self.reduce, "of scores (n_members, n_items)")
         prototype = self._prototype()
         streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)
         members = [_reseeded(prototype, int(rng.integers(2**31 - 1))) for rng in streams]
+        if self.bootstrap:  # a column that is missing or not finite must not depend on what is drawn
+            last = prototype[-1] if isinstance(prototype, Pipeline) else prototype
+            data.for_objective(getattr(last, "objective", None))
         parts = [_resampled(data, rng) if self.bootstrap else data for rng in streams]
         if data.on_epoch is not None:
             parts = [replace(part, on_epoch=_numbered(data.on_epoch, k)) for k, part in enumerate(parts)]
@@ -106,6 +110,8 @@ class EnsembleReward(BaseReward):
         self.locations_, self.scales_ = table.mean(axis=1), np.where(spread > 0, spread, 1.0)
 
     def _prototype(self) -> Any:
+        if isinstance(self.member, type):
+            raise TypeError(f"member must be a reward model, not its class; write {self.member.__name__}()")
         return MLPReward() if self.member is None else self.member
 
     def _select(self, data: FitData) -> FitData:

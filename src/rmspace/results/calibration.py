@@ -58,8 +58,7 @@ def calibration_table(
     for name, array in named(scores).items():
         winner, loser = sides_of(array, preferences)
         predicted = expit(np.abs(winner - loser))
-        won = accuracy(winner, loser)
-        won = np.where(preferences.columns["tie"].astype(bool), 0.5, won) if "tie" in preferences.columns else won
+        won = accuracy(winner, loser, tie=preferences.columns.get("tie"))
         bin_of = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, bins - 1)
         for k in range(bins):
             part = (bin_of == k) & (weight > 0)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmspace._checks import describe
+from rmspace._checks import check_function, check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
@@ -174,7 +174,9 @@ def _measure(
         return
     if n is not None:
         raise ValueError("n is for the built-in table; with metrics, bind it: functools.partial(best_of_n, n=[2, 5])")
+    check_names("metrics", metrics)
     for name, metric in metrics.items():
+        check_function(f"metric {name!r}", metric, "of scores and rewards")
         yield from _measure_own(name, metric, scores, rewards)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmspace._checks import describe
+from rmspace._checks import check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_finite, check_weights
 from rmspace.data.preferences import Preferences
@@ -63,6 +63,8 @@ def evaluate_preferences(
     [['chat', 'BT', 1.0], ['code', 'BT', 0.0]]
     """
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
+    if metrics is not None:
+        check_names("metrics", metrics)
     measured = [
         (name, metric, _measure(metric, function, array, preferences))
         for name, array in named(scores).items()
@@ -99,6 +101,8 @@ def prompts_of(preferences: Preferences) -> IntArray:
 
 def _measure(metric: str, function: PreferenceMetric, scores: npt.ArrayLike, preferences: Preferences) -> Float64Array:
     """Return one value per comparison by a metric, which gets the columns that it has parameters for."""
+    if not callable(function):
+        raise TypeError(f"metric {metric!r} must be a function of winner and loser scores; got {function!r}")
     parameters = inspect.signature(function).parameters
     columns = {name: value for name, value in preferences.columns.items() if name in parameters}
     needed = [name for name, each in list(parameters.items())[2:] if each.default is each.empty and each.kind in _NAMED]

@@ -9,9 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
-from rmspace.results.schema import FACTS, MEASURES, SUMMARY, names
-from rmspace.results.schema import MODELS as MODELS
-from rmspace.results.schema import SEED as SEED
+from rmspace.results.schema import FACTS, MEASURES, MODELS, SEED, SUMMARY, names
 
 
 def axes_of(table: pd.DataFrame) -> list[str]:

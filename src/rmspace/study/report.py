@@ -44,6 +44,7 @@ def write_report(study: Study, path: PathLike) -> None:
         ended=cells.ended.dropna().max(),
         axes=[(name, cells[name].drop_duplicates().tolist()) for name in study.columns],
         threads=study.threads,
+        allow=study.allow,
         environments=[_environment(each) for each in study.environments()],
         banks=_banks(cells, study.columns),
         grid=study.grid,

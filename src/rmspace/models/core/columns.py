@@ -105,12 +105,38 @@ def to_tensors(columns: Columns, dtype: torch.dtype, device: torch.device | None
 
 
 def bind(objective: Objective, columns: Mapping[str, Tensor]) -> Objective:
-    """Give an objective the columns that it asks for."""
-    return partial(objective, **columns) if columns else objective
+    """Give an objective the columns that it asks for, and the objective inside it those that this one asks for."""
+    if not columns:
+        return objective
+    inner = _inner(objective)
+    if inner is None:
+        return partial(objective, **columns)
+    own = {name: column for name, column in columns.items() if name in _own_parameters(objective)}
+    asked = {name: column for name, column in columns.items() if name in _free_parameters(inner)}
+    return partial(objective, **own, **{"objective": bind(inner, asked)})
+
+
+def _inner(objective: Any) -> Any:
+    """Return the objective that another one has as its parameter `objective`, as in `label_smoothed`; or None."""
+    try:
+        parameter = inspect.signature(objective).parameters.get("objective")
+    except (TypeError, ValueError):
+        return None
+    default = None if parameter is None else parameter.default
+    return default if callable(default) and default is not inspect.Parameter.empty else None
 
 
 def _free_parameters(objective: Any) -> dict[str, inspect.Parameter]:
-    """Return the parameters of an objective that take a column: all except the two scores and the bound ones."""
+    """Return the parameters that take a column, those of an objective inside this one included."""
+    inner = _inner(objective)
+    if inner is None:
+        return _own_parameters(objective)
+    own = {name: each for name, each in _own_parameters(objective).items() if name != "objective"}
+    return {**_free_parameters(inner), **own}
+
+
+def _own_parameters(objective: Any) -> dict[str, inspect.Parameter]:
+    """Return the parameters of an objective that take a column: all except the two scores and what is bound."""
     bound: set[str] = set()
     function = objective
     while isinstance(function, partial):

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace.data.arrays import check_finite, check_groups, check_items, check_pairs, check_weights, to_float32
+from rmspace.data.arrays import (
+    check_finite,
+    check_groups,
+    check_items,
+    check_pairs,
+    check_ties,
+    check_weights,
+    to_float32,
+)
 from rmspace.data.mapped import blocks
 from rmspace.data.preferences import Preferences
 from rmspace.models.core.columns import (
@@ -166,10 +174,7 @@ def check_fit(
 
 def tie_marks(columns: Columns) -> npt.NDArray[np.bool_]:
     """Return the column `tie` as booleans."""
-    tie = columns["tie"]
-    if tie.dtype.kind == "U" or not np.isin(tie, (0, 1)).all():
-        raise ValueError(f"column 'tie' must be True or False for each comparison; got {np.unique(tie)[:5].tolist()}")
-    return tie.astype(bool)
+    return check_ties(columns["tie"])
 
 
 def _counted(data: FitData, objective: Any) -> FitData:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from rmspace._typing import PathLike
@@ -60,7 +61,7 @@ def save(model: Any, folder: PathLike, *, overwrite: bool = False) -> None:
             f"only reward models can be saved; {type(model).__name__} is not registered: derive it from BaseReward, or "
             "decorate the class with rmspace.register"
         )
-    check_is_fitted(model)
+    _check_fitted(model)
     with new_folder(folder, _KIND, overwrite=overwrite) as staged:
         write_model(model, staged)
 
@@ -94,6 +95,14 @@ def load(folder: PathLike, *, trusted: Sequence[str] = ()) -> Any:
 
     dir(rmspace.models)  # imports the modules of the models, which register their classes
     return read_model(Path(folder), trusted)
+
+
+def _check_fitted(model: Any) -> None:
+    """Raise NotFittedError before `fit`; an estimator that does not derive from scikit-learn's has attributes only."""
+    if hasattr(model, "__sklearn_tags__"):
+        check_is_fitted(model)
+    elif not hasattr(model, "write_state") and not fitted_state(model):
+        raise NotFittedError(f"{type(model).__name__} has learned nothing yet; call fit first")
 
 
 def write_model(model: Any, folder: Path) -> None:
@@ -153,7 +162,7 @@ def _read_state(model: Any, own_files: Path, state: dict[str, Any]) -> None:
         model.read_state(own_files, state)
     else:
         set_fitted_state(model, state)
-    check_is_fitted(model)
+    _check_fitted(model)
 
 
 def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:
