@@ -120,7 +120,7 @@ def test_a_failure_names_the_model_and_loses_nothing(banks: Banks) -> None:
 
 def test_prompts_in_both_banks_are_refused(banks: Banks) -> None:
     train, _ = banks
-    with pytest.raises(ValueError, match="no prompt in common; 3 of 10 test prompts"):
+    with pytest.raises(ValueError, match="3 prompt ids are on both sides, the first is 47"):
         run((train[:50], train[47:57]))
     half = rm.ResponseBank(train.embeddings[45:55].astype(np.float16)[:, ::-1], train.rewards[45:55, ::-1].astype("f4"))
     with pytest.raises(ValueError, match="5 of 10 test prompts"):
@@ -321,3 +321,14 @@ def test_the_real_bank(alpacaeval: Banks) -> None:
     assert gain.low.min() > 0.1
     assert gain.value["generator"] > 0.7
     assert table.error_rate.max() == 0.0
+
+
+def test_selections_of_one_bank_go_by_id_whatever_the_responses() -> None:
+    rng = np.random.default_rng(0)
+    bank = rm.ResponseBank(
+        rng.normal(size=(6, 2, 4)).astype(np.float32), rng.normal(size=(6, 2)), prompt_ids=[5, 5, 6, 7, 8, 9]
+    )
+    with pytest.raises(ValueError, match="1 prompt ids are on both sides, the first is 5"):
+        check_apart(bank[[0, 2, 3]], bank[[1, 4, 5]])
+    check_apart(bank[[0, 1, 2]], bank[[3, 4, 5]])
+    check_apart(bank[[0, 2, 3]], rm.ResponseBank(bank[[1, 4]].embeddings, bank[[1, 4]].rewards))

@@ -28,22 +28,22 @@ class _Items(NamedTuple):
 def check_apart(train: Data, test: Data) -> None:
     """Raise ValueError where the sides differ in dim, or a test prompt is in training.
 
-    Prompts whose ids are text are compared by id. Integer ids of two separate data sets say nothing, so values are
-    compared, too: a prompt is on both sides where all items of one side are among the items of one prompt of the other
-    side. Items are equal where their embeddings are equal after rounding to float16 and, in two banks, their rewards
-    after rounding to float32; items that nobody rated do not count. Other responses to the same prompt cannot be
-    found by their values: split by prompt.
+    Prompts are compared by id where the ids are text, and where both sides are selections of one bank. Integer ids of
+    two separate data sets say nothing, so values are compared, too: a prompt is on both sides where all items of one
+    side are among the items of one prompt of the other side. Items are equal where their embeddings are equal after
+    rounding to float16 and, in two banks, their rewards after rounding to float32; items that nobody rated do not
+    count. Other responses to the same prompt cannot be found by their values: split by prompt.
 
     >>> bank = ResponseBank(np.eye(6, dtype=np.float32).reshape(3, 2, 6))
     >>> check_apart(bank[:2], bank[2:])
     >>> check_apart(bank[:2], bank[1:])
     Traceback (most recent call last):
     ...
-    ValueError: train and test must have no prompt in common; 1 of 2 test prompts (the first is number 0) ...
+    ValueError: train and test must have no prompt in common; 1 prompt ids are on both sides, the first is 1; ...
     """
     if train.dim != test.dim:
         raise ValueError(f"train and test must have embeddings of one length; got {train.dim} and {test.dim}")
-    if ids := _text_ids(train) & _text_ids(test):
+    if ids := _ids_in_common(train, test):
         raise ValueError(
             f"train and test must have no prompt in common; {len(ids)} prompt ids are on both sides, the first is "
             f"{min(ids)!r}; split with split_prompts, which goes by id"
@@ -57,9 +57,13 @@ def check_apart(train: Data, test: Data) -> None:
         )
 
 
-def _text_ids(data: Data) -> set[str]:
-    ids = data.prompt_ids if isinstance(data, ResponseBank) else data.groups
-    return set(np.unique(ids).tolist()) if ids.dtype.kind == "U" else set()
+def _ids_in_common(train: Data, test: Data) -> set[Any]:
+    """Return the prompt ids on both sides, where equal ids mean one prompt."""
+    sides = [data.prompt_ids if isinstance(data, ResponseBank) else data.groups for data in (train, test)]
+    of_one_bank = isinstance(train, ResponseBank) and isinstance(test, ResponseBank) and train.has_the_origin_of(test)
+    if of_one_bank or all(ids.dtype.kind == "U" for ids in sides):
+        return set(sides[0].tolist()) & set(sides[1].tolist())
+    return set()
 
 
 def _n_prompts(data: Data) -> int:

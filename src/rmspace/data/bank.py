@@ -94,6 +94,7 @@ class ResponseBank:
         texts = self.metadata.get("prompts")
         if prompt_ids is not None and isinstance(texts, list) and len(texts) == n_prompts:
             check_texts(self.prompt_ids, texts)
+        self._origin = object()  # selections keep it, so that their prompt ids can be compared
 
     def __repr__(self) -> str:
         low, high = self.counts.min(), self.counts.max()
@@ -254,7 +255,17 @@ class ResponseBank:
         bank._features = {name: take(value, rows) for name, value in self._features.items()}
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
+        bank._origin = self._origin
         return bank
+
+    def has_the_origin_of(self, other: ResponseBank) -> bool:
+        """Return whether both are selections of one bank, so that equal prompt ids mean one prompt.
+
+        >>> bank = ResponseBank(np.zeros((3, 2, 4), np.float32))
+        >>> bank[:2].has_the_origin_of(bank[2:]), bank.has_the_origin_of(ResponseBank(np.zeros((3, 2, 4), np.float32)))
+        (True, False)
+        """
+        return self._origin is other._origin
 
     def health(self) -> pd.DataFrame:
         """Return a table of findings about the values, empty when all is well; see `rmspace.data.health.findings`."""
