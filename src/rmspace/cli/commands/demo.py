@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib.resources import as_file, files
 
-HELP = "compare four reward models on synthetic data: one table and two figures, in under a minute"
+HELP = "compare four reward models on synthetic data: one table and two figures, in about a minute"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
