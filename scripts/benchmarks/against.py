@@ -14,13 +14,13 @@ from benchmarks.against_stages import QUICK, Sizes, as_json, make_stages
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 THIS = SCRIPTS.parent
-ROUNDS = 3
+ROUNDS, QUICK_ROUNDS = 3, 2
 IMPORT = "import"
 
 
 def measure(other: Path, *, quick: bool) -> list[dict[str, Any]]:
     """Return a row per stage: the least seconds in either checkout, and their ratio (below 1: this one is faster)."""
-    sizes = QUICK if quick else Sizes()
+    sizes, rounds = (QUICK, QUICK_ROUNDS) if quick else (Sizes(), ROUNDS)
     checkouts = (THIS, other.resolve())
     with tempfile.TemporaryDirectory(prefix="rmspace-against-") as place:
         folders = [Path(place, "this"), Path(place, "other")]  # each reads the files that it wrote
@@ -28,13 +28,13 @@ def measure(other: Path, *, quick: bool) -> list[dict[str, Any]]:
             folder.mkdir()
         names = [IMPORT, *make_stages(folders[0], sizes)]
         seconds: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
-        for turn in range(ROUNDS):
+        for turn in range(rounds):
             for name in names:
                 for side in (0, 1) if turn % 2 == 0 else (1, 0):
                     checkout, folder = checkouts[side], folders[side]
                     found = _import(checkout) if name == IMPORT else _run(checkout, folder, sizes, name)
                     seconds[name][side].extend(found)
-                print(f"round {turn + 1} of {ROUNDS}: {name}", file=sys.stderr, flush=True)
+                print(f"round {turn + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
     return compare_seconds(seconds)
 
 

@@ -47,7 +47,7 @@ class Sizes:
     cells: int = 200
 
 
-QUICK = Sizes(pairs=5_000, epochs=1, trees=5, cells=200)
+QUICK = Sizes(pairs=2_000, epochs=1, trees=5, cells=100)
 
 
 def make_stages(folder: Path, sizes: Sizes) -> dict[str, Callable[[], Work]]:
