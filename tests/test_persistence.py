@@ -220,7 +220,7 @@ def test_files_outside_the_folder_are_refused(tmp_path: Path) -> None:
 def test_heads_of_the_wrong_form(tmp_path: Path, changes: dict[str, Any]) -> None:
     saved("linear", tmp_path / "model")
     rewrite_head(tmp_path / "model", **changes)
-    with pytest.raises(ValueError, match=r"damaged|version|hold together"):
+    with pytest.raises(ValueError, match=r"damaged|version"):
         rm.load(tmp_path / "model")
 
 

@@ -209,6 +209,7 @@ class _Dumper(yaml.SafeDumper):
     """Writes every value in full, and quotes text that a reader of YAML 1.1 or 1.2 would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Write a value again in each place that has it."""
         return True
 
 

@@ -39,8 +39,8 @@ class ResponseBank:
     its own bank. In a rectangular bank every prompt has the same number of responses. A ragged bank has prompts with
     different numbers of responses; it is made from flat items and `offsets`. No array is padded.
 
-    The arrays are kept as they come, memory-mapped ones included, and are not read until they are used. Values are
-    therefore checked where they are used; `health()` checks all of them.
+    The bank keeps the arrays that it gets, memory-mapped arrays too. It reads no value before it is used, and checks
+    the values that it reads. `health()` checks all values.
 
     Args:
         embeddings: float16 or float32 (n_prompts, n_responses, dim), or (n_items, dim) with `offsets`; float64 is

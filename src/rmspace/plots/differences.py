@@ -167,9 +167,9 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, hue: str | None, hues: list[Any],
 def _set_limits(panels: Panels, rows: pd.DataFrame) -> None:
     ends = rows[["low", "difference", "high"]].to_numpy(dtype=float)
     left, right = min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
-    room = 0.05 * (right - left) or 1.0
+    edge = 0.05 * (right - left) or 1.0
     for part in panels.parts:
-        part.axes.set_xlim(left - room, right + room)
+        part.axes.set_xlim(left - edge, right + edge)
 
 
 def _caption(drawn: pd.DataFrame, comparison: pd.DataFrame, alpha: float) -> str:

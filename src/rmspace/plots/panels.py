@@ -190,7 +190,7 @@ def make_panels(
         rows: the rows to draw.
         panel: one axis: its panels are wrapped; two: rows and columns.
         layout: of the form.
-        labels: of the legend, which needs room.
+        labels: of the legend; the figure grows by its height.
         ax: axes that the caller gave.
         value: column on the y axis; panels whose values have similar sizes share this axis. When None, no panels share
             it. The x axis is always shared.
@@ -247,8 +247,8 @@ def _draw_panels(
 
 
 def _in_three_lines(text: str, inches: float) -> str:
-    room = 72 * inches / letters("m", NORMAL)
-    return wrapped(shortened(text, int(2.5 * room)), room)
+    per_line = 72 * inches / letters("m", NORMAL)
+    return wrapped(shortened(text, int(2.5 * per_line)), per_line)
 
 
 def _title_at_the_right(axes: Axes, text: str) -> None:
@@ -294,12 +294,12 @@ def set_groups(panels: Panels, groups: Sequence[Any], x: str | None) -> None:
 
 def turned(labels: Sequence[str], width: float) -> int:
     """Return by how many degrees labels must be turned so that they do not meet in so many inches."""
-    room = 72 * width / max(1, len(labels))  # points for each label
+    available = 72 * width / max(1, len(labels))  # points per label
     longest = max((letters(label) for label in labels), default=0)
-    if longest + 4 <= room:
+    if longest + 4 <= available:
         return 0
-    fits_at_the_left = longest * math.cos(math.radians(30)) <= room / 2 + 40
-    return 30 if room >= 2.5 * SMALL and fits_at_the_left else 90
+    fits_at_the_left = longest * math.cos(math.radians(30)) <= available / 2 + 40
+    return 30 if available >= 2.5 * SMALL and fits_at_the_left else 90
 
 
 def foot_of(groups: Sequence[object], width: float) -> float:

@@ -169,6 +169,7 @@ class _Writer:
         self._waiting: list[Outcome] = []
 
     def add(self, outcome: Outcome) -> None:
+        """Keep an outcome; quick cells wait until a few are together, or until `flush`."""
         self._waiting.append(outcome)
         if outcome.seconds > _QUICK or len(self._waiting) >= _MOST_WAITING:
             self.flush()

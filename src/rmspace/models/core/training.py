@@ -207,6 +207,7 @@ class _Shuffled:
     columns: Mapping[str, Tensor]  # (n_learners, n) each
 
     def batch(self, n_learners: int, start: int, size: int) -> _Shuffled:
+        """Return the comparisons of one step, for the first learners."""
         here = slice(n_learners), slice(start, start + size)
         columns = {name: column[here] for name, column in self.columns.items()}
         return _Shuffled(self.rows, self.pairs[here], self.weights[here], columns)

@@ -141,7 +141,7 @@ def read_model(folder: Path, trusted: Sequence[str]) -> Any:
         if head["state"] is not None:
             _read_state(model, folder / _FILES, {name: decode(value) for name, value in head["state"].items()})
     except _BROKEN as error:
-        raise ValueError(f"{folder} does not hold together as a {head['class']} ({error!r})") from error
+        raise ValueError(f"{folder} is damaged: its parts do not make a {head['class']} ({error!r})") from error
     return model
 
 
