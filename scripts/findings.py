@@ -4,4 +4,5 @@ import sys
 
 from findings.command import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the workers of a study import this file
+    sys.exit(main())

@@ -198,3 +198,25 @@ def test_near_duplicates_against_brute_force() -> None:
         found = checks(rm.split_health(train, test, similarity=similarity))
         assert found.get("near_duplicate_prompts", 0) == expected
     assert 0 < (cosines.max(axis=1) > 0.98).sum() < 9
+
+
+def test_features_follow_their_items(tmp_path: Path) -> None:
+    items = np.arange(8, dtype=np.float32).reshape(4, 2)
+    length = np.array([3, 1, 4, 1])
+    data = rm.Preferences(items, [[0, 1], [3, 2]], groups=list("aabb"), features={"length": length})
+    part = data[[1]]
+    np.testing.assert_array_equal(part.features["length"], length[2:])
+    assert part.fingerprint() != rm.Preferences(part.items, part.comparisons, part.groups).fingerprint()
+    part.save(tmp_path / "part")
+    again = rm.Preferences.open(tmp_path / "part")
+    np.testing.assert_array_equal(again.features["length"], length[2:])
+    assert again.fingerprint() == part.fingerprint()
+    with pytest.raises(ValueError, match=r"feature 'length' must be numbers .*\(4,\); got"):
+        rm.Preferences(items, [[0, 1]], groups=list("aabb"), features={"length": length[:3]})
+
+
+def test_preferences_from_a_bank_keep_its_features() -> None:
+    train, _ = rm.make_synthetic_banks(n_prompts=5, n_responses=3, dim=16, n_test_prompts=2, n_test_responses=3, seed=0)
+    rng = np.random.default_rng(0)
+    data = rm.Preferences.from_bank(train, rm.same_prompt(train, 5, rng), rm.oracle, rng=rng)
+    np.testing.assert_array_equal(data.features["explainable"], train.features["explainable"].reshape(-1))

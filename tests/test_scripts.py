@@ -1,6 +1,7 @@
 """The scripts: what the benchmark measures, and how the page of findings is made."""
 
 import json
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def test_the_benchmark_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monk
     assert command.main() == 0
     assert json.loads((tmp_path / "rows.json").read_text()) == [{"stage": "nothing", "ratio": 2.0}]
     assert "| nothing |" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["benchmark", "findings"])
+def test_a_worker_can_import_the_script_that_started_it(name: str) -> None:
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__mp_main__")  # as multiprocessing does
 
 
 def test_operations_are_those_of_the_network() -> None:

@@ -1,4 +1,4 @@
-"""Preferences on disk: items, comparisons, groups and columns as `.npy` files, and one `preferences.json`."""
+"""Preferences on disk: items, comparisons, groups, columns and features as `.npy` files, and one `preferences.json`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from rmspace.data.mapped import blocks
 if TYPE_CHECKING:
     from rmspace.data.preferences import Preferences
 
-_VERSION = 1
+_VERSION = 2
 _KIND = FolderKind(
     "rmspace-preferences",
     "preferences.json",
-    r"preferences\.json|(?:items|comparisons|groups|column_\d+)\.npy",
+    r"preferences\.json|(?:items|comparisons|groups|(?:column|feature)_\d+)\.npy",
 )
-_TYPES = {"shape": list, "dtype": str, "n_comparisons": int, "columns": list, "metadata": dict}
+_TYPES = {"shape": list, "dtype": str, "n_comparisons": int, "columns": list, "features": list, "metadata": dict}
 
 
 def write_preferences(preferences: Preferences, folder: PathLike, *, overwrite: bool) -> None:
     """Write preferences; see `Preferences.save`."""
-    items, names = preferences.items, sorted(preferences.columns)
+    items, names, features = preferences.items, sorted(preferences.columns), sorted(preferences.features)
     head = {
         "shape": [preferences.n_items, preferences.dim],
         "dtype": items.dtype.name,
         "n_comparisons": preferences.n_comparisons,
         "columns": names,
+        "features": features,
         "metadata": check_json(preferences.metadata),
     }
     arrays = {"comparisons": preferences.comparisons, "groups": preferences.groups}
     arrays |= {f"column_{k}": preferences.columns[name] for k, name in enumerate(names)}
+    arrays |= {f"feature_{k}": preferences.features[name] for k, name in enumerate(features)}
     with new_folder(folder, _KIND, overwrite=overwrite) as staged:
         shape = (preferences.n_items, preferences.dim)
         write_rows(staged / "items.npy", blocks(items), shape, items.dtype, lambda row: f"item {row}")
@@ -63,5 +65,6 @@ def read_preferences(path: Path) -> dict[str, Any]:
         "comparisons": np.array(comparisons),
         "groups": np.array(load_array(path / "groups.npy")),
         "columns": {name: np.array(load_array(path / f"column_{k}.npy")) for k, name in enumerate(head["columns"])},
+        "features": {name: np.array(load_array(path / f"feature_{k}.npy")) for k, name in enumerate(head["features"])},
         "metadata": head["metadata"],
     }

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rmspace._checks import describe
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.data.annotate import annotate
-from rmspace.data.arrays import check_groups, check_items, check_pairs, check_selection, check_weights
+from rmspace.data.arrays import check_feature, check_groups, check_items, check_pairs, check_selection, check_weights
 from rmspace.data.mapped import blocks, choose
 from rmspace.data.preference_files import read_preferences, write_preferences
 
@@ -42,12 +42,13 @@ class Preferences:
         annotator: (n_comparisons,) who judged, integers or text.
         subset: (n_comparisons,) the part of the data that each comparison belongs to, integers or text.
         columns: any other column by name, each (n_comparisons,), numbers or text.
+        features: numbers per item, by name, each (n_items,), such as response lengths.
         metadata: anything that JSON can hold: source, licence.
 
     Raises:
-        ValueError: comparisons that are not rows of `items`, a column of another length, a column given twice, a
-            weight that is negative or missing.
-        TypeError: items or comparisons that are not numbers of the right kind.
+        ValueError: comparisons that are not rows of `items`, a column or feature of another length, a column given
+            twice, a weight that is negative or missing.
+        TypeError: items, comparisons or features that are not numbers of the right kind.
 
     >>> items = np.eye(4, dtype=np.float32)
     >>> data = Preferences(items, np.array([[0, 1], [3, 2]]), groups=["a", "a", "b", "b"], margin=[1.0, 0.5])
@@ -69,6 +70,7 @@ class Preferences:
         annotator: npt.ArrayLike | None = None,
         subset: npt.ArrayLike | None = None,
         columns: Mapping[str, npt.ArrayLike] | None = None,
+        features: Mapping[str, npt.ArrayLike] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.items: FloatArray = check_items(items)
@@ -82,6 +84,7 @@ class Preferences:
         self._columns = {name: _check_column(name, value, n) for name, value in {**given, **(columns or {})}.items()}
         if "weight" in self._columns:
             check_weights(self._columns["weight"], n)
+        self._features = {name: check_feature(name, v, (self.n_items,)) for name, v in (features or {}).items()}
         self.metadata = dict(metadata or {})
 
     def __repr__(self) -> str:
@@ -119,6 +122,11 @@ class Preferences:
         return MappingProxyType(self._columns)
 
     @property
+    def features(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The features of the items by name, each (n_items,)."""
+        return MappingProxyType(self._features)
+
+    @property
     def weight(self) -> npt.NDArray[Any] | None:
         """The weight of each comparison, or None where all count alike."""
         return self._columns.get("weight")
@@ -142,7 +150,9 @@ class Preferences:
         [[1, 0], [2, 1]]
         """
         comparisons = annotate(pairs, bank, annotator, rng=rng, scale=scale)
-        return cls(bank.items, comparisons, np.repeat(bank.prompt_ids, bank.counts), metadata=bank.metadata)
+        groups = np.repeat(bank.prompt_ids, bank.counts)
+        features = {name: value.reshape(-1) for name, value in bank.features.items()}
+        return cls(bank.items, comparisons, groups, features=features, metadata=bank.metadata)
 
     def __getitem__(self, chosen: int | slice | npt.ArrayLike) -> Preferences:
         """Return some comparisons, by row, slice, rows or mask, with the items that they need and no others."""
@@ -153,6 +163,7 @@ class Preferences:
             local.reshape(-1, 2),
             self.groups[ids],
             columns={name: value[rows] for name, value in self._columns.items()},
+            features={name: value[ids] for name, value in self._features.items()},
             metadata=self.metadata,
         )
 
@@ -169,16 +180,22 @@ class Preferences:
         return findings(self)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything a result can depend on: items, comparisons, groups and columns.
+        """Return the SHA-256 of everything a result can depend on: items, comparisons, groups, columns and features.
 
         >>> items, comparisons = np.eye(3, dtype=np.float32), np.array([[0, 1], [1, 2]])
         >>> data = Preferences(items, comparisons, groups=["a", "a", "a"])
         >>> data.fingerprint() == Preferences(items, comparisons[::-1], groups=["a", "a", "a"]).fingerprint()
         False
         """
-        arrays = {"items": self.items, "comparisons": self.comparisons, "groups": self.groups}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "items": self.items,
+            "comparisons": self.comparisons,
+            "groups": self.groups,
+        }
+        arrays |= {f"column:{name}": value for name, value in sorted(self._columns.items())}
+        arrays |= {f"feature:{name}": value for name, value in sorted(self._features.items())}
         digest = hashlib.sha256()
-        for name, array in {**arrays, **{f"column:{k}": v for k, v in sorted(self._columns.items())}}.items():
+        for name, array in arrays.items():
             if array.dtype.kind == "U":  # the narrowest text dtype
                 array = np.array(array.tolist())
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
