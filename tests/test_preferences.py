@@ -92,7 +92,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     make_preferences().save(tmp_path / "data")
     path = tmp_path / "data" / "preferences.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9}))
-    with pytest.raises(ValueError, match="of version 9; this rmspace reads 1; upgrade"):
+    with pytest.raises(ValueError, match="of version 9; this rmspace reads 2; upgrade"):
         rm.Preferences.open(tmp_path / "data")
 
 
