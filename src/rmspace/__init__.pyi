@@ -9,6 +9,7 @@ from . import paper as paper
 from . import plots as plots
 from . import readers as readers
 from . import reductions as reductions
+from . import text as text
 from .annotation import annotate as annotate
 from .annotation import beta_for_error as beta_for_error
 from .annotation import error_rate as error_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -116,6 +117,18 @@ class Classifier(Protocol):
         ...
 
 
+class Encoder(Protocol):
+    """Prompt-response pairs as text, each a `rmspace.text.TextItem` -> embeddings (n, dim)."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return all that the embeddings depend on, as JSON can hold it: the model and its hash, template, pooling."""
+        ...
+
+    def encode(self, items: Sequence[Any], /) -> FloatArray:
+        """Embed `items`, (n, dim), finite, in their order."""
+        ...
+
+
 class Reduction(Protocol):
     """Scores of the members of an ensemble (n_members, n_items) -> one score per item (n_items,)."""
 
@@ -140,6 +153,7 @@ KINDS = (
     Kind("annotator", "annotators", "rmspace.annotators", Annotator),
     Kind("objective", "objectives", "rmspace.objectives", Objective),
     Kind("reward model", "reward models", "rmspace.models", RewardModel),
+    Kind("encoder", "encoders", "rmspace.text.encoders", Encoder),
     Kind("reduction", "reductions", "rmspace.reductions", Reduction),
     Kind("metric", "metrics", "rmspace.metrics", Metric),
     Kind("baseline", "baselines", "rmspace.baselines", Baseline),
