@@ -56,6 +56,8 @@ from rmspace.paper.protocol_training import (
     train,
 )
 
+__all__ = ["ProtocolMLPReward", "protocol_best_of_n", "protocol_pairs"]
+
 
 class ProtocolMLPReward(BaseReward):
     """Multilayer perceptron trained as in the published code; each flaw is a keyword, and is on by default.
