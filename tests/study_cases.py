@@ -63,12 +63,49 @@ class Faulty(BaseEstimator):  # type: ignore[misc]
             sys.exit("giving up")
         if self.kind == "fail":
             raise RuntimeError("no luck")
+        if self.kind == "interrupt":
+            raise KeyboardInterrupt
+        if self.kind == "surrogate":
+            raise RuntimeError("bad \ud800")
+        if self.kind == "no_text":
+            raise NoText
         rng = np.random.default_rng(self.random_state)
         self.weights_ = rng.normal(size=np.shape(items)[1])
         return self
 
     def predict(self, items: Any) -> Any:
         return np.asarray(items, dtype=np.float64) @ self.weights_
+
+
+class NoText(Exception):
+    """An error whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+class Overwriting(BaseEstimator):  # type: ignore[misc]
+    """A reward model whose `fit` changes a file of rewards in place, once: as long as a file `once` lies beside it."""
+
+    def __init__(self, path: str = "", random_state: int | None = None) -> None:
+        self.path, self.random_state = path, random_state
+
+    def fit(self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None) -> "Overwriting":
+        once = Path(self.path).with_name("once")
+        if once.exists():
+            once.unlink()
+            rewards = np.load(self.path, mmap_mode="r+")
+            rewards[:] = rewards[::-1].copy()
+            rewards.flush()
+        return self
+
+    def predict(self, items: Any) -> Any:
+        return np.asarray(items, dtype=np.float64)[:, 0]
+
+
+def unstorable(scores: Any, rewards: Any) -> Any:
+    """A metric; its name in a config decides what happens."""
+    return np.zeros(len(scores))
 
 
 def write_grid(folder: Path, text: str) -> Path:

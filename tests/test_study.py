@@ -19,13 +19,13 @@ import rmspace as rm
 from rmspace.cli.main import main
 from rmspace.config import ConfigError, dump_yaml
 from rmspace.results.schema import CELL, FACTS, MEASURES, names
-from rmspace.study.engine.cell import CellRunner
+from rmspace.study.engine.cell import CellRunner, as_rows
 from rmspace.study.fingerprints import Fingerprints, check_unchanged, file_signature
 from rmspace.study.lock import process_start
 from rmspace.study.plan.grid import read_grid
 from rmspace.study.store import Driver, Store
 from rmspace.study.tasks import make_tasks
-from study_cases import ALLOW, BASE, LINEAR, SYNTHETIC, THREE_MODELS, faulty_grid, numbers, write_grid
+from study_cases import ALLOW, BASE, LINEAR, SYNTHETIC, THREE_MODELS, assert_same, faulty_grid, numbers, write_grid
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +176,51 @@ def test_failed_cells_stop_nothing_and_can_be_tried_again(tmp_path: Path, capsys
     pd.testing.assert_frame_equal(study.cells().query("status == 'done'"), done)
 
 
-def test_an_exit_inside_a_cell_is_a_failure(tmp_path: Path) -> None:
-    study = rm.run_study(write_grid(tmp_path, faulty_grid(["ok", "leave"], [0])), tmp_path / "out", allow=ALLOW)
-    assert study.counts() == {"done": 1, "failed": 1}
-    assert study.cells().error[1] == "SystemExit: giving up"
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("leave", "SystemExit: giving up"),
+        ("interrupt", "KeyboardInterrupt:"),
+        ("surrogate", "RuntimeError: bad \\ud800 (in 'BT')"),
+        ("no_text", "NoText: (its text cannot be made: ZeroDivisionError)"),
+    ],
+)
+def test_nothing_that_a_cell_raises_stops_the_study(tmp_path: Path, kind: str, error: str) -> None:
+    study = rm.run_study(write_grid(tmp_path, faulty_grid([kind, "ok"], [0])), tmp_path / "out", allow=ALLOW)
+    assert study.counts() == {"failed": 1, "done": 1}
+    assert study.cells().error[0].startswith(error)
+    assert error.split(":")[0] in study.cells().traceback[0]
+
+
+def test_a_result_that_the_file_cannot_hold_is_a_failure(tmp_path: Path) -> None:
+    text = BASE.replace("spearman: {use: spearman}", '"a\\ud800": {use: study_cases.unstorable}')
+    study = rm.run_study(write_grid(tmp_path, text + "grid: {seed: [0]}"), tmp_path / "out", allow=ALLOW)
+    assert study.counts() == {"failed": 1}
+    assert "surrogates not allowed" in study.cells().error[0]
+    for value in ("a\ud800", 2**63, 1j):
+        with pytest.raises(ValueError, match="a result must be a number or text that UTF-8 can hold; column n has"):
+            as_rows(pd.DataFrame({"n": [value]}, dtype=object), ["n"])
+
+
+def test_a_bank_that_changes_in_place_under_a_cell_gives_no_result(tmp_path: Path) -> None:
+    train, test = rm.make_synthetic_banks(n_prompts=20, n_test_prompts=10, n_test_responses=6, dim=16, seed=0)
+    train.save(tmp_path / "banks" / "train")
+    test.save(tmp_path / "banks" / "test")
+    rewards = tmp_path / "banks" / "test" / "rewards.npy"
+    text = BASE.replace(SYNTHETIC, "{use: open_banks, train: banks/train, test: banks/test}").replace(
+        "{use: LinearReward}", f"{{use: study_cases.Overwriting, path: {rewards}}}"
+    )
+    path = write_grid(tmp_path, text + "grid: {seed: [0, 1, 2]}")
+    rm.run_study(path, tmp_path / "undisturbed", allow=ALLOW)
+    content = rewards.read_bytes()
+    rewards.with_name("once").touch()
+    study = rm.run_study(path, tmp_path / "out", allow=ALLOW)
+    assert study.counts() == {"changed": 3}  # the first cell saw both banks, and the others saw the wrong one
+    assert "files of the data changed while the cell ran; run the study again" in study.cells().error[0]
+    rewards.write_bytes(content)
+    again = rm.run_study(path, tmp_path / "out", allow=ALLOW)
+    assert again.counts() == {"done": 3}
+    assert_same(tmp_path / "out", tmp_path / "undisturbed")
 
 
 def test_the_results_are_those_of_the_grid_that_was_run_last(tmp_path: Path) -> None:
@@ -282,7 +323,7 @@ def test_data_whose_function_is_not_repeatable_are_noticed(tmp_path: Path) -> No
         "def make():\n    return rm.make_synthetic_banks(40, 15, 6, 16, seed=next(count))\n"
     )
     study = rm.run_study(write_grid(tmp_path, with_data("{use: moody_data.make}")), tmp_path / "out", sample=1)
-    assert study.counts() == {"waiting": 3, "failed": 1}
+    assert study.counts() == {"waiting": 3, "changed": 1}
     assert "their function returns other data at each call" in study.cells().error.dropna().iloc[0]
 
 

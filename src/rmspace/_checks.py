@@ -16,6 +16,15 @@ def describe(array: npt.NDArray[Any]) -> str:
     return f"{array.dtype} of shape {array.shape}"
 
 
+def printable(text: str) -> str:
+    """Return a text that UTF-8 can hold: a lone surrogate becomes its escape.
+
+    >>> printable("bad \\ud800")
+    'bad \\\\ud800'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def check_int(name: str, value: object, *, low: int | None = None, high: int | None = None) -> int:
     """Return `value` as an int in [low, high]; a bool or a float is not one."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):

@@ -248,7 +248,7 @@ def _fit(node: Node, value: Any, annotation: Any) -> Any:
 def _called(node: Node, target: Callable[..., Any], keywords: dict[str, Any]) -> Any:
     try:
         return target(**keywords)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise node.error(one_line(error)) from error
 
 
@@ -294,7 +294,7 @@ def _check_reader(root: Node, reader: Any) -> None:
 def _read_data(reader: Any, node: Node) -> tuple[Data, Data]:
     try:
         data = reader()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise node.error(one_line(error)) from error
     if not (isinstance(data, tuple) and len(data) == 2 and all(isinstance(side, Data) for side in data)):
         raise node.error(f"must name a function that returns two banks or preferences (train, test); got {data!r}")

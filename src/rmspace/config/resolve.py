@@ -170,7 +170,7 @@ def _article(noun: str) -> str:
 def _import(modules: Sequence[str], attribute: str) -> Any:
     try:
         module = importlib.import_module(".".join(modules))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadName(f"cannot import {'.'.join(modules)} ({one_line(error)})") from error
     if not hasattr(module, attribute):
         public = [name for name in dir(module) if not name.startswith("_")]

@@ -37,7 +37,7 @@ FACTS = (
 """Columns of facts of a fit: the same in every row of a model."""
 
 CELL = (
-    Column("status", "str", "done, failed, crashed, timeout; missing where the cell has not run"),
+    Column("status", "str", "done, failed, crashed, timeout, changed; missing where the cell has not run"),
     Column("attempts", "Int64", "how often the cell was started"),
     Column("seconds", "float64", "seconds that the cell took"),
     Column("ended", "str", "when the cell ended"),

@@ -11,6 +11,10 @@ from typing import Any, NamedTuple, Protocol
 _DEEPEST = 8  # levels of folders that are searched, since a link may lead to a folder above itself
 
 
+class DataChanged(ValueError):
+    """The data are no longer those that the study was planned with."""
+
+
 class Data(Protocol):
     """A `ResponseBank` or `Preferences`: data with a hash of its content."""
 
@@ -38,14 +42,14 @@ def check_unchanged(train: Data, test: Data, known: Fingerprints, signature: str
     Data whose files have the same signature as before are not read.
 
     Raises:
-        ValueError: they are not.
+        DataChanged: they are not.
     """
     if known.signature is not None and signature == known.signature:
         return
     found = take_fingerprints(train, test, signature)
     sides = [side for side in ("train", "test") if getattr(found, side) != getattr(known, side)]
     if sides:
-        raise ValueError(
+        raise DataChanged(
             f"the {' and '.join(sides)} data changed while the study ran, or their function returns other data at "
             "each call; run the study again: cells of changed data are new cells"
         )

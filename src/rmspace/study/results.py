@@ -76,7 +76,8 @@ class Study:
     def cells(self, *, old: bool = False) -> pd.DataFrame:
         """Return one row per cell: the axes, status (missing where it has not run), seconds, worker, error and so on.
 
-        A status is done, failed (an error), crashed (its process died) or timeout.
+        A status is done, failed (an error), crashed (its process died), timeout, or changed (its data changed; the
+        next run computes it again).
 
         Args:
             old: as in `results`.
@@ -86,7 +87,7 @@ class Study:
         return frame if old else frame.drop(columns=CURRENT)
 
     def counts(self) -> dict[str, int]:
-        """Return how many cells of the grid are done, failed, crashed, timeout, and waiting."""
+        """Return how many cells of the grid are done, failed, crashed, timeout, changed, and waiting."""
         return {str(k): int(v) for k, v in self.cells().status.fillna("waiting").value_counts().items()}
 
     def environments(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from rmspace._checks import check_int, check_number
 from rmspace._typing import PathLike
 from rmspace.study.engine.in_process import compute_here
-from rmspace.study.engine.task import DONE, Outcome, Task
+from rmspace.study.engine.task import CHANGED, CRASHED, DONE, FAILED, TIMEOUT, Outcome, Task
 from rmspace.study.lock import study_lock
 from rmspace.study.plan.grid import Grid, read_grid
 from rmspace.study.results import Study
@@ -122,7 +122,8 @@ def _write_plan(store: Store, grid: Grid, settings: Settings) -> list[Task]:
 def _missing(store: Store, tasks: Sequence[Task], *, retry_failed: bool) -> list[Task]:
     """Return the tasks that are still to be computed."""
     statuses = store.statuses()
-    finished = {key for key, status in statuses.items() if status == DONE or not retry_failed}
+    again = {FAILED, CRASHED, TIMEOUT, CHANGED} if retry_failed else {CHANGED}
+    finished = {key for key, status in statuses.items() if status not in again}
     return [task for task in tasks if task.key not in finished]
 
 

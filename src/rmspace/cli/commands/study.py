@@ -69,7 +69,7 @@ def _print_cell(labels: str, seconds: float) -> None:
 
 def _print_counts(study: Study, out: str) -> int:
     print(f"{out}: {', '.join(f'{count} {status}' for status, count in study.counts().items())}")
-    failed = study.cells().query("status in ('failed', 'crashed', 'timeout')")
+    failed = study.cells().query("status != 'done' and status.notna()")
     for row in failed.head(_MOST_ERRORS).itertuples():
         print(f"  {row.status}: {row.error}")
     if len(failed):

@@ -14,14 +14,16 @@ from typing import Any
 
 import pandas as pd
 
+from rmspace._checks import printable
 from rmspace.config.build import Experiment
 from rmspace.data.files import file_hash
 from rmspace.experiment import RESULT_VERSION, run
 from rmspace.models.core.reuse import reuse_items
 from rmspace.results import provenance
 from rmspace.results.schema import FACTS, MEASURES, names
-from rmspace.study.engine.task import DONE, FAILED, Outcome, Row, Task
-from rmspace.study.fingerprints import check_unchanged, file_signature
+from rmspace.study.engine.interruption import came_from_outside
+from rmspace.study.engine.task import CHANGED, DONE, FAILED, Outcome, Row, Task
+from rmspace.study.fingerprints import DataChanged, check_unchanged, file_signature
 
 
 class CellRunner:
@@ -34,19 +36,24 @@ class CellRunner:
         self._group: str | None = None
         self._data_key: str | None = None
         self._data: tuple[Any, Any] | None = None  # training and test data
+        self._signature: str | None = None  # of the files of the data when they were opened
         self._reuse = ExitStack()
 
     def run(self, task: Task) -> Outcome:
-        """Compute a cell; an error inside the cell becomes its outcome, and an interruption is raised."""
+        """Compute a cell; an error inside the cell becomes its outcome, and an interruption from outside is raised."""
         start = time.perf_counter()
         measures: list[Row] = []
         facts: list[Row] = []
         status, error, trace = DONE, None, None
         try:
             table = self._compute(task)
-            measures, facts = _rows(table, names(MEASURES)), _rows_per_model(table)
-        except (Exception, SystemExit) as problem:
-            status, error, trace = FAILED, _in_one_line(problem), traceback.format_exc()
+            measures, facts = as_rows(table, names(MEASURES)), _rows_per_model(table)
+        except BaseException as problem:
+            if came_from_outside(problem):
+                raise
+            measures, facts = [], []
+            status = CHANGED if isinstance(problem, DataChanged) else FAILED
+            error, trace = _in_one_line(problem), printable(traceback.format_exc())
             self.close()
         seconds = time.perf_counter() - start
         return Outcome(task, status, seconds, worker_name(), environment(), measures, facts, error, trace)
@@ -55,19 +62,19 @@ class CellRunner:
         """Build the experiment of a cell and open its data, unless they are open already.
 
         Raises:
-            ValueError: a module or the data are no longer those that the study was planned with.
+            DataChanged: a module or the data are no longer those that the study was planned with.
             ConfigError: the config or its data cannot be read.
         """
         experiment = task.source.build(task.config)
         for name, path in experiment.modules.items():
             if file_hash(path) != task.modules.get(name):
-                raise ValueError(f"{path} changed while the study ran; run the study again")
+                raise DataChanged(f"{path} changed while the study ran; run the study again")
         key = json.dumps([task.config["data"], task.data])
         if self._data_key != key:
             self.close()
-            signature = file_signature(task.config["data"])
+            self._signature = file_signature(task.config["data"])
             self._data = experiment.data()
-            check_unchanged(*self._data, task.data, signature)
+            check_unchanged(*self._data, task.data, self._signature)
             self._data_key = key
         return experiment
 
@@ -84,7 +91,10 @@ class CellRunner:
             self._group = task.group
         assert self._data is not None
         train, test = self._data
-        return run(train=train, test=test, **experiment.options)
+        table = run(train=train, test=test, **experiment.options)
+        if file_signature(task.config["data"]) != self._signature:  # the cell may have read other numbers
+            raise DataChanged("files of the data changed while the cell ran; run the study again")
+        return table
 
 
 def versions() -> dict[str, str]:
@@ -103,18 +113,34 @@ def worker_name() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[Row]:
-    """Return columns of a table as rows of plain values, None where a value is missing."""
-    values = ([None if pd.isna(value) else value for value in table[name].tolist()] for name in columns)
+def as_rows(table: pd.DataFrame, columns: Sequence[str]) -> list[Row]:
+    """Return columns of a table as rows of plain values that the file can hold, None where a value is missing."""
+    values = (
+        [None if pd.isna(value) else _storable(name, value) for value in table[name].tolist()] for name in columns
+    )
     return list(zip(*values, strict=True))
+
+
+def _storable(column: str, value: Any) -> Any:
+    """Return a value; raise ValueError where SQLite could not hold it."""
+    if isinstance(value, str) and printable(value) == value:
+        return value
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    raise ValueError(f"a result must be a number or text that UTF-8 can hold; column {column} has {value!a}")
 
 
 def _rows_per_model(table: pd.DataFrame) -> list[Row]:
     """Return the name and the facts of each model, which are the same in all of its rows."""
-    rows = _rows(table, ["model", *names(FACTS)])
+    rows = as_rows(table, ["model", *names(FACTS)])
     return list({row[0]: row for row in rows}.values())
 
 
 def _in_one_line(error: BaseException) -> str:
-    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    return " ".join(f"{type(error).__name__}: {error}{notes}".split())
+    """Return the type and text of any error, also of one whose text cannot be made."""
+    try:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        text = f"{error}{notes}"
+    except BaseException as problem:
+        text = f"(its text cannot be made: {type(problem).__name__})"
+    return printable(" ".join(f"{type(error).__name__}: {text}".split()))

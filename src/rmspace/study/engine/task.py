@@ -11,7 +11,7 @@ from rmspace.config.build import Experiment, build_experiment
 from rmspace.config.node import as_node
 from rmspace.study.fingerprints import Fingerprints
 
-DONE, FAILED, CRASHED, TIMEOUT = "done", "failed", "crashed", "timeout"
+DONE, FAILED, CRASHED, TIMEOUT, CHANGED = "done", "failed", "crashed", "timeout", "changed"
 
 Row = tuple[Any, ...]
 
