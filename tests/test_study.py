@@ -448,8 +448,8 @@ def test_files_that_are_no_study(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("1", "by an older rmspace: its format is version 1, and this one reads version 2; run the study again"),
-        ("3", "by a newer rmspace: its format is version 3, and this one reads version 2; upgrade"),
+        ("1", "by an older rmspace: its format is version 1, and this one reads version 3; run the study again"),
+        ("4", "by a newer rmspace: its format is version 4, and this one reads version 3; upgrade"),
     ],
 )
 def test_another_version_of_the_file_is_refused(linear: Path, tmp_path: Path, version: str, message: str) -> None:

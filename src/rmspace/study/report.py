@@ -21,7 +21,7 @@ from rmspace.study.results import Study
 
 _MOST_FIGURES = 40
 _MOST_CELLS = 20  # cells that are named for one error
-_BAD = ("failed", "crashed", "timeout", "changed")
+_BAD = ("failed", "crashed", "timeout", "changed", "damaged")
 
 
 def write_report(study: Study, path: PathLike) -> None:

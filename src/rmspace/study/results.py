@@ -12,8 +12,8 @@ import pandas as pd
 
 from rmspace._typing import PathLike
 from rmspace.results.schema import CELL, CURRENT, FACTS, MEASURES, Column, names, typed
-from rmspace.study.engine.task import DONE
-from rmspace.study.store import FILE, Store
+from rmspace.study.engine.task import DAMAGED, DONE
+from rmspace.study.store import FILE, DamagedCell, Store
 
 
 class Study:
@@ -65,7 +65,8 @@ class Study:
                 `current` is False.
         """
         with closing(self._store()) as store:
-            cells = _cells(store, self.columns, old=old, waiting=False)
+            check_whole(store)
+            cells = _cells(store, self.columns, [], old=old, waiting=False)
             measures = _table(store, "result", MEASURES)
             fits = _table(store, "fit", (MEASURES[0], *FACTS))
         kept = cells.loc[cells.status == DONE, [*self.columns, CURRENT]]
@@ -76,14 +77,14 @@ class Study:
     def cells(self, *, old: bool = False) -> pd.DataFrame:
         """Return one row per cell: the axes, status (missing where it has not run), seconds, worker, error and so on.
 
-        A status is done, failed (an error), crashed (its process died), timeout, or changed (its data changed; the
-        next run computes it again).
+        A status is done, failed (an error), crashed (its process died), timeout, changed (its data changed; the next
+        run computes it again), or damaged (its rows were changed outside the study).
 
         Args:
             old: as in `results`.
         """
         with closing(self._store()) as store:
-            frame = _cells(store, self.columns, old=old, waiting=True).reset_index(drop=True)
+            frame = _cells(store, self.columns, store.damaged(), old=old, waiting=True).reset_index(drop=True)
         return frame if old else frame.drop(columns=CURRENT)
 
     def counts(self) -> dict[str, int]:
@@ -106,6 +107,7 @@ class Study:
             KeyError: no cell has this key.
         """
         with closing(self._store()) as store:
+            check_whole(store)
             rows = store.rows("SELECT config FROM cell WHERE key = ?", key)
         if not rows:
             raise KeyError(f"no cell of {self.path} has the key {key!r}")
@@ -115,10 +117,20 @@ class Study:
         return Store.open(self.path / FILE)
 
 
-def _cells(store: Store, axes: list[str], *, old: bool, waiting: bool) -> pd.DataFrame:
+def check_whole(store: Store) -> None:
+    """Raise ValueError where cells were changed outside the study."""
+    if damaged := store.damaged():
+        raise ValueError(
+            f"{store.path} is damaged: {len(damaged)} of its cells were changed outside the study, the first "
+            f"{damaged[0].labels}; run_study(verify=True), or rmspace study --verify, computes them again"
+        )
+
+
+def _cells(store: Store, axes: list[str], damaged: list[DamagedCell], *, old: bool, waiting: bool) -> pd.DataFrame:
     """Return cells by their number in the file, in the order of the grid; those of the past come last."""
     known = ", ".join(f"cell.{name}" for name in names(CELL) if name != "key")
     join = "LEFT JOIN" if waiting else "JOIN"
+    store.check_plan()
     rows = store.rows(
         f"SELECT cell.id, plan.labels, 1, plan.key, {known} FROM plan {join} cell USING (key) ORDER BY plan.rowid"
     )
@@ -130,7 +142,9 @@ def _cells(store: Store, axes: list[str], *, old: bool, waiting: bool) -> pd.Dat
     facts = pd.DataFrame([row[2:] for row in rows], columns=columns).astype({CURRENT: bool, **_dtypes(CELL)})
     frame = pd.DataFrame([json.loads(row[1]) for row in rows], columns=axes).infer_objects()
     frame[[CURRENT, *names(CELL)]] = facts[[CURRENT, *names(CELL)]]
-    return frame.set_index(np.array([-1 if row[0] is None else row[0] for row in rows], dtype=np.int64))
+    frame = frame.set_index(np.array([-1 if row[0] is None else row[0] for row in rows], dtype=np.int64))
+    frame.loc[frame.index.isin([cell.number for cell in damaged]), "status"] = DAMAGED
+    return frame
 
 
 def _table(store: Store, name: str, columns: tuple[Column, ...]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from rmspace.study.engine.in_process import compute_here
 from rmspace.study.engine.task import CHANGED, CRASHED, DONE, FAILED, TIMEOUT, Outcome, Task
 from rmspace.study.lock import study_lock
 from rmspace.study.plan.grid import Grid, read_grid
-from rmspace.study.results import Study
+from rmspace.study.results import Study, check_whole
 from rmspace.study.settings import Settings, check_threads, settle
 from rmspace.study.store import FILE, Store
 from rmspace.study.tasks import group_tasks, make_tasks, sample_tasks
@@ -40,6 +40,7 @@ def run_study(
     cell_timeout: float | None = None,
     retry_failed: bool = False,
     take_over: bool = False,
+    verify: bool = False,
 ) -> Study:
     """Run the cells of a grid that are not in the study's folder yet, and keep each as it ends.
 
@@ -59,13 +60,14 @@ def run_study(
         cell_timeout: seconds after which a cell is stopped. This needs a worker: without `workers`, one is started.
         retry_failed: run cells again that failed, crashed or took too long.
         take_over: take the lock of a driver on another host that is known to be dead; see `study_lock`.
+        verify: compute cells again whose rows were changed outside the study; without it, such a study is refused.
 
     Returns:
         The study, to read.
 
     Raises:
         ConfigError: a mistake in the grid.
-        ValueError: the folder holds the study of another grid; more threads than cores.
+        ValueError: the folder holds the study of another grid; more threads than cores; a damaged cell.
         BlockingIOError: another driver runs this study.
         ConnectionError, RuntimeError: the scheduler or its workers cannot be used.
         OSError: the study's file cannot be written; all committed cells are whole.
@@ -89,6 +91,7 @@ def run_study(
     plan = read_grid(grid, overrides, synthetic=synthetic, allow=allow)
     workers = _check_workers(workers, scheduler, cell_timeout)
     with closing(Store.create(Path(out) / FILE)) as store, study_lock(store, take_over=take_over):
+        _check_whole(store, verify=verify)
         settings = settle(store, plan, threads)
         check_threads(settings.threads, workers)
         chosen = sample_tasks(_write_plan(store, plan, settings), sample)
@@ -96,6 +99,13 @@ def run_study(
         engine = _choose_engine(workers, scheduler, settings.threads, cell_timeout)
         _compute(store, engine, missing, len(chosen))
     return Study.open(out)
+
+
+def _check_whole(store: Store, *, verify: bool) -> None:
+    """Raise ValueError where cells are damaged; with `verify`, remove them, so that they are computed again."""
+    if not verify:
+        check_whole(store)
+    store.remove(cell.number for cell in store.damaged())
 
 
 def _check_workers(workers: int, scheduler: str | None, cell_timeout: float | None) -> int:

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmspace.results.schema import CELL, FACTS, MEASURES, Column, names
+from rmspace.study.checksums import checksum
 from rmspace.study.engine.task import DONE, Outcome
 from rmspace.study.fingerprints import Fingerprints
 
 FILE = "study.sqlite"
-_FORMAT, _VERSION = "rmspace-study", 2
+_FORMAT, _VERSION = "rmspace-study", 3
+RESTORE = "restore the file from a backup, or run the study again in another folder"
+FACTS_OF_MODELS = (MEASURES[0], *FACTS)
+_KEY = names(CELL).index("key")
 _SQL_TYPES = {"str": "TEXT", "Int64": "INTEGER", "float64": "REAL"}
 
 
@@ -24,13 +28,15 @@ def _defined(columns: Sequence[Column]) -> str:
 
 
 _TABLES = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL)",
     "CREATE TABLE driver (host TEXT, pid INTEGER, started TEXT, since TEXT, token TEXT)",
-    "CREATE TABLE plan (labels TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE plan (labels TEXT PRIMARY KEY, key TEXT NOT NULL UNIQUE, checksum TEXT NOT NULL)",
     "CREATE TABLE environment (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE data (block TEXT PRIMARY KEY, train TEXT NOT NULL, test TEXT NOT NULL, signature TEXT NOT NULL)",
-    "CREATE TABLE cell (id INTEGER PRIMARY KEY, labels TEXT NOT NULL, config TEXT NOT NULL, "
-    f"environment INTEGER NOT NULL REFERENCES environment (id), {_defined(CELL)})",
+    "CREATE TABLE data (block TEXT PRIMARY KEY, train TEXT NOT NULL, test TEXT NOT NULL, signature TEXT NOT NULL, "
+    "checksum TEXT NOT NULL)",
+    "CREATE TABLE cell (id INTEGER PRIMARY KEY, labels TEXT NOT NULL, labels_checksum TEXT NOT NULL, "
+    "config TEXT NOT NULL, environment INTEGER NOT NULL REFERENCES environment (id), checksum TEXT NOT NULL, "
+    f"{_defined(CELL)})",
     f"CREATE TABLE result (cell INTEGER NOT NULL REFERENCES cell (id), {_defined(MEASURES)})",
     f"CREATE TABLE fit (cell INTEGER NOT NULL REFERENCES cell (id), model TEXT, {_defined(FACTS)})",
     "CREATE UNIQUE INDEX cell_key ON cell (key)",
@@ -46,6 +52,13 @@ class Driver(NamedTuple):
     pid: int
     started: str  # tells it from a later process with the same number; "" where that is unknown
     since: str  # when it began to run the study
+
+
+class DamagedCell(NamedTuple):
+    """A cell of which something was changed outside the study."""
+
+    number: int
+    labels: str  # as the file has them
 
 
 class Store:
@@ -120,7 +133,9 @@ class Store:
 
     def meta(self, name: str) -> Any:
         """Return a fact of the study, or None."""
-        rows = self.rows("SELECT value FROM meta WHERE name = ?", name)
+        rows = self.rows("SELECT value, checksum FROM meta WHERE name = ?", name)
+        if rows and rows[0][1] != checksum(name, rows[0][0]):
+            raise ValueError(f"{self.path} is damaged: its {name} was changed outside the study; {RESTORE}")
         return json.loads(rows[0][0]) if rows else None
 
     def set_meta(self, facts: Mapping[str, Any]) -> None:
@@ -147,25 +162,68 @@ class Store:
     def set_plan(self, cells: Iterable[tuple[str, str]]) -> None:
         """Write the (labels, key) of each cell of the grid; inside a transaction. All other cells then count as old."""
         self._execute("DELETE FROM plan")
-        self._many("plan", cells)
+        self._many("plan", [(labels, key, checksum(labels, key)) for labels, key in cells])
         self._execute(  # the labels of a cell may have changed while its key has not
-            "UPDATE cell SET labels = (SELECT labels FROM plan WHERE plan.key = cell.key) "
-            "WHERE key IN (SELECT key FROM plan)"
+            "UPDATE cell SET (labels, labels_checksum) = "
+            "(SELECT labels, checksum FROM plan WHERE plan.key = cell.key) WHERE key IN (SELECT key FROM plan)"
         )
 
     def known_data(self) -> dict[str, Fingerprints]:
-        """Return the fingerprints that were stored for `data` blocks."""
-        rows = self.rows("SELECT block, train, test, signature FROM data")
-        return {block: Fingerprints(*found) for block, *found in rows}
+        """Return the fingerprints that were stored for `data` blocks; damaged ones are left out, and taken again."""
+        rows = self.rows("SELECT block, train, test, signature, checksum FROM data")
+        return {block: Fingerprints(*found) for block, *found, known in rows if known == checksum(block, *found)}
 
     def set_data(self, data: Mapping[str, Fingerprints]) -> None:
         """Store the fingerprints of `data` blocks that name files; inside a transaction."""
         self._execute("DELETE FROM data")
-        self._many("data", [(block, *found) for block, found in data.items() if found.signature is not None])
+        kept = [(block, *found) for block, found in data.items() if found.signature is not None]
+        self._many("data", [(*row, checksum(*row)) for row in kept])
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every cell that was run, by key."""
         return dict(self.rows("SELECT key, status FROM cell"))
+
+    def damaged(self) -> list[DamagedCell]:
+        """Return the cells of which something was changed outside the study.
+
+        Raises:
+            ValueError: the file itself is damaged.
+        """
+        problems = self.rows("PRAGMA integrity_check(1)")
+        if problems != [("ok",)]:
+            raise ValueError(f"{self.path} is damaged ({problems[0][0]}); {RESTORE}")
+        measures, facts = self._rows_of_cells("result", MEASURES), self._rows_of_cells("fit", FACTS_OF_MODELS)
+        environments = dict(self.rows("SELECT id, text FROM environment"))
+        found = []
+        for number, labels, labels_checksum, config, environment, known, *cell in self.rows("SELECT * FROM cell"):
+            key = cell[_KEY]
+            rows = (measures.get(number, []), facts.get(number, []))
+            whole = known == checksum(config, environments.get(environment), *cell, *rows)
+            if not whole or labels_checksum != checksum(labels, key):
+                found.append(DamagedCell(number, str(labels)))
+        return found
+
+    def check_plan(self) -> None:
+        """Raise ValueError where the plan was changed outside the study."""
+        if any(known != checksum(*row) for *row, known in self.rows("SELECT labels, key, checksum FROM plan")):
+            raise ValueError(f"{self.path} is damaged: its plan was changed; the same `rmspace study` writes it again")
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove cells by their id, with their rows."""
+        with self.transaction():
+            self._remove(numbers)
+
+    def _remove(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            for table, column in (("result", "cell"), ("fit", "cell"), ("cell", "id")):
+                self._execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
+
+    def _rows_of_cells(self, table: str, columns: Sequence[Column]) -> dict[int, list[tuple[Any, ...]]]:
+        """Return the rows of a table by the id of their cell, in their order."""
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for number, *row in self.rows(f"SELECT cell, {', '.join(names(columns))} FROM {table} ORDER BY rowid"):
+            found.setdefault(number, []).append(tuple(row))
+        return found
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Write cells that ended, with their rows. A cell that was done stays; a cell that had failed is replaced.
@@ -184,7 +242,7 @@ class Store:
         task = outcome.task
         if self._execute("SELECT 1 FROM cell WHERE key = ? AND status = ?", (task.key, DONE)).fetchone():
             return
-        self._execute("DELETE FROM cell WHERE key = ?", (task.key,))
+        self._remove(row[0] for row in self._execute("SELECT id FROM cell WHERE key = ?", (task.key,)).fetchall())
         facts = {
             "status": outcome.status,
             "attempts": outcome.attempts,
@@ -197,11 +255,15 @@ class Store:
             "test": task.data.test,
             "key": task.key,
         }
-        environment = self._environment(outcome.environment)
-        cell = (None, task.labels, json.dumps(task.config), environment, *(facts[name] for name in names(CELL)))
+        config, environment = json.dumps(task.config), self._environment(outcome.environment)
+        values = _as_stored([tuple(facts[name] for name in names(CELL))], CELL)[0]
+        measures = _as_stored(outcome.measures, MEASURES)
+        fits = _as_stored(outcome.facts, FACTS_OF_MODELS)
+        known = checksum(config, outcome.environment, *values, measures, fits)
+        cell = (None, task.labels, checksum(task.labels, task.key), config, environment, known, *values)
         number = self._execute(f"INSERT INTO cell VALUES ({_marks(cell)})", cell).lastrowid
-        self._many("result", [(number, *row) for row in outcome.measures])
-        self._many("fit", [(number, *row) for row in outcome.facts])
+        self._many("result", [(number, *row) for row in measures])
+        self._many("fit", [(number, *row) for row in fits])
 
     def _environment(self, text: str) -> int:
         """Return the number of an environment, which is written once."""
@@ -209,7 +271,7 @@ class Store:
         return int(self._execute("SELECT id FROM environment WHERE text = ?", (text,)).fetchone()[0])
 
     def _set(self, name: str, text: str) -> None:
-        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, text))
+        self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", (name, text, checksum(name, text)))
 
     def _execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(query, values)
@@ -236,6 +298,15 @@ class Store:
             )
 
 
+def _as_stored(rows: Iterable[Sequence[Any]], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+    """Return rows as the file gives them back: numbers of a column of floats as floats."""
+    to_float = [_SQL_TYPES[column.dtype] == "REAL" for column in columns]
+    return [
+        tuple(float(value) if real and value is not None else value for real, value in zip(to_float, row, strict=True))
+        for row in rows
+    ]
+
+
 def _marks(row: Sequence[Any]) -> str:
     return ", ".join("?" * len(row))
 
@@ -258,6 +329,8 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "no such" in str(error):  # table or column
             raise ValueError(f"{path} is not a study of rmspace ({error}); choose another folder") from error
+        if "decode" in str(error):  # text that is not UTF-8
+            raise ValueError(f"{path} is damaged ({error}); {RESTORE}") from error
         if "locked" in str(error):
             raise OSError(
                 f"{path} is held by another program ({error}); close it, and run the same command again"
@@ -269,4 +342,4 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise ValueError(f"{path} is no study, or is damaged ({error})") from error
+        raise ValueError(f"{path} is no study, or is damaged ({error}); {RESTORE}") from error

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="threads of each cell (1, and fixed for a study)")
     add("--cell-timeout", type=float, metavar="SECONDS", help="stop a cell after this long")
     add("--retry-failed", action="store_true", help="run cells again that failed before")
+    add("--verify", action="store_true", help="run cells again whose rows in the file are damaged")
     add("--take-over", action="store_true", help="take the lock of a dead process on another host")
 
 

@@ -12,6 +12,7 @@ from rmspace.config.node import as_node
 from rmspace.study.fingerprints import Fingerprints
 
 DONE, FAILED, CRASHED, TIMEOUT, CHANGED = "done", "failed", "crashed", "timeout", "changed"
+DAMAGED = "damaged"  # in the file, and found when it is read
 
 Row = tuple[Any, ...]
 
