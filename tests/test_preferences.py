@@ -81,10 +81,10 @@ def test_damaged_files_are_found(tmp_path: Path, name: str) -> None:
     path = tmp_path / "data" / f"{name}.npy"
     array = np.load(path)
     np.save(path, array[:-1])
-    with pytest.raises(ValueError, match=r"must have|must be one|must be item|must hold"):
+    with pytest.raises(ValueError, match=rf"{name}\.npy (is damaged|must have the shape)"):
         rm.Preferences.open(tmp_path / "data")
     path.write_bytes(path.read_bytes()[:90])
-    with pytest.raises(ValueError, match=rf"{name}\.npy is not a whole \.npy file"):
+    with pytest.raises(ValueError, match=rf"{name}\.npy is (not a whole \.npy file|damaged)"):
         rm.Preferences.open(tmp_path / "data")
 
 

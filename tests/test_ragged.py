@@ -1,6 +1,5 @@
 """Banks whose prompts have different numbers of responses, or responses that nobody rated."""
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -150,7 +149,7 @@ def test_bad_input(make: Callable[..., Any], error: type[Exception], message: st
 def test_damaged_offsets_in_a_file_are_found(tmp_path: Path) -> None:
     make_ragged([2, 3]).save(tmp_path / "bank")
     np.save(tmp_path / "bank" / "offsets.npy", np.array([0, 2, 9]))
-    with pytest.raises(ValueError, match="end at the 5 items; got 0 to 9"):
+    with pytest.raises(ValueError, match=r"offsets\.npy is damaged: its content is not what was written"):
         rm.ResponseBank.open(tmp_path / "bank")
 
 
@@ -315,12 +314,8 @@ def test_health_of_ragged_and_unrated_banks() -> None:
     assert make_ragged([2, 3, 1]).health().empty
 
 
-def test_repeated_ids_with_one_text_are_one_prompt(tmp_path: Path) -> None:
+def test_repeated_ids_with_one_text_are_one_prompt() -> None:
     bank = rm.ResponseBank(ITEMS, offsets=[0, 2, 5], prompt_ids=["x", "x"], metadata={"prompts": ["Hi", "Hi"]})
     assert bank.groups.tolist() == [0] * 5
-    bank.save(tmp_path / "bank")
-    head = json.loads((tmp_path / "bank" / "bank.json").read_text())
-    head["metadata"]["prompts"] = ["Hi", "Why?"]
-    (tmp_path / "bank" / "bank.json").write_text(json.dumps(head))
     with pytest.raises(ValueError, match="prompts with one id must have one text"):
-        rm.ResponseBank.open(tmp_path / "bank")
+        rm.ResponseBank(ITEMS, offsets=[0, 2, 5], prompt_ids=["x", "x"], metadata={"prompts": ["Hi", "Why?"]})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,56 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._typing import FloatArray
-from rmspace.data.files import FolderKind
+from rmspace.data.files import FolderKind, file_hash
 from rmspace.data.mapped import map_array
+
+
+@dataclass(frozen=True)
+class SavedFiles:
+    """The array files of a saved folder, and the SHA-256 of each when it was written."""
+
+    folder: Path
+    hashes: Mapping[str, str]
+
+    @classmethod
+    def written(cls, folder: Path) -> SavedFiles:
+        """Hash the array files of a folder."""
+        return cls(folder, {path.name: file_hash(path) for path in sorted(folder.glob("*.npy"))})
+
+    def map(self, name: str) -> npt.NDArray[Any]:
+        """Memory-map an array; its length is checked, and its values are not read: see `damaged`."""
+        return load_array(self.folder / f"{name}.npy")
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """Read an array into memory, so that a later change of the file changes nothing.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is not what was written.
+        """
+        path = self.folder / f"{name}.npy"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.hashes.get(path.name):
+            raise ValueError(f"{path} is damaged: its content is not what was written; {_RESTORE}")
+        return np.load(io.BytesIO(content), allow_pickle=False)
+
+    def damaged(self) -> list[str]:
+        """Return the names of the files that are not what was written; every file is read."""
+        return [
+            name
+            for name, known in self.hashes.items()
+            if not (self.folder / name).is_file() or file_hash(self.folder / name) != known
+        ]
+
+    def verify(self) -> None:
+        """Raise ValueError where a file is not what was written."""
+        if damaged := self.damaged():
+            raise ValueError(f"{self.folder} is damaged: {', '.join(damaged)} is not what was written; {_RESTORE}")
+
+
+_RESTORE = "copy the folder again, or write it again"
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
@@ -20,14 +71,17 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, cut short, or holds objects.
+        ValueError: the file is damaged, cut short, longer than its array, or holds objects.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there")
     try:
-        return map_array(path)
+        array: Any = map_array(path)
     except Exception as error:  # numpy passes on every error of its header parser, tokenizer errors included
         raise ValueError(f"{path} is not a whole .npy file of plain numbers ({error}); write it again") from error
+    if more := path.stat().st_size - array.offset - array.nbytes:
+        raise ValueError(f"{path} is damaged: {more} bytes follow its array; {_RESTORE}")
+    return array
 
 
 def write_rows(
@@ -68,8 +122,9 @@ def check_json(metadata: Mapping[str, Any]) -> Any:
 
 
 def write_head(folder: Path, kind: FolderKind, version: int, content: Mapping[str, Any]) -> None:
-    """Write the JSON file that describes the folder."""
-    head = {"format": kind.format, "version": version, **content}
+    """Write the JSON file that describes the folder, with its own hash and those of the array files that are there."""
+    head = {"format": kind.format, "version": version, **content, "hashes": dict(SavedFiles.written(folder).hashes)}
+    head["checksum"] = _checksum(head)
     (folder / kind.marker).write_text(json.dumps(head, indent=1), encoding="utf-8")
 
 
@@ -93,6 +148,13 @@ def read_head(path: Path, kind: FolderKind, version: int, types: Mapping[str, ty
         newer = isinstance(found, int) and found > version
         advice = "upgrade rmspace" if newer else "write it again with this rmspace"
         raise ValueError(f"{path} is a {what} of version {found!r}; this rmspace reads {version}; {advice}")
-    if wrong := [name for name, expected in types.items() if not isinstance(head.get(name), expected)]:
+    expected = {**types, "hashes": dict, "checksum": str}
+    if wrong := [name for name, each in expected.items() if not isinstance(head.get(name), each)]:
         raise ValueError(f"{marker} is damaged: {', '.join(wrong)} is missing or not what it must be")
+    if head.pop("checksum") != _checksum(head):
+        raise ValueError(f"{marker} is damaged: its content is not what was written; {_RESTORE}")
     return head
+
+
+def _checksum(head: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()

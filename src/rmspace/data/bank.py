@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rmspace._checks import describe
 from rmspace._typing import FloatArray, IntArray, PathLike
+from rmspace.data.array_files import SavedFiles
 from rmspace.data.arrays import (
     check_embeddings,
     check_feature,
@@ -94,6 +95,7 @@ class ResponseBank:
         texts = self.metadata.get("prompts")
         if prompt_ids is not None and isinstance(texts, list) and len(texts) == n_prompts:
             check_texts(self.prompt_ids, texts)
+        self._files: SavedFiles | None = None  # of a bank that was opened
         self._origin = object()  # selections keep it, so that their prompt ids can be compared
 
     def __repr__(self) -> str:
@@ -255,6 +257,7 @@ class ResponseBank:
         bank._features = {name: take(value, rows) for name, value in self._features.items()}
         bank.prompt_ids = self.prompt_ids[rows]
         bank.metadata = dict(self.metadata)
+        bank._files = None
         bank._origin = self._origin
         return bank
 
@@ -269,9 +272,10 @@ class ResponseBank:
 
     def health(self) -> pd.DataFrame:
         """Return a table of findings about the values, empty when all is well; see `rmspace.data.health.findings`."""
-        from rmspace.data.health import findings
+        from rmspace.data.health import file_findings, findings, table_of
 
-        return findings(self)
+        found = file_findings(self._files)
+        return findings(self) if found is None else table_of([found])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything a result can depend on: shapes, dtypes, embeddings, ids, rewards, features.
@@ -321,10 +325,24 @@ class ResponseBank:
 
     @classmethod
     def open(cls, folder: PathLike) -> ResponseBank:
-        """Open a saved bank with its arrays memory-mapped: nothing is read until it is used.
+        """Open a saved bank with its embeddings memory-mapped: none of them is read until it is used.
+
+        Rewards, features and ids are read now, and checked against their hashes; `verify` checks the embeddings.
 
         Raises:
             FileNotFoundError: there is no bank at `folder`.
             ValueError: a file is damaged, cut short, of another shape, or of another version.
         """
-        return cls(**read_bank(Path(folder)))
+        arguments, files = read_bank(Path(folder))
+        bank = cls(**arguments)
+        bank._files = files
+        return bank
+
+    def verify(self) -> None:
+        """Check that the files of an opened bank are what was written; a bank that was not opened has none.
+
+        Raises:
+            ValueError: a file is not; the error names it.
+        """
+        if self._files is not None:
+            self._files.verify()

@@ -9,13 +9,13 @@ import numpy as np
 
 from rmspace._checks import describe
 from rmspace._typing import PathLike
-from rmspace.data.array_files import check_json, load_array, read_head, write_head, write_rows
+from rmspace.data.array_files import SavedFiles, check_json, read_head, write_head, write_rows
 from rmspace.data.files import FolderKind, new_folder
 
 if TYPE_CHECKING:
     from rmspace.data.bank import ResponseBank
 
-_VERSION = 2
+_VERSION = 3
 _KIND = FolderKind("rmspace-bank", "bank.json", r"bank\.json|(?:items|offsets|rewards|prompt_ids|feature_\d+)\.npy")
 _TYPES = {"shape": list, "dtype": str, "rewards": bool, "features": list, "metadata": dict}
 
@@ -44,23 +44,25 @@ def write_bank(bank: ResponseBank, folder: PathLike, *, dtype: str | None, overw
         write_head(staged, _KIND, _VERSION, head)
 
 
-def read_bank(path: Path) -> dict[str, Any]:
-    """Open a bank's arrays, as the arguments of `ResponseBank`; see `ResponseBank.open`."""
+def read_bank(path: Path) -> tuple[dict[str, Any], SavedFiles]:
+    """Open a bank's arrays, as the arguments of `ResponseBank`; see `ResponseBank.open`. Only the items are mapped."""
     head = read_head(path, _KIND, _VERSION, _TYPES)
-    items = load_array(path / "items.npy")
+    files = SavedFiles(path, head["hashes"])
+    items = files.map("items")
     if list(items.shape) != head["shape"] or items.dtype.name != head["dtype"]:
         raise ValueError(
             f"{path / 'items.npy'} must be {head['dtype']} of shape {tuple(head['shape'])}, as {_KIND.marker} says; "
             f"got {describe(items)}; the folder mixes two banks"
         )
-    return {
+    arguments = {
         "embeddings": items,
-        "offsets": load_array(path / "offsets.npy"),
-        "rewards": load_array(path / "rewards.npy") if head["rewards"] else None,
-        "features": {name: load_array(path / f"feature_{k}.npy") for k, name in enumerate(head["features"])},
-        "prompt_ids": load_array(path / "prompt_ids.npy"),
+        "offsets": files.read("offsets"),
+        "rewards": files.read("rewards") if head["rewards"] else None,
+        "features": {name: files.read(f"feature_{k}") for k, name in enumerate(head["features"])},
+        "prompt_ids": files.read("prompt_ids"),
         "metadata": head["metadata"],
     }
+    return arguments, files
 
 
 def _prompt_of(bank: ResponseBank, item: int) -> str:

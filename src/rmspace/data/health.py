@@ -12,6 +12,7 @@ from rmspace._typing import FloatArray, IntArray
 from rmspace.data.mapped import blocks
 
 if TYPE_CHECKING:
+    from rmspace.data.array_files import SavedFiles
     from rmspace.data.bank import ResponseBank
 
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
@@ -48,6 +49,14 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     if bank.has_rewards:
         found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64), bank.counts)
     return table_of(found)
+
+
+def file_findings(files: SavedFiles | None) -> Finding | None:
+    """Return a finding `damaged_files` where files are not what was written; their values then mean nothing."""
+    if files is None or not (damaged := files.damaged()):
+        return None
+    detail = f"{', '.join(damaged)}: not what was written, so no other check was made; copy the folder again"
+    return Finding("damaged_files", "error", len(damaged), len(files.hashes), detail)
 
 
 def table_of(found: Iterable[Finding]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rmspace._checks import describe
 from rmspace._typing import PathLike
-from rmspace.data.array_files import check_json, load_array, read_head, write_head, write_rows
+from rmspace.data.array_files import SavedFiles, check_json, read_head, write_head, write_rows
 from rmspace.data.files import FolderKind, new_folder
 from rmspace.data.mapped import blocks
 
@@ -47,10 +47,11 @@ def write_preferences(preferences: Preferences, folder: PathLike, *, overwrite: 
         write_head(staged, _KIND, _VERSION, head)
 
 
-def read_preferences(path: Path) -> dict[str, Any]:
+def read_preferences(path: Path) -> tuple[dict[str, Any], SavedFiles]:
     """Open the arrays of preferences, as the arguments of `Preferences`; see `Preferences.open`."""
     head = read_head(path, _KIND, _VERSION, _TYPES)
-    items, comparisons = load_array(path / "items.npy"), load_array(path / "comparisons.npy")
+    files = SavedFiles(path, head["hashes"])
+    items, comparisons = files.map("items"), files.read("comparisons")
     for name, array, shape in (
         ("items", items, head["shape"]),
         ("comparisons", comparisons, [head["n_comparisons"], 2]),
@@ -60,11 +61,12 @@ def read_preferences(path: Path) -> dict[str, Any]:
                 f"{path / name}.npy must have the shape {tuple(shape)}, as {_KIND.marker} says; got {describe(array)}; "
                 "the folder mixes two sets of preferences"
             )
-    return {
+    arguments = {
         "items": items,
-        "comparisons": np.array(comparisons),
-        "groups": np.array(load_array(path / "groups.npy")),
-        "columns": {name: np.array(load_array(path / f"column_{k}.npy")) for k, name in enumerate(head["columns"])},
-        "features": {name: np.array(load_array(path / f"feature_{k}.npy")) for k, name in enumerate(head["features"])},
+        "comparisons": comparisons,
+        "groups": files.read("groups"),
+        "columns": {name: files.read(f"column_{k}") for k, name in enumerate(head["columns"])},
+        "features": {name: files.read(f"feature_{k}") for k, name in enumerate(head["features"])},
         "metadata": head["metadata"],
     }
+    return arguments, files

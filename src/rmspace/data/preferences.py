@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rmspace._checks import describe
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.data.annotate import annotate
+from rmspace.data.array_files import SavedFiles
 from rmspace.data.arrays import check_feature, check_groups, check_items, check_pairs, check_selection, check_weights
 from rmspace.data.mapped import blocks, choose
 from rmspace.data.preference_files import read_preferences, write_preferences
@@ -86,6 +87,7 @@ class Preferences:
             check_weights(self._columns["weight"], n)
         self._features = {name: check_feature(name, v, (self.n_items,)) for name, v in (features or {}).items()}
         self.metadata = dict(metadata or {})
+        self._files: SavedFiles | None = None  # of preferences that were opened
 
     def __repr__(self) -> str:
         return (
@@ -175,9 +177,11 @@ class Preferences:
         >>> data.health()[["check", "n_found"]].values.tolist()
         [['self_comparisons', 1], ['contradictions', 2]]
         """
+        from rmspace.data.health import file_findings, table_of
         from rmspace.data.preference_health import findings
 
-        return findings(self)
+        found = file_findings(self._files)
+        return findings(self) if found is None else table_of([found])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything a result can depend on: items, comparisons, groups, columns and features.
@@ -226,7 +230,19 @@ class Preferences:
             FileNotFoundError: there are no preferences at `folder`.
             ValueError: a file is damaged, cut short, of another shape, or of another version.
         """
-        return cls(**read_preferences(Path(folder)))
+        arguments, files = read_preferences(Path(folder))
+        preferences = cls(**arguments)
+        preferences._files = files
+        return preferences
+
+    def verify(self) -> None:
+        """Check that the files of opened preferences are what was written; preferences that were not opened have none.
+
+        Raises:
+            ValueError: a file is not; the error names it.
+        """
+        if self._files is not None:
+            self._files.verify()
 
 
 def _check_column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:

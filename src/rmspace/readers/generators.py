@@ -54,8 +54,8 @@ def _read_arrays(path: Path) -> ResponseBank:
         meta: dict[str, Any] = json.loads((path / "meta.json").read_text(encoding="utf-8"))
         return ResponseBank(
             load_array(path / "embeddings.npy"),
-            load_array(path / "rewards.npy"),
-            features={"length": load_array(path / "lengths.npy")},
+            np.array(load_array(path / "rewards.npy")),
+            features={"length": np.array(load_array(path / "lengths.npy"))},
             metadata=meta,
         )
     except json.JSONDecodeError as error:

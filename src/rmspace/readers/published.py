@@ -46,7 +46,7 @@ def read_published(
     """
     if layout not in ("prompts_first", "responses_first", "auto"):
         raise ValueError(f"layout must be 'prompts_first', 'responses_first' or 'auto'; got {layout!r}")
-    items, gold = load_array(Path(embeddings)), load_array(Path(rewards))
+    items, gold = load_array(Path(embeddings)), np.array(load_array(Path(rewards)))
     if gold.ndim == 3 and gold.shape[2] == 1:
         gold = gold[:, :, 0]
     if items.ndim != 3 or items.shape[:2] != gold.shape:
