@@ -122,10 +122,15 @@ def check_json(metadata: Mapping[str, Any]) -> Any:
 
 
 def write_head(folder: Path, kind: FolderKind, version: int, content: Mapping[str, Any]) -> None:
-    """Write the JSON file that describes the folder, with its own hash and those of the array files that are there."""
-    head = {"format": kind.format, "version": version, **content, "hashes": dict(SavedFiles.written(folder).hashes)}
-    head["checksum"] = _checksum(head)
-    (folder / kind.marker).write_text(json.dumps(head, indent=1), encoding="utf-8")
+    """Write the JSON file that describes the folder, with the hashes of the array files that are there."""
+    hashes = dict(SavedFiles.written(folder).hashes)
+    (folder / kind.marker).write_text(head_text(kind, version, {**content, "hashes": hashes}), encoding="utf-8")
+
+
+def head_text(kind: FolderKind, version: int, content: Mapping[str, Any]) -> str:
+    """Return the text of a JSON file that describes a folder, with its own checksum."""
+    head = {"format": kind.format, "version": version, **content}
+    return json.dumps({**head, "checksum": _checksum(head)}, indent=1)
 
 
 def read_head(path: Path, kind: FolderKind, version: int, types: Mapping[str, type]) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def read_head(path: Path, kind: FolderKind, version: int, types: Mapping[str, ty
         newer = isinstance(found, int) and found > version
         advice = "upgrade rmspace" if newer else "write it again with this rmspace"
         raise ValueError(f"{path} is a {what} of version {found!r}; this rmspace reads {version}; {advice}")
-    expected = {**types, "hashes": dict, "checksum": str}
+    expected = {**types, "checksum": str}
     if wrong := [name for name, each in expected.items() if not isinstance(head.get(name), each)]:
         raise ValueError(f"{marker} is damaged: {', '.join(wrong)} is missing or not what it must be")
     if head.pop("checksum") != _checksum(head):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _VERSION = 3
 _KIND = FolderKind("rmspace-bank", "bank.json", r"bank\.json|(?:items|offsets|rewards|prompt_ids|feature_\d+)\.npy")
-_TYPES = {"shape": list, "dtype": str, "rewards": bool, "features": list, "metadata": dict}
+_TYPES = {"shape": list, "dtype": str, "rewards": bool, "features": list, "metadata": dict, "hashes": dict}
 
 
 def write_bank(bank: ResponseBank, folder: PathLike, *, dtype: str | None, overwrite: bool) -> None:

@@ -22,7 +22,15 @@ _KIND = FolderKind(
     "preferences.json",
     r"preferences\.json|(?:items|comparisons|groups|(?:column|feature)_\d+)\.npy",
 )
-_TYPES = {"shape": list, "dtype": str, "n_comparisons": int, "columns": list, "features": list, "metadata": dict}
+_TYPES = {
+    "shape": list,
+    "dtype": str,
+    "n_comparisons": int,
+    "columns": list,
+    "features": list,
+    "metadata": dict,
+    "hashes": dict,
+}
 
 
 def write_preferences(preferences: Preferences, folder: PathLike, *, overwrite: bool) -> None:
