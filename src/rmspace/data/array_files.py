@@ -129,7 +129,7 @@ def write_head(folder: Path, kind: FolderKind, version: int, content: Mapping[st
 
 def head_text(kind: FolderKind, version: int, content: Mapping[str, Any]) -> str:
     """Return the text of a JSON file that describes a folder, with its own checksum."""
-    head = {"format": kind.format, "version": version, **content}
+    head = json.loads(json.dumps({"format": kind.format, "version": version, **content}))  # as it will be read
     return json.dumps({**head, "checksum": _checksum(head)}, indent=1)
 
 
