@@ -38,7 +38,7 @@ def _preferences(n: int = 40, **columns: object) -> rm.Preferences:
 
 
 def test_position_mean_refuses_preferences_and_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"position_mean needs the gold rewards of a training bank; got Preferences"):
+    with pytest.raises(ValueError, match=r"position_mean needs the gold rewards of a training bank, and a test"):
         rm.run(
             train=_preferences(dim_fix=np.zeros(40)),
             test=rm.ResponseBank(np.random.default_rng(5).normal(size=(3, 2, 5)).astype(np.float32), np.eye(3, 2)),

@@ -284,8 +284,6 @@ def test_arguments_that_exclude_each_other_are_refused(
         with pytest.raises(ValueError, match=message):
             rm.run(models=models, n_pairs=10, **options)
     other = rm.Preferences(test.items, np.array([[0, 1]]), test.groups)
-    with pytest.raises(ValueError, match="baselines score a test bank"):
-        rm.run(train=preferences, test=other, models=models, baselines={"r": rm.random_response})
     with pytest.raises(ValueError, match="n is for Best-of-N on a test bank"):
         rm.run(train=preferences, test=other, models=models, n=2)
     with pytest.raises(TypeError, match="test must be a ResponseBank or Preferences; got ndarray"):

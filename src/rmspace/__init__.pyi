@@ -19,6 +19,7 @@ from .annotators import oracle as oracle
 from .annotators import probit as probit
 from .baselines import best_response as best_response
 from .baselines import feature_score as feature_score
+from .baselines import first_position as first_position
 from .baselines import position_mean as position_mean
 from .baselines import random_response as random_response
 from .candidates import all_responses as all_responses
@@ -68,6 +69,7 @@ from .plots.contrast import study_contrast as study_contrast
 from .plots.curves import study_curves as study_curves
 from .plots.differences import study_differences as study_differences
 from .plots.gain import gain_bars as gain_bars
+from .plots.reliability import reliability_curve as reliability_curve
 from .plots.scatter import study_scatter as study_scatter
 from .readers.alpaca_eval import open_alpaca_eval as open_alpaca_eval
 from .readers.alpaca_eval import read_alpaca_eval as read_alpaca_eval
@@ -83,15 +85,21 @@ from .readers.synthetic import make_synthetic_paper_banks as make_synthetic_pape
 from .reductions import lower_confidence as lower_confidence
 from .reductions import mean as mean
 from .reductions import minimum as minimum
+from .results.agreement import agreement_table as agreement_table
+from .results.agreement import krippendorff_alpha as krippendorff_alpha
+from .results.by_length import accuracy_by_length as accuracy_by_length
 from .results.calibration import calibration_table as calibration_table
 from .results.calibration import expected_calibration_error as expected_calibration_error
 from .results.compare import compare_models as compare_models
 from .results.evaluate import compare as compare
 from .results.evaluate import evaluate as evaluate
+from .results.evaluate_preferences import compare_preferences as compare_preferences
 from .results.evaluate_preferences import evaluate_preferences as evaluate_preferences
 from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
 from .results.summarize import seed_means as seed_means
+from .results.temperature import preference_probability as preference_probability
+from .results.temperature import temperature_scale as temperature_scale
 from .study.results import Study as Study
 from .study.run import run_study as run_study
 

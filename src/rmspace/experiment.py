@@ -74,7 +74,7 @@ def run(
         annotator: gap -> probability that the first wins; with a bank only.
         metrics, n, confidence: as in `evaluate`, or, where `test` is preferences, in
             `evaluate_preferences`, which has no n.
-        baselines: name -> function (train, test) -> scores, measured beside the models on a test bank.
+        baselines: name -> function (train, test) -> scores, measured beside the models.
         reward_scale: the `scale` of `annotate`, by which gaps are divided.
         seed: seed of the pairs, the annotation and the models.
         on_fit: called with (name, fitted model) as soon as each is fitted.
@@ -103,7 +103,7 @@ def run(
     """
     seed = check_int("seed", seed, low=0)
     _check_names(models, baselines or {})
-    _check_sides(train, test, pairs, annotator, baselines)
+    _check_sides(train, test, pairs, annotator)
     check_apart(train, test)
     if isinstance(train, Preferences):
         judged = _drawn(train, n_pairs, seed)
@@ -240,7 +240,7 @@ def _check_names(models: Mapping[str, Any], baselines: Mapping[str, Baseline]) -
         raise ValueError(f"models and baselines must have different names; {sorted(twice)} name both")
 
 
-def _check_sides(train: Data, test: Data, pairs: Any, annotator: Any, baselines: Any) -> None:
+def _check_sides(train: Data, test: Data, pairs: Any, annotator: Any) -> None:
     """Raise where the kind of data and the other arguments do not go together."""
     for name, side in (("train", train), ("test", test)):
         if not isinstance(side, Data):
@@ -253,5 +253,3 @@ def _check_sides(train: Data, test: Data, pairs: Any, annotator: Any, baselines:
         raise ValueError(f"a training bank must be judged; give {' and '.join(missing)}, or train on Preferences")
     else:
         check_function("pairs", pairs, "of bank, n_pairs and rng")
-    if isinstance(test, Preferences) and baselines:
-        raise ValueError("baselines score a test bank; test is Preferences, so leave them out")

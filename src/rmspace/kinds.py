@@ -80,10 +80,13 @@ class PreferenceMetric(Protocol):
 
 
 class Baseline(Protocol):
-    """(train, test) -> scores for the test items, (n_prompts, n_responses), with no model fitted."""
+    """(train, test) -> scores of the test items, with no model fitted.
 
-    def __call__(self, train: ResponseBank, test: ResponseBank, /) -> FloatArray:
-        """Score the test bank."""
+    Of a bank they are (n_prompts, width); of preferences (n_items,), or (n_comparisons, 2) for winner and loser.
+    """
+
+    def __call__(self, train: Any, test: Any, /) -> FloatArray:
+        """Score the test data."""
         ...
 
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from rmspace._checks import describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_finite, check_ties
 
-__all__ = ["accuracy", "log_loss"]
+__all__ = ["accuracy", "brier", "log_loss"]
 
 
 def accuracy(
-    winner_scores: npt.ArrayLike, loser_scores: npt.ArrayLike, tie: npt.ArrayLike | None = None
+    winner_scores: npt.ArrayLike,
+    loser_scores: npt.ArrayLike,
+    tie: npt.ArrayLike | None = None,
+    *,
+    strict: bool = False,
 ) -> Float64Array:
     """Whether the scores put each comparison in the right order: 1, 0, or 1/2 where the two scores are equal.
 
     Args:
         winner_scores, loser_scores: finite (n_comparisons,).
         tie: (n_comparisons,) True where neither item won: half a win of each, so the result is 1/2.
+        strict: equal scores count 0, as in RewardBench.
 
     Returns:
         (n_comparisons,); the mean is the accuracy.
@@ -29,9 +35,37 @@ def accuracy(
 
     >>> accuracy([2.0, 0.0, 1.0], [1.0, 3.0, 1.0]).tolist()
     [1.0, 0.0, 0.5]
+    >>> accuracy([2.0, 0.0, 1.0], [1.0, 3.0, 1.0], strict=True).tolist()
+    [1.0, 0.0, 0.0]
     """
     gap, tied = _gaps(winner_scores, loser_scores, tie)
-    return np.where(tied, 0.5, (1 + np.sign(gap)) / 2)
+    right = (gap > 0).astype(np.float64) if strict else (1 + np.sign(gap)) / 2
+    return np.where(tied, 0.5, right)
+
+
+def brier(winner_scores: npt.ArrayLike, loser_scores: npt.ArrayLike, tie: npt.ArrayLike | None = None) -> Float64Array:
+    """Squared error of the probability of each outcome: (1 - sigma(winner - loser))^2.
+
+    Like `log_loss`, it reads the difference of two scores as log-odds. Constant scores have 1/4.
+
+    Args:
+        winner_scores, loser_scores: finite (n_comparisons,).
+        tie: (n_comparisons,) True where neither item won: the mean of both orders.
+
+    Returns:
+        (n_comparisons,), in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, scores that are not finite.
+
+    Source: G. W. Brier, "Verification of forecasts expressed in terms of probability", Mon. Weather Rev. 78 (1950).
+
+    >>> brier([0.0, 1000.0, 0.0], [0.0, 0.0, 1000.0]).tolist()
+    [0.25, 0.0, 1.0]
+    """
+    gap, tied = _gaps(winner_scores, loser_scores, tie)
+    error = expit(-gap) ** 2
+    return np.where(tied, (error + expit(gap) ** 2) / 2, error)
 
 
 def log_loss(

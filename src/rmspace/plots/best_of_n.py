@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmspace.plots.one_run import BEST, RANDOM, interval_words, models_of, one_axes, rows_of, set_labels
-from rmspace.plots.style import NORMAL, line_style, plain_style, plain_text, spaced_ticks, wrapped
+from rmspace.plots.one_run import BEST, RANDOM, add_legend, interval_words, models_of, one_axes, rows_of, set_labels
+from rmspace.plots.style import line_style, plain_style, plain_text, spaced_ticks
 
 __all__ = ["best_of_n_curve"]
 
@@ -58,20 +56,8 @@ def best_of_n_curve(
     values = f"gold reward of the choice\n{interval_words(rows, confidence)}"
     set_labels(figure, axes, "N, responses to choose from", values)
     if list(rows.model.unique()) != [""]:
-        _add_legend(figure, axes, given=ax is not None)
+        add_legend(figure, axes, given=ax is not None)
     return figure
-
-
-def _add_legend(figure: Figure, axes: Axes, *, given: bool) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    labels = [wrapped(label, 60) for label in labels]
-    style: dict[str, Any] = {"frameon": False, "fontsize": NORMAL}
-    if given:
-        axes.legend(handles, labels, **style)
-    elif max(map(len, labels)) <= 24:
-        figure.legend(handles, labels, loc="outside right upper", **style)
-    else:
-        figure.legend(handles, labels, loc="outside upper left", **style)
 
 
 def _set_sizes(figure: Figure, axes: Axes, sizes: list[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,6 +73,19 @@ def set_labels(figure: Figure, axes: Axes, x: str, y: str = "") -> None:
     place = axes.get_position()
     axes.set_xlabel(_in_lines(x, place.width * figure.get_figwidth()), fontsize=NORMAL)
     axes.set_ylabel(_in_lines(y, place.height * figure.get_figheight()), fontsize=NORMAL)
+
+
+def add_legend(figure: Figure, axes: Axes, *, given: bool) -> None:
+    """Put the legend beside new axes, or inside axes that the caller gave."""
+    handles, labels = axes.get_legend_handles_labels()
+    labels = [wrapped(label, 60) for label in labels]
+    style: dict[str, Any] = {"frameon": False, "fontsize": NORMAL}
+    if given:
+        axes.legend(handles, labels, **style)
+    elif max(map(len, labels)) <= 24:
+        figure.legend(handles, labels, loc="outside right upper", **style)
+    else:
+        figure.legend(handles, labels, loc="outside upper left", **style)
 
 
 def _in_lines(text: str, inches: float) -> str:

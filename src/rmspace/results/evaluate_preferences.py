@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from rmspace._checks import check_names, describe
 from rmspace._typing import Float64Array, IntArray
@@ -17,8 +19,8 @@ from rmspace.data.preferences import Preferences
 from rmspace.kinds import PreferenceMetric
 from rmspace.metrics.preference import accuracy, log_loss
 from rmspace.results.evaluate import named
-from rmspace.results.intervals import mean_interval
-from rmspace.results.schema import MEASURES, RESERVED, table_of
+from rmspace.results.intervals import mean_interval, sign_flip_test
+from rmspace.results.schema import MEASURES, PAIRED, RESERVED, table_of
 from rmspace.results.tables import equal
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -39,7 +41,8 @@ def evaluate_preferences(
     rows.
 
     Args:
-        scores: (n_items,) a score for each item of the preferences, as `model.predict(preferences.items)` gives; or a
+        scores: (n_items,) a score for each item of the preferences, as `model.predict(preferences.items)` gives;
+            (n_comparisons, 2) scores of the winner and the loser of each comparison, for a judge that sees both; or a
             mapping of names to such arrays.
         preferences: the comparisons.
         by: a column, such as "subset" or "annotator", each value of which gets its own rows; None for all in one.
@@ -63,12 +66,10 @@ def evaluate_preferences(
     [['chat', 'BT', 1.0], ['code', 'BT', 0.0]]
     """
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
-    if metrics is not None:
-        check_names("metrics", metrics)
     measured = [
         (name, metric, _measure(metric, function, array, preferences))
         for name, array in named(scores).items()
-        for metric, function in ({"accuracy": accuracy, "log_loss": log_loss} if metrics is None else metrics).items()
+        for metric, function in _metrics(metrics).items()
     ]
     labels, rows = [], []
     for label, part in _parts(preferences, by):
@@ -83,12 +84,80 @@ def evaluate_preferences(
     return table
 
 
+def compare_preferences(
+    scores: npt.ArrayLike,
+    others: npt.ArrayLike,
+    preferences: Preferences,
+    *,
+    metrics: Mapping[str, PreferenceMetric] | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = 4999,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare two models on the same comparisons: paired differences, with an interval and a test over prompts.
+
+    Both models judge the same comparisons, so the difficulty that they share cancels.
+
+    Args:
+        scores, others: scores of the two models; see `evaluate_preferences`.
+        preferences, metrics, confidence: as in `evaluate_preferences`.
+        n_resamples, seed: of the sign-flip test, which flips all comparisons of a prompt together. Prompts that are
+            compared with one another are flipped together.
+
+    Returns:
+        Columns metric, n (missing), difference (positive where the first model has the larger value), low, high,
+        p_value (not corrected), n_prompts.
+
+    Raises:
+        ValueError: as `evaluate_preferences`.
+
+    >>> items = np.eye(4, dtype=np.float32)
+    >>> data = Preferences(items, [[0, 1], [3, 2]], groups=["a", "a", "b", "b"])
+    >>> table = compare_preferences([1, 0, 0, 1], [0, 1, 0, 1], data)
+    >>> table[["metric", "difference", "n_prompts"]].round(3).values.tolist()
+    [['accuracy', 0.5, 2], ['log_loss', -0.5, 2]]
+    """
+    prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
+    blocks = _linked(prompts)
+    rows = []
+    for metric, function in _metrics(metrics).items():
+        first, second = (_measure(metric, function, side, preferences) for side in (scores, others))
+        difference = np.where(np.isclose(first, second, rtol=1e-12, atol=0), 0.0, first - second)
+        used = ~np.isnan(difference) & (weight > 0)
+        options: dict[str, Any] = {"weights": weight[used], "confidence": confidence, "binary": False}
+        interval = mean_interval(difference[used], groups=prompts[used], **options)
+        p_value = sign_flip_test((difference * weight)[used], groups=blocks[used], n_resamples=n_resamples, seed=seed)
+        rows.append((metric, None, *interval, p_value, len(np.unique(prompts[used]))))
+    return table_of(rows, PAIRED)
+
+
+def _metrics(metrics: Mapping[str, PreferenceMetric] | None) -> Mapping[str, PreferenceMetric]:
+    if metrics is None:
+        return {"accuracy": accuracy, "log_loss": log_loss}
+    check_names("metrics", metrics)
+    return metrics
+
+
+def _linked(prompts: IntArray) -> IntArray:
+    """Return a number for each comparison, equal where prompts are linked by comparisons."""
+    if prompts.ndim == 1:
+        return prompts
+    size = int(prompts.max()) + 1
+    links = coo_array((np.ones(len(prompts)), (prompts[:, 0], prompts[:, 1])), shape=(size, size))
+    return connected_components(links, directed=False)[1][prompts[:, 0]].astype(np.int64)
+
+
 def sides_of(scores: npt.ArrayLike, preferences: Preferences) -> tuple[Float64Array, Float64Array]:
-    """Return the scores of the winners and of the losers."""
+    """Return the scores of the winners and of the losers, from scores of items or of the sides of comparisons."""
     array = np.asarray(scores)
-    if array.shape != (preferences.n_items,) or array.dtype.kind not in "biuf":
-        raise ValueError(f"scores must be one number per item, ({preferences.n_items},); got {describe(array)}")
-    pairs = array.astype(np.float64)[preferences.comparisons]
+    of_items, of_sides = (preferences.n_items,), (len(preferences), 2)
+    if array.shape not in (of_items, of_sides) or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"scores must be one number per item, {of_items}, or one per side of a comparison, {of_sides}; got "
+            f"{describe(array)}"
+        )
+    numbers = array.astype(np.float64)
+    pairs = numbers if array.ndim == 2 else numbers[preferences.comparisons]
     check_finite("scores of comparisons", pairs)
     return pairs[:, 0], pairs[:, 1]
 

@@ -97,6 +97,30 @@ CALIBRATION = (
 )
 """Columns of `calibration_table`: one row per model and bin."""
 
+AGREEMENT = (
+    Column("annotator", "str", 'the annotator, or "all"'),
+    Column("against", "str", "what the verdicts are compared with: another, majority, ceiling"),
+    Column("n_verdicts", "int64", "number of verdicts on pairs that several annotators judged"),
+    Column("value", "float64", "mean agreement"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_prompts", "int64", "prompts that the mean is over"),
+)
+"""Columns of `agreement_table`: one row per annotator and what it is compared with."""
+
+BY_LENGTH = (
+    Column("model", "str", "name of the model"),
+    Column("part", "str", "part of the comparisons"),
+    Column("longer_won", "float64", "share of the part in which the longer response won"),
+    Column("low_difference", "float64", "smallest absolute difference of the lengths in a bin"),
+    Column("high_difference", "float64", "largest absolute difference of the lengths in a bin"),
+    Column("value", "float64", "accuracy in the part"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_comparisons", "int64", "number of comparisons in the part"),
+)
+"""Columns of `accuracy_by_length`: one row per model and part."""
+
 SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
 """Axes with a special meaning, and the column that says whether a cell belongs to the latest grid."""
 

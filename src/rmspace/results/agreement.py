@@ -1,0 +1,148 @@
+"""How far annotators agree with one another: what a reward model can reach at best."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rmspace._typing import Float64Array, IntArray
+from rmspace.data.arrays import check_ties
+from rmspace.data.preferences import Preferences
+from rmspace.results.intervals import mean_interval
+from rmspace.results.schema import AGREEMENT, table_of
+
+
+def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Measure how often annotators agree on pairs that several of them judged.
+
+    Two verdicts on a pair agree with 1 where they are the same, 0 where they are opposite, and 1/2 where one of them is
+    a tie. Rows:
+
+    - each annotator, against "another": the mean over the other annotators of the pair;
+    - each annotator, against "majority": that of the others; where they are divided evenly, it is a tie;
+    - all annotators, against "another" and "majority": the means over all verdicts;
+    - all annotators, against "ceiling": the accuracy of scores that put each pair in the order of its own majority. No
+      scores of items can have a higher accuracy on these verdicts.
+
+    Args:
+        preferences: with the column `annotator`, and `tie` where annotators may call a tie. An annotator judges a pair
+            once.
+        confidence: of the intervals over prompts.
+
+    Returns:
+        Columns annotator ("all" for the means), against, n_verdicts, value, low, high, n_prompts.
+
+    Raises:
+        ValueError: no column `annotator`, no pair that two annotators judged, or a pair that one judged twice.
+
+    >>> items = np.eye(4, dtype=np.float32)
+    >>> data = Preferences(items, [[0, 1], [0, 1], [1, 0], [2, 3], [2, 3], [2, 3]], groups=[0, 0, 1, 1],
+    ...                    annotator=["a", "b", "c"] * 2)
+    >>> table = agreement_table(data)
+    >>> table[table.annotator == "all"][["against", "value"]].round(3).values.tolist()
+    [['another', 0.667], ['majority', 0.667], ['ceiling', 0.833]]
+    """
+    verdicts = _verdicts_of(preferences)
+    shared = verdicts.counts[verdicts.pair] > 1
+    if not shared.any():
+        raise ValueError("no pair was judged by two annotators, so nothing can agree")
+    measured = {"another": _with_another(verdicts), "majority": _with_majority(verdicts)}
+    rows: list[tuple[Any, ...]] = []
+    parts = {str(name): shared & (verdicts.annotator == name) for name in pd.unique(verdicts.annotator)}
+    for annotator, part in {**parts, "all": shared}.items():
+        if part.any():
+            rows += [_row(annotator, name, values, part, verdicts, confidence) for name, values in measured.items()]
+    ceiling = np.where(verdicts.verdict == 0, 0.5, (1 + verdicts.verdict * np.sign(verdicts.total[verdicts.pair])) / 2)
+    rows.append(_row("all", "ceiling", ceiling, shared, verdicts, confidence))
+    return table_of(rows, AGREEMENT)
+
+
+def krippendorff_alpha(preferences: Preferences) -> float:
+    """Return Krippendorff's alpha of the verdicts (first, second, tie) on pairs that several annotators judged.
+
+        alpha = 1 - (n - 1) sum_pairs sum_{c != k} n_pc n_pk / (m_p - 1) / sum_{c != k} n_c n_k
+
+    Pair p has m_p verdicts, n_pc of them of kind c; n and n_c are the sums over pairs with m_p > 1. 1 is full
+    agreement, and 0 that of chance. "First" is the item with the smaller id: give items an order that says nothing of
+    who won.
+
+    Raises:
+        ValueError: as `agreement_table`; verdicts that are all the same, for which alpha is not defined.
+
+    Source: K. Krippendorff, Content Analysis (2004), nominal data.
+
+    >>> items = np.eye(4, dtype=np.float32)
+    >>> data = Preferences(items, [[0, 1], [0, 1], [3, 2], [3, 2]], groups=[0, 0, 1, 1], annotator=[1, 2, 1, 2])
+    >>> krippendorff_alpha(data)
+    1.0
+    """
+    verdicts = _verdicts_of(preferences)
+    counts = np.zeros((len(verdicts.counts), 3))
+    np.add.at(counts, (verdicts.pair, verdicts.verdict + 1), 1)
+    counts = counts[counts.sum(axis=1) > 1]
+    if len(counts) == 0:
+        raise ValueError("no pair was judged by two annotators, so nothing can agree")
+    m, totals = counts.sum(axis=1), counts.sum(axis=0)
+    expected = totals.sum() ** 2 - (totals**2).sum()
+    if expected == 0:
+        raise ValueError("all verdicts are the same, so alpha is not defined")
+    observed = ((m**2 - (counts**2).sum(axis=1)) / (m - 1)).sum()
+    return float(1 - (totals.sum() - 1) * observed / expected)
+
+
+class _Verdicts(NamedTuple):
+    """Each judgement as a verdict on a pair: 1 for the item with the smaller id, -1 for the other, 0 for a tie."""
+
+    verdict: IntArray
+    pair: IntArray  # (n,) the number of the pair
+    annotator: npt.NDArray[Any]
+    prompt: npt.NDArray[Any]
+    counts: IntArray  # (n_pairs,) verdicts on each pair
+    total: IntArray  # (n_pairs,) sum of the verdicts on each pair
+
+
+def _verdicts_of(preferences: Preferences) -> _Verdicts:
+    if "annotator" not in preferences.columns:
+        raise ValueError(f"agreement needs the column 'annotator'; the preferences have {sorted(preferences.columns)}")
+    annotator = preferences.columns["annotator"]
+    first, second = preferences.comparisons.T
+    verdict = np.where(first < second, 1, -1).astype(np.int64)
+    if "tie" in preferences.columns:
+        verdict[check_ties(preferences.columns["tie"])] = 0
+    pairs = np.sort(preferences.comparisons, axis=1)
+    pair = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    twice = pd.DataFrame({"pair": pair, "annotator": annotator}).duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise ValueError(
+            f"an annotator must judge a pair once; row {row} has annotator {annotator[row]} again on the items "
+            f"{pairs[row].tolist()}"
+        )
+    totals = np.bincount(pair, verdict).astype(np.int64)
+    return _Verdicts(verdict, pair, annotator, preferences.groups[first], np.bincount(pair), totals)
+
+
+def _with_another(verdicts: _Verdicts) -> Float64Array:
+    """Return the mean of 1 - |v - u| / 2 of each verdict v over the other verdicts u on its pair."""
+    counts = np.stack([np.bincount(verdicts.pair, verdicts.verdict == kind) for kind in (-1, 0, 1)], axis=1)
+    others = counts[verdicts.pair]
+    others[np.arange(len(others)), verdicts.verdict + 1] -= 1
+    agreement = 1 - np.abs(verdicts.verdict[:, None] - np.array([-1, 0, 1])) / 2
+    with np.errstate(invalid="ignore"):
+        return np.asarray((others * agreement).sum(axis=1) / others.sum(axis=1))
+
+
+def _with_majority(verdicts: _Verdicts) -> Float64Array:
+    majority = np.sign(verdicts.total[verdicts.pair] - verdicts.verdict)
+    return 1 - np.abs(verdicts.verdict - majority) / 2
+
+
+def _row(
+    annotator: str, against: str, values: Float64Array, part: Any, verdicts: _Verdicts, confidence: float
+) -> tuple[Any, ...]:
+    prompts = verdicts.prompt[part]
+    interval = mean_interval(values[part], groups=prompts, confidence=confidence)
+    return (annotator, against, int(part.sum()), *interval, len(np.unique(prompts)))
