@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from rmspace._checks import check_int
@@ -24,7 +25,8 @@ __all__ = ["RecordReader", "read_preferences", "read_records"]
 
 FormatLike = str | Callable[[Mapping[str, Any]], Record] | None
 
-_COMMON = ("weight", "annotator", "subset", "group")  # columns that mean the same in every format
+_COMMON = ("annotator", "subset", "weight", "group")  # mean the same in every format; the last two if columns= says so
+_TRIED = 100  # rows that are looked at until one is of a known format
 _SHOWN = 5
 
 
@@ -44,7 +46,7 @@ def read_preferences(
 ) -> TextPreferences:
     """Read preferences as text from files or data sets of many formats.
 
-    The format is recognised by the columns of the first row, and one line on standard error says which one it is.
+    The format is recognised by the columns of the rows, and one line on standard error says which one it is.
     `rmspace.text.formats.formats()` lists all. Equal texts become one item, and equal prompts one group. A row that
     cannot be read is left out: a warning counts such rows by reason, and `left_out` of the result lists each one with
     its file and line.
@@ -54,8 +56,9 @@ def read_preferences(
             such files, or one that `datasets` saved; an id "owner/name" of the Hugging Face hub; a data set of that
             package, also a streamed one; a table of pandas; rows as mappings.
         format: the name of a format, or a function that makes a `Record` of a row; None to recognise it.
-        columns: names of columns of the source by the names that the format expects, {"prompt": "question"}. Other
-            names keep a column of the source as a column of the comparisons, {"domain": "category"}.
+        columns: names of columns of the source by the names that the format expects, {"prompt": "question"}. "weight"
+            and "group" (the id of the prompt) are only taken from the source when they are named here. Any other name
+            keeps a column of the source as a column of the comparisons, {"domain": "category"}.
         score: make the comparisons from this score instead, as `TextPreferences.compare_scores` does.
         ties: with `score`, also keep pairs with equal scores.
         split: of a data set or folder with several splits, or of a file with a column "split".
@@ -148,7 +151,7 @@ class RecordReader(Iterator[Record]):
         self.source, self.licence = source.name, source.licence
         self.n_rows, self.left_out = 0, list[LeftOut]()
         self._format, self._columns = format, columns
-        self._keep_empty, self._verbose = keep_empty, verbose
+        self._keep_empty, self._verbose = keep_empty, verbose and format is None
         self._odd: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._records = self._read(islice(source.rows, limit))
@@ -163,7 +166,7 @@ class RecordReader(Iterator[Record]):
 
     def _read(self, rows: Iterator[Row | LeftOut]) -> Iterator[Record]:
         n_records = 0
-        for row in rows:
+        for row in self._of_known_format(rows):
             self.n_rows += 1
             if isinstance(row, LeftOut):
                 self.left_out.append(row)
@@ -173,13 +176,31 @@ class RecordReader(Iterator[Record]):
         self._check(n_records)
         self._warn()
 
+    def _of_known_format(self, rows: Iterator[Row | LeftOut]) -> Iterator[Row | LeftOut]:
+        """Yield the rows with the names of the format; the first that is of a known one settles which it is."""
+        waiting: list[Row] = []
+        for row in rows:
+            if isinstance(row, LeftOut):
+                yield row
+                continue
+            row = Row(row.place, _renamed(row.value, self._columns))
+            self._seen |= self._columns.keys() & row.value.keys()
+            waiting.append(row)
+            self._format = self._format or recognise(row.value)
+            if self._format is not None:
+                self._say()
+                yield from waiting
+                waiting = []
+            elif len(waiting) == _TRIED:
+                break
+        if waiting:
+            raise ValueError(self._unknown(waiting[0]))
+
     def _record(self, row: Row) -> Record | None:
-        value = _renamed(row.value, self._columns)
-        self._seen |= self._columns.keys() & value.keys()
         if self._format is None:
-            self._format = self._recognised(value, row.place)
+            return None
         try:
-            made = _completed(self._format.read(value), value, self._kept(self._format))
+            made = _completed(self._format.read(row.value), row.value, self._kept(self._format), self._columns)
         except Unreadable as error:
             self.left_out.append(LeftOut(*row.place, str(error)))
             return None
@@ -191,19 +212,20 @@ class RecordReader(Iterator[Record]):
         self._odd.update(odd)
         return record
 
-    def _recognised(self, row: Mapping[str, Any], place: Place) -> Format:
-        found = recognise(row)
-        if found is None:
-            missing = [name for target, name in self._columns.items() if target not in row]
-            absent = f" (columns= names {', '.join(map(repr, missing))}, which it has not)" if missing else ""
-            raise ValueError(
-                f"{_at(place)}: a row with the columns {', '.join(map(repr, row)) or 'none'} is of no known format"
-                f"{absent}; say which of its columns are prompt, chosen and rejected, columns={{'prompt': ...}}, or "
-                f"give format= one of {', '.join(formats())}"
-            )
-        if self._verbose:
-            sys.stderr.write(f"{self.source}: read as {found.name!r} ({found.about}); format= names another\n")
-        return found
+    def _say(self) -> None:
+        if self._verbose and self._format is not None:
+            about = f"read as {self.format!r} ({self._format.about}); format= names another"
+            sys.stderr.write(f"{self.source}: {about}\n")
+        self._verbose = False
+
+    def _unknown(self, row: Row) -> str:
+        missing = [name for target, name in self._columns.items() if target not in row.value]
+        absent = f" (columns= names {', '.join(map(repr, missing))}, which it has not)" if missing else ""
+        return (
+            f"{_at(row.place)}: a row with the columns {', '.join(map(repr, row.value)) or 'none'} is of no known "
+            f"format{absent}; say which of its columns are prompt, chosen and rejected, columns={{'prompt': ...}}, or "
+            f"give format= one of {', '.join(formats())}"
+        )
 
     def _kept(self, format: Format) -> list[str]:
         return [name for name in self._columns if name not in (*format.columns, *format.optional, *_COMMON)]
@@ -252,23 +274,27 @@ def _renamed(row: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[str,
     return others | {target: row[name] for target, name in columns.items() if name in row}
 
 
-def _completed(record: Record, row: Mapping[str, Any], kept: Sequence[str]) -> Record:
+def _completed(record: Record, row: Mapping[str, Any], kept: Sequence[str], columns: Mapping[str, str]) -> Record:
     """Return the record with the columns that mean the same in every format, and those that the user asked for."""
-    names = [*(name for name in ("weight", "annotator") if name in row), *(name for name in kept if name in row)]
-    own = {name: value for name in names if (value := _plain(row[name], name)) is not None}
-    group = record.group if record.group is not None or row.get("group") is None else str(_plain(row["group"], "group"))
-    subset = record.subset
-    if subset is None and row.get("subset") is not None:
-        subset = str(_plain(row["subset"], "subset"))
-    if not own and group == record.group and subset == record.subset:
+    names = ["annotator", *kept, *(["weight"] if "weight" in columns else [])]
+    own = {name: value for name in names if (value := _plain(row.get(name), name)) is not None}
+    group = _plain(row.get("group"), "group") if "group" in columns else None
+    subset = _plain(row.get("subset"), "subset") if record.subset is None else None
+    if not own and group is None and subset is None:
         return record
-    return replace(record, columns={**own, **record.columns}, group=group, subset=subset)
+    return replace(
+        record,
+        columns={**own, **record.columns},
+        group=record.group if group is None else str(group),
+        subset=record.subset if subset is None else str(subset),
+    )
 
 
 def _plain(value: Any, name: str) -> Any:
-    if value is not None and not isinstance(value, str | int | float):
-        raise Unreadable(f"column {name!r} must have numbers or text: a {type(value).__name__}")
-    return value
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is not None and not isinstance(plain, str | int | float):
+        raise Unreadable(f"column {name!r} must have numbers or text: a {type(plain).__name__}")
+    return plain
 
 
 def _by_reason(left_out: Sequence[LeftOut]) -> str:

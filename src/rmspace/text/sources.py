@@ -43,7 +43,9 @@ def open_source(source: Any, *, split: str | None = None, hub: Mapping[str, Any]
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), split, hub or {})
     if isinstance(source, pd.DataFrame):
-        return Source("a table", _numbered("a table", source.to_dict("records")))
+        return Source(
+            "a table", _numbered("a table", source.astype(object).where(source.notna(), None).to_dict("records"))
+        )
     if _is_dataset(source) or (isinstance(source, Mapping) and any(_is_dataset(part) for part in source.values())):
         return _open_dataset(source, "a data set", split)
     if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
@@ -82,22 +84,19 @@ def _open_folder(folder: Path, split: str | None) -> Source:
         raise ValueError(f"{folder} has files of the splits {', '.join(splits)}; name one: split={splits[0]!r}")
     if split in splits:
         files, split = [path for path in files if named[path] == split], None
-    return Source(str(folder), (row for path in files for row in _of_split(rows_of_file(path), split)))
+    return Source(str(folder), _of_split((row for path in files for row in rows_of_file(path)), split))
 
 
 def _open_hub(name: str, split: str | None, hub: Mapping[str, Any]) -> Source:
     if hub.get("trust_remote_code"):
         raise ValueError("code of a data set is never run, so hub must not have trust_remote_code")
-    datasets = need("datasets")
     try:
-        return _open_dataset(datasets.load_dataset(name, split=split, **hub), name, None)
-    except (OSError, ValueError) as error:
-        first = (str(error).splitlines() or [""])[0]
-        if isinstance(error, ValueError) and "name one: split=" in first:
-            raise
-        raise FileNotFoundError(
-            f"no file or folder {name}, and no data set of that id could be loaded from the hub: {first}"
-        ) from error
+        found = need("datasets").load_dataset(name, split=split, **hub)
+    except OSError as error:
+        raise FileNotFoundError(f"no file or folder {name}, and no such data set on the hub: {_line(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {_line(error)}; options of datasets.load_dataset go in hub=") from error
+    return _open_dataset(found, name, None)
 
 
 def _open_dataset(dataset: Any, name: str, split: str | None) -> Source:
@@ -136,6 +135,10 @@ def _of_split(rows: Iterator[Row | LeftOut], split: str | None) -> Iterator[Row 
     if not found:
         there = f"; the column 'split' has {', '.join(sorted(seen)[:5])}" if seen else ", nor a column 'split'"
         raise ValueError(f"the source has no split {split!r}{there}")
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _is_dataset(value: Any) -> bool:

@@ -54,7 +54,9 @@ def conversations(row: Mapping[str, Any], name: str) -> list[str | tuple[Message
     if isinstance(value, str):
         return [value]
     several = as_list(value, name)
-    if several and isinstance(several[0], Mapping):
+    if not several:
+        raise Unreadable(f"{name} has no responses")
+    if isinstance(several[0], Mapping):
         return [messages(several, name)]
     return [part if isinstance(part, str) else messages(part, name) for part in several]
 
@@ -175,6 +177,10 @@ def _message(turn: Any, name: str) -> Message:
 def _joined(prompt: Any, turns: tuple[Message, ...], part: tuple[Message, ...]) -> tuple[Message, ...]:
     """Return prompt and completion as one conversation; many sources repeat the prompt in the completion."""
     repeats = part[: len(turns)] == turns or (isinstance(prompt, str) and any(turn.role == "user" for turn in part))
+    if not repeats and part[0] == turns[-1]:
+        raise Unreadable(
+            "chosen and rejected must have the whole prompt or nothing of it; they begin with a part of it"
+        )
     return part if repeats else turns + part
 
 

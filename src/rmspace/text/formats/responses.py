@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmspace.text.formats._fields import as_number, as_text, choice, items, listed, present
+import numpy as np
+
+from rmspace.text.formats._fields import as_list, as_number, as_text, choice, items, listed, present
 from rmspace.text.formats._format import Format
 from rmspace.text.records import Comparison, Record
 
@@ -25,17 +27,18 @@ def read(row: Mapping[str, Any]) -> Record:
     if row.get("preferred_index") is not None:
         best = choice(row, "preferred_index", range(len(responses)))
         pairs = [Comparison(best, other) for other in range(len(responses)) if other != best]
+    lists = {name: as_list(value, name) for name, value in row.items() if isinstance(value, list | tuple | np.ndarray)}
     scores = {
-        name: [as_number(each, name) for each in value]
-        for name, value in row.items()
-        if isinstance(value, list | tuple) and len(value) == len(responses) and _are_numbers(value)
+        name: [as_number(each, name) for each in values]
+        for name, values in lists.items()
+        if len(values) == len(responses) and _are_numbers(values)
     }
     return Record(items(present(row, "prompt"), responses), pairs, scores=scores)
 
 
-def _are_numbers(values: list[Any] | tuple[Any, ...]) -> bool:
+def _are_numbers(values: list[Any]) -> bool:
     known = [value for value in values if value is not None]
-    return bool(known) and all(isinstance(value, int | float) for value in known)
+    return bool(known) and all(isinstance(value, int | float | np.number | np.bool_) for value in known)
 
 
 FORMAT = Format(
