@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import sys
 import warnings
 from collections import Counter
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from rmspace.text import TextPreferences, read_preferences, read_records
 from rmspace.text.formats import Format, formats, recognise
-from rmspace.text.records import Record, items_of
+from rmspace.text.records import Record, Unreadable, items_of
 from rmspace.text.row_files import READERS
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -216,6 +217,21 @@ def test_scores_make_comparisons(
         plain.with_embeddings(np.zeros((n_items, 2), np.float32))
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted({name for each in formats().values() for name in (*each.columns, *each.optional)})),
+        st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.text() | st.integers()) | st.just({"a": [1]}),
+    )
+)
+def test_any_row_is_read_or_unreadable(row: dict[str, Any]) -> None:
+    recognise(row)
+    for each in formats().values():
+        try:
+            assert isinstance(each.read(row), Record)
+        except Unreadable as error:
+            assert str(error)
+
+
 def test_every_format_has_a_test() -> None:
     assert {row[0] for row in FORMATS} | {row[0] for row in SCORED} == set(formats())
     assert all(each.about and each.columns for each in formats().values())
@@ -341,6 +357,8 @@ def test_data_sets_of_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     def load_dataset(name: str, **options: Any) -> Any:
         asked.append(options)
+        if name == "some/configs":
+            raise ValueError("a configuration must be named")
         if name != "some/pairs":
             raise ConnectionError("the hub is not reached\nfor many reasons")
         return both if options["split"] is None else both[options["split"]]
@@ -359,6 +377,8 @@ def test_data_sets_of_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert asked[-1] == {"split": "train", "streaming": True}
     with pytest.raises(FileNotFoundError, match=r"no file or folder no/pairs, and no such data set.*is not reached$"):
         read("no/pairs")
+    with pytest.raises(ValueError, match=r"some/configs: a configuration must be named; options .* go in hub="):
+        read("some/configs")
     with pytest.raises(ValueError, match="never run"):
         read("some/pairs", hub={"trust_remote_code": True})
 
@@ -454,7 +474,7 @@ LONE = "\ud800"
 BAD_ROWS: list[tuple[Mapping[str, Any], str]] = [
     ({"prompt": "p", "chosen": "a"}, "no column 'rejected'"),
     ({**PAIR, "chosen": None}, "no column 'chosen'"),
-    ({**PAIR, "chosen": True}, "chosen is not a list: True"),
+    ({**PAIR, "chosen": True}, "chosen is neither text nor a list: True"),
     ({**PAIR, "rejected": "4"}, "the two responses are equal"),
     ({**PAIR, "rejected": "5" + LONE}, "a text has a lone surrogate, which no tokenizer takes: repair it"),
     ({**PAIR, "prompt": LONE}, "a text has a lone surrogate, which no tokenizer takes: repair it"),
@@ -464,6 +484,7 @@ BAD_ROWS: list[tuple[Mapping[str, Any], str]] = [
     ({**PAIR, "chosen": [{"role": "assistant", "content": 4}]}, "chosen must list messages whose role and content are"),
     ({**PAIR, "chosen": []}, "chosen has no responses"),
     ({**PAIR, "prompt": []}, "prompt has no messages"),
+    ({**PAIR, "prompt": 3}, "prompt is neither text nor a list: 3"),
     ({**PAIR, "margin": "large"}, "margin is not a number: 'large'"),
     ({**PAIR, "margin": "Infinity"}, "margin must be finite"),
     ({"prompt": CHAT, "chosen": CHAT + FOUR, "rejected": [*CHAT, *FIVE, *CHAT]}, "the last message must be of the"),
@@ -483,6 +504,65 @@ def test_a_bad_row_is_left_out_with_file_line_and_reason(tmp_path: Path, row: Ma
     assert judged(data) == EXPECTED[:3]
     assert data.left_out[["file", "line"]].values.tolist() == [[str(path), 3]]
     assert reason in data.left_out.reason[0]
+
+
+BAD_OF_A_FORMAT: list[tuple[str, Mapping[str, Any], str]] = [
+    ("trl_implicit", {"chosen": "4", "rejected": FIVE}, "chosen and rejected must both be text, or both be messages"),
+    ("hh", {"chosen": "4", "rejected": "5"}, "a transcript must have turns that begin with"),
+    ("hh", {"chosen": "Human: 4", "rejected": "Human: 5"}, "the last message must be of the assistant: 'user'"),
+    ("hh", {"chosen": 4, "rejected": "5"}, "chosen is not text: 4"),
+    ("ultrafeedback", {"instruction": "p", "completions": ["a"]}, "completions must list objects with a response"),
+    ("ultrafeedback", {"instruction": "p", "completions": [{"model": "m"}]}, "response is not text: None"),
+    ("ultrafeedback", {"instruction": "p", "completions": []}, "no response"),
+    (
+        "ultrafeedback_binarized",
+        {**PAIR, "chosen": ["a", "b"], "score_chosen": 1, "score_rejected": 2},
+        "chosen and rejected must be one response each",
+    ),
+    (
+        "helpsteer3",
+        {"context": CHAT, "response1": "4", "response2": "5", "overall_preference": 4},
+        "must be one of -3,",
+    ),
+    ("nectar", {"prompt": "p", "answers": ["a", "b"]}, "answers must list objects with answer and rank"),
+    ("pandalm", {**PANDALM, "annotator1": 1, "annotator2": 3, "annotator3": 0}, "annotator2 must be one of 1, 2, 0: 3"),
+    ("xstest", {"type": "t", "prompt": "p", "completion": "c", "label": "good"}, "label must be one of 1_full"),
+    ("rewardbench", {**PAIR, "subset": "s", "id": 0.5}, "id must be text or a whole number: 0.5"),
+    ("responses", {"prompt": "p", "responses": "[a, b]"}, "responses is not a list: '[a, b]'"),
+    ("responses", {"prompt": "p", "responses": ["a", 3]}, "a response is not text: 3"),
+    (
+        "responses",
+        {"prompt": "p", "responses": ["a", "b"], "preferred_index": 2},
+        "preferred_index must be one of 0, 1",
+    ),
+    (
+        "pair",
+        {"prompt": "p", "response1": "a", "response2": "b" * 99, "preferred": "b" * 99},
+        "a text of 99 characters",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "reason"), BAD_OF_A_FORMAT, ids=range(len(BAD_OF_A_FORMAT)))
+def test_a_row_that_breaks_the_rules_of_its_format(name: str, row: Mapping[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^rows, line 1: .*{re.escape(reason)}.*, read as '{name}'"):
+        read([row], format=name)
+
+
+def test_other_ways_to_write_conversations_and_lists(tmp_path: Path) -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": "2 + "}, "2?"]}
+    shared = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "5"}]
+    assert judged(read([{"chosen": [parts, *FOUR], "rejected": shared}])) == BOTH
+    image = {"role": "user", "content": [{"type": "image"}]}
+    with pytest.raises(ValueError, match="content is not text: None"):
+        read([{"chosen": [image, *FOUR], "rejected": [image, *FIVE]}])
+    write_csv(tmp_path / "lists.csv", [{"prompt": "2 + 2?", "responses": '["4", "5"]', "preferred_index": "0"}])
+    assert judged(read(tmp_path / "lists.csv")) == BOTH
+    write_lines(tmp_path / "lines.json", [PAIR])
+    assert judged(read(tmp_path / "lines.json")) == BOTH
+    ended = "\n<extra_id_1>User\n2 + 2?\n<extra_id_1>Assistant\n"
+    row = {"prompt": ended, "response_1": "4", "response_2": "5", "preference_strength": -1}
+    assert judged(read([row])) == BOTH
 
 
 BAD_LINES = [

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Comparison", "Message", "Record", "TextItem", "Unreadable"]
 
+_JSON = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -130,4 +131,4 @@ def digest(value: object) -> str:
     >>> digest("a") == digest(["a"])
     False
     """
-    return hashlib.sha256(json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()

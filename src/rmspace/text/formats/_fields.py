@@ -15,6 +15,7 @@ from rmspace.text.transcripts import is_transcript, read_transcript
 _ROLES = {"human": "user", "gpt": "assistant"}  # of the lists of {from, value}
 _NO_NUMBER = {"", "n/a", "na", "nan", "none", "null"}
 _TRUTH = {"true": True, "false": False}
+_NEITHER = "is neither text nor a list"
 _SHOWN = 30
 
 
@@ -53,7 +54,7 @@ def conversations(row: Mapping[str, Any], name: str) -> list[str | tuple[Message
     value = present(row, name)
     if isinstance(value, str):
         return [value]
-    several = as_list(value, name)
+    several = as_list(value, name, _NEITHER)
     if not several:
         raise Unreadable(f"{name} has no responses")
     if isinstance(several[0], Mapping):
@@ -96,7 +97,7 @@ def item(conversation: Sequence[Message]) -> TextItem:
 
 def messages(value: Any, name: str) -> tuple[Message, ...]:
     """Return a list of {role, content} or {from, value} as messages."""
-    turns = as_list(value, name)
+    turns = as_list(value, name, _NEITHER)
     if not turns:
         raise Unreadable(f"{name} has no messages")
     return tuple(_message(turn, name) for turn in turns)
@@ -138,15 +139,15 @@ def as_number(value: Any, name: str) -> float:
     return found
 
 
-def as_list(value: Any, name: str) -> list[Any]:
-    """Return a value that must be a list."""
+def as_list(value: Any, name: str, rule: str = "is not a list") -> list[Any]:
+    """Return a value that must be a list; a text that begins with [ is read as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise Unreadable(f"{name} is not a list: {shown(value)}") from None
+            raise Unreadable(f"{name} {rule}: {shown(value)}") from None
     if not isinstance(value, list | tuple | np.ndarray):
-        raise Unreadable(f"{name} is not a list: {shown(value)}")
+        raise Unreadable(f"{name} {rule}: {shown(value)}")
     return list(value)
 
 

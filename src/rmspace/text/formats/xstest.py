@@ -39,5 +39,5 @@ FORMAT = Format(
     "XSTest: type, prompt, completion, label (1_full_compliance, 2_full_refusal, 3_partial_refusal)",
     ("type", "prompt", "completion", "label"),
     read,
-    fits=lambda row: row["label"] in _COMPLIANCE,
+    fits=lambda row: str(row["label"]) in _COMPLIANCE,
 )
