@@ -253,7 +253,7 @@ class RecordReader(Iterator[Record]):
             parts.append(f"kept although {kept} (empty='leave_out' leaves them out)")
         if parts:
             listed = "; left_out lists each one" if self.left_out else ""
-            warnings.warn(f"{self.source}: {'; '.join(parts)}{listed}", UserWarning, stacklevel=2)
+            warnings.warn(f"{self.source}: {'; '.join(parts)}{listed}", UserWarning, stacklevel=4)
 
 
 def _named(format: FormatLike) -> Format | None:
