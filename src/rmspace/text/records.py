@@ -9,9 +9,21 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["Comparison", "Message", "Record", "TextItem"]
+__all__ = ["Comparison", "Message", "Record", "TextItem", "Unreadable"]
 
+_JSON = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Unreadable(ValueError):
+    """A row of a source that cannot be a record; the message is the reason, without the file and the line.
+
+    Where the reason has two parts, "rule: what came", rows are counted by the first.
+
+    >>> raise Unreadable("chosen is not text: 3")
+    Traceback (most recent call last):
+    rmspace.text.records.Unreadable: chosen is not text: 3
+    """
 
 
 class Message(NamedTuple):
@@ -86,7 +98,10 @@ class Record:
 
     @property
     def group_id(self) -> str:
-        """The id of the prompt: the one of the source, or 16 characters of a hash of what the prompts share."""
+        """The id of the prompt: the one of the source, or 16 characters of a hash of the turns that the prompts share.
+
+        Where they share none, the hash is of all the texts, because records without a prompt are not of one prompt.
+        """
         if self.group is not None:
             return self.group
         shared: list[Message] = []
@@ -94,7 +109,7 @@ class Record:
             if len(set(turns)) > 1:
                 break
             shared.append(turns[0])
-        return digest(shared)[:16]
+        return digest(shared or self.items)[:16]
 
 
 def items_of(prompt: str | Sequence[Message], responses: Sequence[str]) -> tuple[TextItem, ...]:
@@ -116,4 +131,4 @@ def digest(value: object) -> str:
     >>> digest("a") == digest(["a"])
     False
     """
-    return hashlib.sha256(json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()

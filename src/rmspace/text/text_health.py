@@ -1,0 +1,95 @@
+"""Checks of preferences as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from rmspace.data.health import Finding, table_of
+
+if TYPE_CHECKING:
+    from rmspace.text.preferences import TextPreferences
+
+_ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+_LOW = 2.0  # a mean rating from 1 to 5 that does not go with the highest overall score
+_LENGTH_SHARE = 0.6
+_SURE = 3.0  # standard errors
+
+
+def findings(data: TextPreferences) -> pd.DataFrame:
+    """Return one row per finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
+
+    Checks of comparisons: `contradictions` (A beat B, and B beat A), `repeated_comparisons`, `one_contains_the_other`,
+    `length_decides` (the longer response wins more than 60% or less than 40%, by three standard errors). Checks of
+    items: `empty_responses`, `nul_characters`, `suspicious_overall_scores` (10 although the aspects are rated 2 or less
+    on average, in the first release of UltraFeedback), `prompts_that_differ_in_spaces`. Ties are no contradictions, and
+    they are not counted for the lengths.
+    """
+    return table_of([*_comparison_findings(data), *_length_findings(data), *_item_findings(data), *_prompts(data)])
+
+
+def _comparison_findings(data: TextPreferences) -> Iterator[Finding]:
+    pairs, n = data.comparisons, len(data)
+    decided = _decided(data)
+    keys = pairs[:, 0] * len(data.items) + pairs[:, 1]
+    turned = pairs[:, 1] * len(data.items) + pairs[:, 0]
+    if against := int((np.isin(turned, keys[decided]) & decided).sum()):
+        detail = "comparisons of which another says the opposite: A beat B, and B beat A"
+        yield Finding("contradictions", "note", against, n, detail)
+    if repeated := n - len(np.unique(keys)):
+        detail = "comparisons that repeat an earlier one: the same winner and the same loser"
+        yield Finding("repeated_comparisons", "note", repeated, n, detail)
+    texts = [item.response.strip() for item in data.items]
+    if contained := sum(bool(texts[a] and texts[b]) and _contains(texts[a], texts[b]) for a, b in pairs.tolist()):
+        yield Finding("one_contains_the_other", "note", contained, n, "comparisons of a response with a part of it")
+
+
+def _length_findings(data: TextPreferences) -> Iterator[Finding]:
+    lengths = data.features["length"][data.comparisons[_decided(data)]]
+    gap = lengths[:, 0] - lengths[:, 1]
+    longer, n = int((gap > 0).sum()), int((gap != 0).sum())
+    share = longer / n if n else 0.5
+    if abs(share - 0.5) > max(_LENGTH_SHARE - 0.5, _SURE * 0.5 / max(n, 1) ** 0.5):
+        detail = f"comparisons that the longer response won ({share:.0%}); compare models with length as a baseline"
+        yield Finding("length_decides", "note", longer, n, detail)
+
+
+def _item_findings(data: TextPreferences) -> Iterator[Finding]:
+    n = len(data.items)
+    if empty := sum(not item.response.strip() for item in data.items):
+        yield Finding("empty_responses", "note", empty, n, "responses that are empty or only white space")
+    if nul := sum(any("\0" in turn.content for turn in item.messages) for item in data.items):
+        yield Finding("nul_characters", "warning", nul, n, "items with the character NUL, which some tokenizers drop")
+    aspects = [data.features[name] for name in _ASPECTS if name in data.features]
+    if "overall_score" in data.features and aspects:
+        rated = ~np.isnan(aspects)
+        total = np.where(rated, aspects, 0.0).sum(axis=0)
+        low = (total <= _LOW * rated.sum(axis=0)) & rated.any(axis=0)
+        if wrong := int((low & (data.features["overall_score"] == 10)).sum()):
+            detail = f"responses with overall_score 10 whose aspects are rated {_LOW:g} or less on average"
+            yield Finding("suspicious_overall_scores", "warning", wrong, n, detail)
+
+
+def _prompts(data: TextPreferences) -> Iterator[Finding]:
+    """Find prompts that are one prompt for a reader, but are kept apart as two."""
+    groups: dict[str, set[str]] = {}
+    for item, group in zip(data.items, data.groups.tolist(), strict=True):
+        if item.prompt:
+            words = " ".join(f"{turn.role}: {turn.content}" for turn in item.prompt).split()
+            groups.setdefault(" ".join(words), set()).add(str(group))
+    if apart := sum(len(names) for names in groups.values() if len(names) > 1):
+        n = len(np.unique(data.groups))
+        detail = "prompts that equal another one except for white space; a split may part them"
+        yield Finding("prompts_that_differ_in_spaces", "warning", apart, n, detail)
+
+
+def _decided(data: TextPreferences) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    tie = data.columns.get("tie")
+    return np.full(len(data), True) if tie is None else tie == 0
+
+
+def _contains(a: str, b: str) -> bool:
+    return a in b or b in a
