@@ -16,12 +16,13 @@ from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace.data.mapped import choose
 from rmspace.data.preferences import Preferences
 from rmspace.kinds import Encoder
+from rmspace.text._bad_item import BadItem
 from rmspace.text.descriptions import check_same
 from rmspace.text.folder_lock import folder_lock
 from rmspace.text.notes import count_notes, say_notes
 from rmspace.text.preferences import TextPreferences
 from rmspace.text.records import TextItem, digest
-from rmspace.text.vector_store import Committed, Writer, map_rows, read_committed, read_index
+from rmspace.text.vector_store import Committed, Writer, map_rows, read_committed, read_index, stored_as
 
 __all__ = ["embed"]
 
@@ -111,7 +112,7 @@ class _Job(NamedTuple):
 def _in_memory(job: _Job) -> tuple[FloatArray, IntArray]:
     """Return the embeddings (n, dim) and notes (n,) of all items."""
     parts = list(_encode(job, known={}))
-    embeddings = np.concatenate([rows for _, rows, _ in parts]).astype(job.dtype, copy=False)
+    embeddings = np.concatenate([stored_as(rows, job.dtype) for _, rows, _ in parts])
     notes = np.concatenate([notes for *_, notes in parts])
     places = {key: k for k, key in enumerate(key for keys, *_ in parts for key in keys)}
     ids = np.array([places[key] for key in job.keys])
@@ -150,10 +151,14 @@ def _encode(job: _Job, known: Mapping[bytes, int]) -> Iterator[tuple[list[bytes]
     """Yield (keys, rows, notes) of the texts that are not known, one shard at a time, each text once."""
     missing = {key: k for k, key in reversed(list(enumerate(job.keys))) if key not in known}
     chosen = sorted(missing.values())
+    dim: int | None = None
     with _bar(len(chosen), job.progress) as done:
         for start in range(0, len(chosen), job.shard):
             part = chosen[start : start + job.shard]
             rows, notes = _encode_shard(job.encoder, [job.items[k] for k in part], part, done)
+            if dim not in (None, rows.shape[1]):
+                raise ValueError(f"the encoder gave {rows.shape[1]} numbers per text, and {dim} before")
+            dim = rows.shape[1]
             yield [job.keys[k] for k in part], rows, notes
 
 
@@ -161,11 +166,14 @@ def _encode_shard(
     encoder: Encoder, items: list[TextItem], places: list[int], done: Callable[[int], object]
 ) -> tuple[FloatArray, IntArray]:
     noted = getattr(encoder, "encode_noted", None)
-    if noted is not None:
-        rows, notes = noted(items, done)
-    else:
-        rows, notes = np.asarray(encoder.encode(items)), np.zeros(len(items), dtype=np.int64)
-        done(len(items))
+    try:
+        if noted is not None:
+            rows, notes = noted(items, done)
+        else:
+            rows, notes = np.asarray(encoder.encode(items)), np.zeros(len(items), dtype=np.int64)
+            done(len(items))
+    except BadItem as error:
+        raise BadItem(places[error.place], error.rule) from error
     if rows.ndim != 2 or len(rows) != len(items) or rows.shape[1] == 0 or rows.dtype.kind not in "fiu":
         raise ValueError(f"an encoder must return numbers ({len(items)}, dim); got {rows.dtype} of shape {rows.shape}")
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))

@@ -27,10 +27,11 @@ def folder_lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             holder = os.pread(handle, 200, 1).decode(errors="replace") if hasattr(os, "pread") else "another process"
             raise BlockingIOError(
-                f"{folder} is being written by {holder}, and one process writes to it at a time; wait for it, or stop it"
+                f"{folder} is being written by {holder}; one process writes to it at a time: wait for it, or stop it"
             ) from error
         os.ftruncate(handle, 0)
-        os.write(handle, f" process {os.getpid()} on {platform.node()} since {time.strftime('%F %T%z')}".encode())
+        since = time.strftime("%Y-%m-%d %H:%M:%S%z")
+        os.write(handle, f" process {os.getpid()} on {platform.node()} since {since}".encode())
         yield
     finally:
         os.close(handle)  # frees the lock

@@ -7,6 +7,7 @@ from enum import IntFlag
 import numpy as np
 
 from rmspace._typing import IntArray
+from rmspace.text.records import Message, TextItem
 
 __all__ = ["Note"]
 
@@ -74,3 +75,14 @@ def clean(text: str) -> tuple[str, Note]:
     except UnicodeEncodeError:
         mended = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return mended, Note.REPLACED if mended.count("\ufffd") > text.count("\ufffd") else Note(0)
+
+
+def clean_item(item: TextItem) -> tuple[TextItem, Note]:
+    """Return an item whose texts UTF-8 can hold, and whether it had to be changed."""
+    response, note = clean(item.response)
+    turns = []
+    for message in item.prompt:
+        content, changed = clean(message.content)
+        turns.append(Message(message.role, content))
+        note |= changed
+    return TextItem(tuple(turns), response), note

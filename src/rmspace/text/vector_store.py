@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.array_files import read_head
@@ -118,7 +117,7 @@ class Writer:
             OverflowError: a number that does not fit the dtype.
             OSError: the disk is full, or cannot be written; what was committed stays.
         """
-        stored = _stored(rows, self._dtype)
+        stored = stored_as(rows, self._dtype)
         before = self.committed or Committed(self._encoder, rows.shape[1], self._dtype)
         if rows.shape[1] != before.dim:
             raise ValueError(f"the encoder gave {rows.shape[1]} numbers per text, and {before.dim} before")
@@ -136,7 +135,8 @@ class Writer:
 _ADVICE = "what it holds cannot be trusted: remove the folder, and embed again"
 
 
-def _stored(rows: FloatArray, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def stored_as(rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+    """Return rows in another dtype; OverflowError where a number does not fit."""
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(rows, dtype=dtype)
     if not np.isfinite(stored).all():

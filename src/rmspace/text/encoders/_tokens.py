@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rmspace._typing import IntArray
-from rmspace.text.notes import Note, clean
-from rmspace.text.records import Message, TextItem
+from rmspace.text._bad_item import BadItem
+from rmspace.text.notes import Note, clean_item
+from rmspace.text.records import TextItem
 from rmspace.text.templates import ChatTemplate, Rendered, Template
 from rmspace.text.truncation import Limits, cut_parts, part_sizes
 
@@ -35,7 +36,7 @@ class Tokens:
         """Return the ids of each item, at least one, and its notes.
 
         Raises:
-            ValueError: an item that the template refuses, that has no tokens, or whose tokens the model does not know.
+            BadItem: an item that the template refuses, that has no tokens, or whose tokens the model does not know.
         """
         rows: list[list[int]] = []
         notes: list[int] = []
@@ -52,7 +53,7 @@ class Tokens:
         try:
             return self.template(mended), note
         except ValueError as error:
-            raise ValueError(f"item {place}: {error}") from error
+            raise BadItem(place, str(error)) from error
 
     def _tokenise(self, rendered: Sequence[Rendered]) -> Iterator[tuple[list[int], Note]]:
         if not self.tokenizer.is_fast:  # it does not say which characters a token covers
@@ -92,24 +93,13 @@ class Tokens:
             stand_ins = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
             ids, empty = [one for one in stand_ins if one is not None][:1], Note.EMPTY
         if not ids:
-            raise ValueError(f"item {place} has no tokens, and the tokenizer has no special token to stand for it")
+            raise BadItem(place, "it has no tokens, and the tokenizer has no special token that can stand for it")
         if max(ids) >= self.n_known:
-            raise ValueError(
-                f"item {place} has token {max(ids)}, but the model knows only {self.n_known}; "
-                "the tokenizer belongs to another model"
+            raise BadItem(
+                place,
+                f"it has token {max(ids)}, but the model knows only {self.n_known}; the tokenizer is of another model",
             )
         return ids, empty
-
-
-def clean_item(item: TextItem) -> tuple[TextItem, Note]:
-    """Return an item whose texts UTF-8 can hold, and whether it had to be changed."""
-    response, note = clean(item.response)
-    turns = []
-    for message in item.prompt:
-        content, changed = clean(message.content)
-        turns.append(Message(message.role, content))
-        note |= changed
-    return TextItem(tuple(turns), response), note
 
 
 def _blocks(items: Sequence[TextItem]) -> Iterator[Sequence[TextItem]]:

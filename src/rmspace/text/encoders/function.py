@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rmspace._checks import check_function, describe
 from rmspace._typing import FloatArray, IntArray
-from rmspace.text.encoders._tokens import clean_item
+from rmspace.text.notes import clean_item
 from rmspace.text.records import TextItem
 from rmspace.text.templates import find_template, template_hash
 
@@ -28,7 +28,7 @@ class FunctionEncoder:
             computes something else another name.
         template: "plain" joins the turns by blank lines; "hh" writes "Human: " and "Assistant: ".
 
-    >>> encoder = FunctionEncoder(lambda texts: np.array([[len(text), text.count(" ")] for text in texts]), name="sizes")
+    >>> encoder = FunctionEncoder(lambda texts: [[len(text), text.count(" ")] for text in texts], name="sizes")
     >>> encoder.encode([TextItem((), "a b c")]).tolist()
     [[5.0, 2.0]]
     """
