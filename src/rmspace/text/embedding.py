@@ -184,6 +184,6 @@ def _encode_shard(
 
 @contextmanager
 def _bar(n: int, progress: bool | None) -> Iterator[Callable[[int], object]]:
-    hidden = None if progress is None else not progress
-    with tqdm(total=n, desc="embed", unit=" texts", disable=hidden or not n) as bar:
+    shown = progress if n else False
+    with tqdm(total=n, desc="embed", unit=" texts", disable=None if shown is None else not shown) as bar:
         yield bar.update

@@ -69,10 +69,10 @@ def read_committed(folder: Path) -> Committed | None:
     try:
         shards = tuple(Shard(**shard) for shard in head["shards"])
         found = Committed(head["encoder"], head["dim"], np.dtype(head["dtype"]), shards)
+        _check_hashes(folder / ROWS, [(shard.n * found.row_bytes, shard.rows_sha256) for shard in shards])
+        _check_hashes(folder / INDEX, [(shard.n * _ENTRY.itemsize, shard.index_sha256) for shard in shards])
     except TypeError as error:
         raise ValueError(f"{folder / KIND.marker} is damaged ({error}); {_ADVICE}") from error
-    _check_hashes(folder / ROWS, [(shard.n * found.row_bytes, shard.rows_sha256) for shard in shards])
-    _check_hashes(folder / INDEX, [(shard.n * _ENTRY.itemsize, shard.index_sha256) for shard in shards])
     return found
 
 

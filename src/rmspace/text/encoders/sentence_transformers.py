@@ -95,7 +95,7 @@ class SentenceTransformersEncoder:
         while (excess := len(self._offsets(rendered.text, special=True)) - limit) > 0 and rendered.prompt:
             spans = self._offsets(rendered.prompt, special=False)
             start = spans[excess][0] if excess < len(spans) else len(rendered.prompt)
-            space = re.compile(r"\s").search(rendered.prompt, start, start + _WORD)
+            space = re.compile(r"\s").search(rendered.prompt, max(0, start - 1), start + _WORD)
             rendered = rendered._replace(prompt=rendered.prompt[max(1, space.start() if space else start) :])
             note |= Note.PROMPT_CUT
         return rendered.text, note | (Note.REPLY_CUT if excess > 0 else Note(0))

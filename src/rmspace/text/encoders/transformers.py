@@ -22,6 +22,7 @@ __all__ = ["TransformersEncoder"]
 
 # A date that a template may write; today's would change the embeddings from day to day.
 _DATE = "26 Jul 2024"
+_NO_CLOCK = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
 
 
 class TransformersEncoder:
@@ -199,7 +200,7 @@ def _load(folder: Path, device: str, dtype: str, *, code: bool) -> tuple[Any, st
     from rmspace.models.core.precision import find_device, find_precision
 
     place = find_device(device)
-    found = torch.float16 if dtype == "float16" else find_precision(dtype, place)
+    found = find_precision("auto", place) if dtype == "auto" else getattr(torch, dtype)
     return _folder.load_model(folder, found, code=code).to(place), str(found).removeprefix("torch.")
 
 
@@ -246,13 +247,15 @@ def _find_template(name: str, tokenizer: Any) -> tuple[str, Template]:
     if not has_chat:
         raise ValueError("template='chat' needs a chat template, and the tokenizer has none; use 'plain'")
 
+    source = tokenizer.get_chat_template()
+
     def render(messages: Any, header: bool) -> str:
         return tokenizer.apply_chat_template(
             messages,
+            chat_template=_NO_CLOCK + source,
             tokenize=False,
             add_generation_prompt=header,
             date_string=_DATE,
-            strftime_now=lambda _: _DATE,
         )
 
-    return "chat", ChatTemplate(render, tokenizer.get_chat_template())
+    return "chat", ChatTemplate(render, source)
