@@ -1,0 +1,261 @@
+"""Any language model of transformers as an encoder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rmspace._checks import check_int
+from rmspace._typing import FloatArray, IntArray, PathLike
+from rmspace.text.encoders import _folder
+from rmspace.text.encoders._tokens import Tokens
+from rmspace.text.records import TextItem
+from rmspace.text.templates import TEMPLATES, ChatTemplate, Template, find_template, template_hash
+from rmspace.text.truncation import Limits
+
+__all__ = ["TransformersEncoder"]
+
+# A date that a template may write; today's would change the embeddings from day to day.
+_DATE = "26 Jul 2024"
+_NO_CLOCK = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
+
+
+class TransformersEncoder:
+    """A model of transformers, read at one layer and pooled to one vector per prompt-response pair.
+
+    A text that is too long is cut in its prompt, so that the reply stays whole; `embed` counts what was cut. Texts are
+    sorted by length into batches. The size of a batch changes an embedding by about 1e-7 and is not a part of what the
+    embeddings depend on.
+
+    Args:
+        model: a folder with a model and its tokenizer, or the id of one on the Hugging Face hub. Only safetensors
+            weights are read, because pickled ones can run code.
+        pooling: "mean" over all tokens, "last" for the last one, "cls" for the first one. Padding is masked.
+        layer: the layer whose states are pooled; -1 is the last, 0 the token embeddings.
+        template: "chat" is the tokenizer's chat template, with the system prompt that it may add; "plain" joins the
+            turns by blank lines; "hh" writes "Human: " and "Assistant: "; "auto" is "chat" where the tokenizer has
+            one, else "plain". With "last", a chat text ends with the end of the turn, and any other text with what the
+            tokenizer ends it with, or else with the last token of the reply.
+        max_length: the most tokens of a text; None is the model's own limit.
+        max_prompt: the most tokens of a prompt; None for all that fit.
+        side: "left" cuts the beginning of a prompt, and a reply only if it alone is too long, at its end. "right"
+            keeps the first `max_prompt` tokens of a prompt and cuts the reply at its end.
+        normalize: scale each embedding to unit length.
+        batch_size: the most texts at once; on a CPU a batch also has at most 2,048 tokens.
+        device: "auto" is the GPU where there is one; else any name that torch knows.
+        dtype: of the weights and products: "float32", "bfloat16", "float16", or "auto", which is bfloat16 where this
+            machine multiplies it at least 1.5 times faster. float32 gives the same embeddings on every machine.
+        padding_side: "right" or "left"; the embeddings are the same.
+        revision: of a model on the hub.
+        trust_remote_code: run Python code that comes with the model. Without it, nothing of the folder is run.
+
+    Raises:
+        FileNotFoundError: no such folder or model.
+        ValueError: a folder without weights in safetensors, with weights missing, or without a tokenizer; an option
+            that the model cannot follow.
+
+    >>> encoder = TransformersEncoder("sentence-transformers/all-MiniLM-L6-v2")  # doctest: +SKIP
+    >>> encoder.encode(rm.text.items_of("2 + 2?", ["4", "5"])).shape  # doctest: +SKIP
+    (2, 384)
+    """
+
+    def __init__(
+        self,
+        model: PathLike,
+        *,
+        pooling: Literal["mean", "last", "cls"] = "mean",
+        layer: int = -1,
+        template: Literal["auto", "chat", "plain", "hh"] = "auto",
+        max_length: int | None = None,
+        max_prompt: int | None = None,
+        side: Literal["left", "right"] = "left",
+        normalize: bool = False,
+        batch_size: int = 32,
+        device: str = "auto",
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32",
+        padding_side: Literal["right", "left"] = "right",
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        _check_words(pooling=pooling, template=template, side=side, dtype=dtype, padding_side=padding_side)
+        self.model = str(model)
+        self.pooling, self.normalize = pooling, bool(normalize)
+        self.batch_size = check_int("batch_size", batch_size, low=1)
+        self._folder = _folder.find_folder(self.model, revision, code=trust_remote_code)
+        tokenizer = _folder.load_tokenizer(self._folder, code=trust_remote_code)
+        loaded, self.dtype = _load(self._folder, device, dtype, code=trust_remote_code)
+        self.layer = _check_layer(layer, loaded.config)
+        own = _folder.most_tokens(self._folder, loaded.config, tokenizer)
+        self.limits = _limits(max_length, max_prompt, side, *own)
+        self.template, found = _find_template(template, tokenizer)
+        self.template_hash = found.hash if isinstance(found, ChatTemplate) else template_hash(self.template)
+        self._tokens = Tokens(tokenizer, found, self.limits, loaded.get_input_embeddings().weight.shape[0])
+        self._forward = _forward(loaded, tokenizer, pooling, self.layer, padding_side)
+        self._hashes: dict[str, dict[str, str]] | None = None
+        self._warn_of_another_pooling()
+
+    def __repr__(self) -> str:
+        return (
+            f"TransformersEncoder({self.model!r}, pooling={self.pooling!r}, layer={self.layer}, "
+            f"template={self.template!r}, max_length={self.limits.length})"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that the embeddings depend on; what stands under "about" is recorded, but not compared.
+
+        The hashes of the weights and the tokenizer say which model it is, so its name is under "about", with the
+        versions of the libraries: another version of them changes an embedding by less than a batch does.
+        """
+        self._hashes = self._hashes or _folder.hashes(self._folder)
+        return {
+            "kind": "transformers",
+            **self._hashes,
+            "template": self.template,
+            "template_sha256": self.template_hash,
+            "pooling": self.pooling,
+            "layer": self.layer,
+            "normalize": self.normalize,
+            "max_length": self.limits.length,
+            "max_prompt": self.limits.prompt,
+            "side": self.limits.side,
+            "dtype": self.dtype,
+            "about": {"model": self.model, **{name: version(name) for name in ("torch", "transformers", "tokenizers")}},
+        }
+
+    def encode(self, items: Sequence[TextItem], /) -> FloatArray:
+        """Embed items: float32 (n, dim), in their order.
+
+        Raises:
+            ValueError: an item that the template refuses, or an embedding that is not finite.
+        """
+        return self.encode_noted(items)[0]
+
+    def encode_noted(
+        self, items: Sequence[TextItem], done: Callable[[int], object] = lambda _: None
+    ) -> tuple[FloatArray, IntArray]:
+        """Embed items, and note what was changed in each: (float32 (n, dim), (n,) of `Note`).
+
+        Args:
+            items: the items.
+            done: called after each batch with the number of its texts.
+        """
+        rows, notes = self._tokens(items)
+        if not rows:
+            return np.empty((0, self._forward.model.config.hidden_size), dtype=np.float32), notes
+        embeddings = self._forward(rows, self.batch_size, done)
+        self._check_finite(embeddings)
+        if self.normalize:
+            embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        return embeddings, notes
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any], **options: Any) -> TransformersEncoder:
+        """Make the encoder that `describe` described; `options` may give the model another place or device."""
+        names = ("pooling", "layer", "template", "normalize", "max_length", "max_prompt", "side", "dtype")
+        given = {"model": description["about"]["model"], **{name: description[name] for name in names}, **options}
+        return cls(given.pop("model"), **given)
+
+    def _check_finite(self, embeddings: FloatArray) -> None:
+        bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if not len(bad):
+            return
+        from rmspace.text.encoders._forward import bad_weights
+
+        names = bad_weights(self._forward.model)
+        reason = f"its weights are not: {', '.join(names[:3])}" if names else f"{self.dtype} overflows: use 'float32'"
+        raise ValueError(f"embeddings must be finite; {self.model} gives {len(bad)} that are not, and {reason}")
+
+    def _warn_of_another_pooling(self) -> None:
+        own = _folder.own_pooling(self._folder)
+        if own is not None and own != self.pooling:
+            warnings.warn(
+                f"{self.model} was trained with pooling={own!r}, and is used with {self.pooling!r}", stacklevel=3
+            )
+
+
+def _check_words(**given: str) -> None:
+    for name, value in given.items():
+        if value not in _WORDS[name]:
+            raise ValueError(f"{name} must be one of {', '.join(_WORDS[name])}; got {value!r}")
+
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "pooling": ("mean", "last", "cls"),
+    "template": ("auto", "chat", *TEMPLATES),
+    "side": ("left", "right"),
+    "dtype": ("auto", "float32", "bfloat16", "float16"),
+    "padding_side": ("right", "left"),
+}
+
+
+def _load(folder: Path, device: str, dtype: str, *, code: bool) -> tuple[Any, str]:
+    """Return the model on its device, and the name of its dtype."""
+    import torch
+
+    from rmspace.models.core.precision import find_device, find_precision
+
+    place = find_device(device)
+    found = find_precision("auto", place) if dtype == "auto" else getattr(torch, dtype)
+    return _folder.load_model(folder, found, code=code).to(place), str(found).removeprefix("torch.")
+
+
+def _forward(model: Any, tokenizer: Any, pooling: str, layer: int, side: str) -> Any:
+    from rmspace.text.encoders._forward import Forward
+
+    ids = (tokenizer.pad_token_id, model.config.pad_token_id, 0)
+    return Forward(model, pooling=pooling, layer=layer, pad_id=next(i for i in ids if i is not None), side=side)
+
+
+def _check_layer(layer: int, config: Any) -> int:
+    n = config.get_text_config().num_hidden_layers
+    check_int("layer", layer, low=-n - 1, high=n)
+    return layer - n - 1 if layer >= 0 else layer
+
+
+def _limits(
+    max_length: int | None, max_prompt: int | None, side: Literal["left", "right"], own: int | None, most: int | None
+) -> Limits:
+    """Return the limits, with the model's own where none was given; `most` is the number of its positions.
+
+    Raises:
+        ValueError: limits that the model or one another do not allow.
+    """
+    length = own if max_length is None else check_int("max_length", max_length, low=1, high=most)
+    if length is None:
+        raise ValueError("the model names no limit of its own; give max_length, the most tokens of a text")
+    if max_prompt is not None:
+        check_int("max_prompt", max_prompt, low=1)
+    if side == "right" and (max_prompt is None or max_prompt >= length):
+        raise ValueError(
+            "with side='right', max_prompt must be given and below max_length, so that a long prompt leaves room for "
+            f"the reply; got max_prompt={max_prompt} and max_length={length}"
+        )
+    return Limits(length, max_prompt, side)
+
+
+def _find_template(name: str, tokenizer: Any) -> tuple[str, Template]:
+    """Return the name of the template, never "auto", and the template."""
+    has_chat = bool(getattr(tokenizer, "chat_template", None))
+    if name == "plain" or name == "hh" or (name == "auto" and not has_chat):
+        name = "plain" if name == "auto" else name
+        return name, find_template(name)
+    if not has_chat:
+        raise ValueError("template='chat' needs a chat template, and the tokenizer has none; use 'plain'")
+
+    source = tokenizer.get_chat_template()
+
+    def render(messages: Any, header: bool) -> str:
+        return tokenizer.apply_chat_template(
+            messages,
+            chat_template=_NO_CLOCK + source,
+            tokenize=False,
+            add_generation_prompt=header,
+            date_string=_DATE,
+        )
+
+    return "chat", ChatTemplate(render, source)
