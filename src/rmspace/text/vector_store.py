@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmspace._typing import FloatArray, IntArray
-from rmspace.data.array_files import read_head
+from rmspace.data.array_files import head_text, read_head
 from rmspace.data.files import FolderKind
 from rmspace.text import folder_lock
 
@@ -165,7 +164,7 @@ def _write_manifest(folder: Path, committed: Committed) -> None:
     part = folder / "manifest.json.part"
     try:
         with part.open("w", encoding="utf-8") as file:
-            json.dump({"format": KIND.format, "version": VERSION, **content}, file, indent=1)
+            file.write(head_text(KIND, VERSION, content))
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / KIND.marker)
