@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,31 @@ def find_folder(model: str, revision: str | None, *, code: bool) -> Path:
 def hashes(folder: Path) -> dict[str, dict[str, str]]:
     """Return the SHA-256 of the files of the weights, with the config, and of the tokenizer, by name."""
     return {
-        "weights": {path.name: file_hash(path) for path in _matching(folder, (*_WEIGHTS, "config.json"))},
-        "tokenizer": {path.name: file_hash(path) for path in _matching(folder, (*_TOKENIZER, "chat_template*"))},
+        "weights": {path.name: _hash(path) for path in _matching(folder, (*_WEIGHTS, "config.json"))},
+        "tokenizer": {path.name: _hash(path) for path in _matching(folder, (*_TOKENIZER, "chat_template*"))},
     }
+
+
+def _hash(path: Path) -> str:
+    state = path.stat()
+    return _hash_once(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_once(path: Path, size: int, changed: int) -> str:  # noqa: ARG001
+    return file_hash(path)
+
+
+def load_config(folder: Path, *, code: bool) -> Any:
+    """Load the config of a model.
+
+    Raises:
+        ValueError: it cannot be loaded.
+    """
+    try:
+        return need("transformers").AutoConfig.from_pretrained(str(folder), trust_remote_code=code)
+    except Exception as error:
+        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
 
 
 def load_tokenizer(folder: Path, *, code: bool) -> Any:
@@ -79,8 +102,7 @@ def load_model(folder: Path, dtype: Any, *, code: bool) -> Any:
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
-        advice = "; it brings its own code: trust_remote_code=True runs it" if "remote" in str(error) else ""
-        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){advice}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
     missing = [name for name in found["missing_keys"] if not name.startswith(_UNUSED)]
     if missing or found.get("mismatched_keys"):
         raise ValueError(
@@ -139,6 +161,10 @@ def _no_progress_bar() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def _of_code(error: Exception) -> str:
+    return "; it brings its own code: trust_remote_code=True runs it" if "remote" in str(error) else ""
 
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from rmspace.text.encoders._tokens import Tokens
 from rmspace.text.records import TextItem
 from rmspace.text.templates import TEMPLATES, ChatTemplate, Template, find_template, template_hash
 from rmspace.text.truncation import Limits
+
+if TYPE_CHECKING:
+    from rmspace.text.encoders._forward import Forward
 
 __all__ = ["TransformersEncoder"]
 
@@ -87,16 +90,15 @@ class TransformersEncoder:
         self.pooling, self.normalize = pooling, bool(normalize)
         self.batch_size = check_int("batch_size", batch_size, low=1)
         self._folder = _folder.find_folder(self.model, revision, code=trust_remote_code)
-        tokenizer = _folder.load_tokenizer(self._folder, code=trust_remote_code)
-        loaded, self.dtype = _load(self._folder, device, dtype, code=trust_remote_code)
-        self.layer = _check_layer(layer, loaded.config)
-        own = _folder.most_tokens(self._folder, loaded.config, tokenizer)
-        self.limits = _limits(max_length, max_prompt, side, *own)
-        self.template, found = _find_template(template, tokenizer)
-        self.template_hash = found.hash if isinstance(found, ChatTemplate) else template_hash(self.template)
-        self._tokens = Tokens(tokenizer, found, self.limits, loaded.get_input_embeddings().weight.shape[0])
-        self._forward = _forward(loaded, tokenizer, pooling, self.layer, padding_side)
-        self._hashes: dict[str, dict[str, str]] | None = None
+        self.padding_side, self._code = padding_side, trust_remote_code
+        self._tokenizer = _folder.load_tokenizer(self._folder, code=trust_remote_code)
+        config = _folder.load_config(self._folder, code=trust_remote_code)
+        self._device, self._precision, self.dtype = _place(device, dtype)
+        self.layer = _check_layer(layer, config)
+        self.limits = _limits(max_length, max_prompt, side, *_folder.most_tokens(self._folder, config, self._tokenizer))
+        self.template, self._template = _find_template(template, self._tokenizer)
+        chat = self._template
+        self.template_hash = chat.hash if isinstance(chat, ChatTemplate) else template_hash(self.template)
         self._warn_of_another_pooling()
 
     def __repr__(self) -> str:
@@ -111,10 +113,9 @@ class TransformersEncoder:
         The hashes of the weights and the tokenizer say which model it is, so its name is under "about", with the
         versions of the libraries: another version of them changes an embedding by less than a batch does.
         """
-        self._hashes = self._hashes or _folder.hashes(self._folder)
         return {
             "kind": "transformers",
-            **self._hashes,
+            **_folder.hashes(self._folder),
             "template": self.template,
             "template_sha256": self.template_hash,
             "pooling": self.pooling,
@@ -144,10 +145,12 @@ class TransformersEncoder:
             items: the items.
             done: called after each batch with the number of its texts.
         """
-        rows, notes = self._tokens(items)
+        tokens, forward = self._loaded
+        rows, notes = tokens(items)
         if not rows:
-            return np.empty((0, self._forward.model.config.hidden_size), dtype=np.float32), notes
-        embeddings = self._forward(rows, self.batch_size, done)
+            config: Any = forward.model.config
+            return np.empty((0, config.hidden_size), dtype=np.float32), notes
+        embeddings = forward(rows, self.batch_size, done)
         self._check_finite(embeddings)
         if self.normalize:
             embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
@@ -160,13 +163,24 @@ class TransformersEncoder:
         given = {"model": description["about"]["model"], **{name: description[name] for name in names}, **options}
         return cls(given.pop("model"), **given)
 
+    @cached_property
+    def _loaded(self) -> tuple[Tokens, Forward]:
+        """Load the weights: only here, since texts that a folder holds already need none."""
+        from rmspace.text.encoders._forward import Forward
+
+        model = _folder.load_model(self._folder, self._precision, code=self._code).to(self._device)
+        tokens = Tokens(self._tokenizer, self._template, self.limits, model.get_input_embeddings().weight.shape[0])
+        ids = (self._tokenizer.pad_token_id, model.config.pad_token_id, 0)
+        pad_id = next(i for i in ids if i is not None)
+        return tokens, Forward(model, pooling=self.pooling, layer=self.layer, pad_id=pad_id, side=self.padding_side)
+
     def _check_finite(self, embeddings: FloatArray) -> None:
         bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
         if not len(bad):
             return
         from rmspace.text.encoders._forward import bad_weights
 
-        names = bad_weights(self._forward.model)
+        names = bad_weights(self._loaded[1].model)
         reason = f"its weights are not: {', '.join(names[:3])}" if names else f"{self.dtype} overflows: use 'float32'"
         raise ValueError(f"embeddings must be finite; {self.model} gives {len(bad)} that are not, and {reason}")
 
@@ -193,22 +207,15 @@ _WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _load(folder: Path, device: str, dtype: str, *, code: bool) -> tuple[Any, str]:
-    """Return the model on its device, and the name of its dtype."""
+def _place(device: str, dtype: str) -> tuple[Any, Any, str]:
+    """Return the device, the dtype, and the name of the dtype."""
     import torch
 
     from rmspace.models.core.precision import find_device, find_precision
 
     place = find_device(device)
-    found = find_precision("auto", place) if dtype == "auto" else getattr(torch, dtype)
-    return _folder.load_model(folder, found, code=code).to(place), str(found).removeprefix("torch.")
-
-
-def _forward(model: Any, tokenizer: Any, pooling: str, layer: int, side: str) -> Any:
-    from rmspace.text.encoders._forward import Forward
-
-    ids = (tokenizer.pad_token_id, model.config.pad_token_id, 0)
-    return Forward(model, pooling=pooling, layer=layer, pad_id=next(i for i in ids if i is not None), side=side)
+    found = torch.float16 if dtype == "float16" else find_precision(dtype, place)
+    return place, found, str(found).removeprefix("torch.")
 
 
 def _check_layer(layer: int, config: Any) -> int:
