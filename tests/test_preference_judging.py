@@ -221,9 +221,14 @@ def test_agreement_needs_annotators_who_share_pairs() -> None:
     data = rm.Preferences(np.eye(4, dtype=np.float32), [[0, 1], [2, 3]], [0, 0, 1, 1], annotator=[0, 1])
     with pytest.raises(ValueError, match="no pair was judged by two annotators"):
         rm.agreement_table(data)
-    twice = rm.Preferences(data.items, [[0, 1], [1, 0]], data.groups, annotator=["a", "a"])
-    with pytest.raises(ValueError, match=r"must judge a pair once; row 1 has annotator a again on the items \[0, 1\]"):
-        rm.agreement_table(twice)
+
+
+def test_repeated_verdicts_are_compared_in_their_order() -> None:
+    rows = [([0, 1], "a"), ([0, 1], "a"), ([0, 1], "b"), ([1, 0], "b")]
+    items, groups = np.eye(2, dtype=np.float32), ["x", "x"]
+    data = rm.Preferences(items, [pair for pair, _ in rows], groups, annotator=[name for _, name in rows])
+    table = rm.agreement_table(data).query("annotator == 'all'").set_index("against").value
+    assert table.to_dict() == {"another": 0.5, "majority": 0.5, "ceiling": 0.75}
 
 
 # Lengths

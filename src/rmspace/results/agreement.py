@@ -28,15 +28,15 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
       scores of items can have a higher accuracy on these verdicts.
 
     Args:
-        preferences: with the column `annotator`, and `tie` where annotators may call a tie. An annotator judges a pair
-            once.
+        preferences: with the column `annotator`, and `tie` where annotators may call a tie. Where an annotator judged a
+            pair more than once, the first verdicts of all annotators are compared, then the second ones, and so on.
         confidence: of the intervals over prompts.
 
     Returns:
         Columns annotator ("all" for the means), against, n_verdicts, value, low, high, n_prompts.
 
     Raises:
-        ValueError: no column `annotator`, no pair that two annotators judged, or a pair that one judged twice.
+        ValueError: no column `annotator`, or no pair that two annotators judged.
 
     >>> items = np.eye(4, dtype=np.float32)
     >>> data = Preferences(items, [[0, 1], [0, 1], [1, 0], [2, 3], [2, 3], [2, 3]], groups=[0, 0, 1, 1],
@@ -46,7 +46,7 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
     [['another', 0.667], ['majority', 0.667], ['ceiling', 0.833]]
     """
     verdicts = _verdicts_of(preferences)
-    shared = verdicts.counts[verdicts.pair] > 1
+    shared = verdicts.counts[verdicts.unit] > 1
     if not shared.any():
         raise ValueError("no pair was judged by two annotators, so nothing can agree")
     measured = {"another": _with_another(verdicts), "majority": _with_majority(verdicts)}
@@ -55,7 +55,7 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
     for annotator, part in {**parts, "all": shared}.items():
         if part.any():
             rows += [_row(annotator, name, values, part, verdicts, confidence) for name, values in measured.items()]
-    ceiling = np.where(verdicts.verdict == 0, 0.5, (1 + verdicts.verdict * np.sign(verdicts.total[verdicts.pair])) / 2)
+    ceiling = (1 + verdicts.verdict * verdicts.best) / 2
     rows.append(_row("all", "ceiling", ceiling, shared, verdicts, confidence))
     return table_of(rows, AGREEMENT)
 
@@ -81,7 +81,7 @@ def krippendorff_alpha(preferences: Preferences) -> float:
     """
     verdicts = _verdicts_of(preferences)
     counts = np.zeros((len(verdicts.counts), 3))
-    np.add.at(counts, (verdicts.pair, verdicts.verdict + 1), 1)
+    np.add.at(counts, (verdicts.unit, verdicts.verdict + 1), 1)
     counts = counts[counts.sum(axis=1) > 1]
     if len(counts) == 0:
         raise ValueError("no pair was judged by two annotators, so nothing can agree")
@@ -97,11 +97,11 @@ class _Verdicts(NamedTuple):
     """Each judgement as a verdict on a pair: 1 for the item with the smaller id, -1 for the other, 0 for a tie."""
 
     verdict: IntArray
-    pair: IntArray  # (n,) the number of the pair
+    unit: IntArray  # (n,) equal where verdicts are compared with one another
     annotator: npt.NDArray[Any]
     prompt: npt.NDArray[Any]
-    counts: IntArray  # (n_pairs,) verdicts on each pair
-    total: IntArray  # (n_pairs,) sum of the verdicts on each pair
+    counts: IntArray  # (n_units,) verdicts in each unit
+    best: IntArray  # (n,) the verdict that most of the pair's annotators gave, 0 where they are divided evenly
 
 
 def _verdicts_of(preferences: Preferences) -> _Verdicts:
@@ -114,21 +114,16 @@ def _verdicts_of(preferences: Preferences) -> _Verdicts:
         verdict[check_ties(preferences.columns["tie"])] = 0
     pairs = np.sort(preferences.comparisons, axis=1)
     pair = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-    twice = pd.DataFrame({"pair": pair, "annotator": annotator}).duplicated()
-    if twice.any():
-        row = int(np.argmax(twice))
-        raise ValueError(
-            f"an annotator must judge a pair once; row {row} has annotator {annotator[row]} again on the items "
-            f"{pairs[row].tolist()}"
-        )
-    totals = np.bincount(pair, verdict).astype(np.int64)
-    return _Verdicts(verdict, pair, annotator, preferences.groups[first], np.bincount(pair), totals)
+    again = pd.DataFrame({"pair": pair, "annotator": annotator}).groupby(["pair", "annotator"]).cumcount()
+    unit = np.unique(np.stack([pair, again.to_numpy()]), axis=1, return_inverse=True)[1].reshape(-1)
+    best = np.sign(np.bincount(pair, verdict))[pair]
+    return _Verdicts(verdict, unit, annotator, preferences.groups[first], np.bincount(unit), best.astype(np.int64))
 
 
 def _with_another(verdicts: _Verdicts) -> Float64Array:
     """Return the mean of 1 - |v - u| / 2 of each verdict v over the other verdicts u on its pair."""
-    counts = np.stack([np.bincount(verdicts.pair, verdicts.verdict == kind) for kind in (-1, 0, 1)], axis=1)
-    others = counts[verdicts.pair]
+    counts = np.stack([np.bincount(verdicts.unit, verdicts.verdict == kind) for kind in (-1, 0, 1)], axis=1)
+    others = counts[verdicts.unit]
     others[np.arange(len(others)), verdicts.verdict + 1] -= 1
     agreement = 1 - np.abs(verdicts.verdict[:, None] - np.array([-1, 0, 1])) / 2
     with np.errstate(invalid="ignore"):
@@ -136,7 +131,8 @@ def _with_another(verdicts: _Verdicts) -> Float64Array:
 
 
 def _with_majority(verdicts: _Verdicts) -> Float64Array:
-    majority = np.sign(verdicts.total[verdicts.pair] - verdicts.verdict)
+    total = np.bincount(verdicts.unit, verdicts.verdict)[verdicts.unit]
+    majority = np.sign(total - verdicts.verdict)
     return 1 - np.abs(verdicts.verdict - majority) / 2
 
 

@@ -72,7 +72,8 @@ def embed(
         progress: show a bar with the rate and the time left; None shows it on a terminal only.
 
     Raises:
-        ValueError: the folder was made by another encoder, or is damaged; embeddings that are not finite (n, dim).
+        ValueError: the folder was made by another encoder, or is damaged; embeddings that are not finite (n, dim);
+            preferences without a comparison.
         BlockingIOError: another process writes to the folder.
         FileExistsError: `out` holds something else.
         OSError: the disk is full; what was committed stays.
@@ -86,6 +87,8 @@ def embed(
     check_int("shard", shard, low=1)
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype must be 'float32' or 'float16'; got {dtype!r}")
+    if isinstance(data, TextPreferences):
+        data.check_comparisons()
     items = data.items if isinstance(data, TextPreferences) else data
     job = _Job(items, [bytes.fromhex(digest(item)) for item in items], encoder, np.dtype(dtype), shard, progress)
     if not items:
