@@ -209,7 +209,7 @@ def test_options_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shard must be at least 1"):
         embed(words(1), Stub(), shard=0)
     with pytest.raises(ValueError, match="dtype must be 'float32' or 'float16'"):
-        embed(words(1), Stub(), dtype="int8")  # type: ignore[call-overload]
+        embed(words(1), Stub(), dtype="int8")
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"holds thesis.txt and no manifest.json"):
         embed(words(1), Stub(), out=tmp_path)
