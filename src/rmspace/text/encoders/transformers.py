@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -86,7 +87,7 @@ class TransformersEncoder:
         trust_remote_code: bool = False,
     ) -> None:
         _check_words(pooling=pooling, template=template, side=side, dtype=dtype, padding_side=padding_side)
-        self.model = str(model)
+        self.model, self.revision = str(model), revision
         self.pooling, self.normalize = pooling, bool(normalize)
         self.batch_size = check_int("batch_size", batch_size, low=1)
         self._folder = _folder.find_folder(self.model, revision, code=trust_remote_code)
@@ -113,6 +114,7 @@ class TransformersEncoder:
         The hashes of the weights and the tokenizer say which model it is, so its name is under "about", with the
         versions of the libraries: another version of them changes an embedding by less than a batch does.
         """
+        place = str(self._folder.absolute()) if Path(self.model).is_dir() else self.model
         return {
             "kind": "transformers",
             **_folder.hashes(self._folder),
@@ -125,7 +127,11 @@ class TransformersEncoder:
             "max_prompt": self.limits.prompt,
             "side": self.limits.side,
             "dtype": self.dtype,
-            "about": {"model": self.model, **{name: version(name) for name in ("torch", "transformers", "tokenizers")}},
+            "about": {
+                "model": place,
+                "revision": self.revision,
+                **{name: version(name) for name in ("torch", "transformers", "tokenizers")},
+            },
         }
 
     def encode(self, items: Sequence[TextItem], /) -> FloatArray:
@@ -160,7 +166,8 @@ class TransformersEncoder:
     def from_description(cls, description: dict[str, Any], **options: Any) -> TransformersEncoder:
         """Make the encoder that `describe` described; `options` may give the model another place or device."""
         names = ("pooling", "layer", "template", "normalize", "max_length", "max_prompt", "side", "dtype")
-        given = {"model": description["about"]["model"], **{name: description[name] for name in names}, **options}
+        about = {name: description["about"][name] for name in ("model", "revision")}
+        given = {**about, **{name: description[name] for name in names}, **options}
         return cls(given.pop("model"), **given)
 
     @cached_property
