@@ -2,4 +2,4 @@
 
 from rmspace._discover import attach
 
-__getattr__, __dir__ = attach(__name__, "rmspace.text.encoders")
+__getattr__, __dir__ = attach(__name__, "rmspace.text.encoders", "rmspace.text.rewardbench")

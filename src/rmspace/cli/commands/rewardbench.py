@@ -1,0 +1,52 @@
+"""`rmspace rewardbench`: score RewardBench with a saved reward model of text, or from a file of scores."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmspace.text.reward import TextReward
+
+HELP = "score RewardBench 1 or 2 with a reward model of text"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", metavar="MODEL", help="the folder of a reward model of text, or a file of its scores")
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="the benchmark: JSON Lines or Parquet")
+    parser.add_argument("--version", type=int, choices=(1, 2), help="of the benchmark (told by its rows)")
+    parser.add_argument("--out", metavar="DIR", help="folder for the result, in RewardBench's form")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table, and write the files where that is asked for."""
+    from rmspace.text.rewardbench.benchmark import (
+        read_rewardbench,
+        read_rewardbench_scores,
+        run_rewardbench,
+        score_rewardbench,
+    )
+    from rmspace.text.rewardbench.reports import write_rewardbench
+
+    rows = read_rewardbench(options.data)
+    template = ""
+    if Path(options.model).is_file():
+        scores = read_rewardbench_scores(options.model, rows)
+        result = score_rewardbench(rows, scores, version=options.version)
+    else:
+        reward = _load(options.model)
+        template = str(reward.encoder.describe().get("template", ""))
+        result, scores = run_rewardbench(reward.score, rows, version=options.version)
+    print(result)
+    if options.out:
+        name = Path(options.model).resolve().name
+        write_rewardbench(options.out, result, rows, scores, model=name, chat_template=template)
+    return 0
+
+
+def _load(folder: str) -> TextReward:
+    from rmspace.text.reward import TextReward
+
+    return TextReward.load(folder)

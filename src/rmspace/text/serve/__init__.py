@@ -1,0 +1,1 @@
+"""A reward model of text behind HTTP: forms of requests, limits, batches, metrics, and the server."""
