@@ -84,8 +84,11 @@ def load_tokenizer(folder: Path, *, code: bool) -> Any:
     Raises:
         ValueError: it cannot be loaded.
     """
+    need("transformers")
+    from transformers import AutoTokenizer
+
     try:
-        return need("transformers").AutoTokenizer.from_pretrained(str(folder), trust_remote_code=code)
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=code)
     except Exception as error:  # a damaged file raises whatever its parser raises
         raise ValueError(f"the tokenizer of {folder} cannot be loaded ({_first_line(error)})") from error
 
@@ -96,9 +99,13 @@ def load_model(folder: Path, dtype: Any, *, code: bool) -> Any:
     Raises:
         ValueError: it cannot be loaded, or lacks weights.
     """
+    need("transformers")
+    from transformers import AutoModel
+
+    own: Any = AutoModel
     try:
         with _no_progress_bar():
-            model, found = need("transformers").AutoModel.from_pretrained(
+            model, found = own.from_pretrained(
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
