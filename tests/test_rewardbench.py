@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def test_version_1_is_the_strict_share(pairs: list[tuple[int, int]]) -> None:
 # --- version 2 ---
 
 
-def ties_rows(*prompts: tuple[str, list[float], list[float]]) -> tuple[list[dict[str, Any]], list[list[float]]]:
+def ties_rows(*prompts: tuple[str, Sequence[float], Sequence[float]]) -> tuple[list[dict[str, Any]], list[list[float]]]:
     rows = [{"subset": "Ties", "id": name, "num_correct": len(right)} for name, right, _ in prompts]
     return rows, [[*right, *wrong] for _, right, wrong in prompts]
 
@@ -347,7 +348,7 @@ def test_scores_are_matched_by_subset_and_id(tmp_path: Path) -> None:
         json.dumps({"subset": ["a"], "id": [1, 2], "scores_chosen": [], "scores_rejected": []}),
     ):
         (tmp_path / "s.json").write_text(wrong_file)
-        with pytest.raises(ValueError, match="s.json"):
+        with pytest.raises(ValueError, match=r"s\.json"):
             read_rewardbench_scores(tmp_path / "s.json", DATA_1)
 
 

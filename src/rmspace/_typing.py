@@ -14,3 +14,5 @@ IntArray = npt.NDArray[np.int64]
 PathLike = str | os.PathLike[str]
 ExistingPath = NewType("ExistingPath", str)
 """A path that must exist; in a config it is read from the config's own folder."""
+OutputPath = NewType("OutputPath", str)
+"""A path that need not exist yet; in a config it starts at the config's own folder."""

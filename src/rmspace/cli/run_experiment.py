@@ -15,6 +15,7 @@ from rmspace.cli.run_folder import KEPT, RUN, ModelSaver, TableWriter, copy_modu
 from rmspace.config import dump_yaml, load_config
 from rmspace.data.bank import ResponseBank
 from rmspace.data.files import new_folder
+from rmspace.data.preferences import Preferences
 from rmspace.experiment import Data, run
 from rmspace.plots.one_run import BEST, RANDOM
 
@@ -50,7 +51,7 @@ def run_experiment(
         copy_modules(folder, experiment.modules)
         train, test = experiment.data()
         options = _with_references(experiment.options, test)
-        writer, saver = TableWriter(folder), ModelSaver(folder)
+        writer, saver = TableWriter(folder), ModelSaver(folder, _encoder_of(train))
         try:
             table = run(train=train, test=test, **options, on_model=writer, on_fit=saver if save_models else None)
         except BaseException as error:
@@ -95,6 +96,12 @@ def _facts_of_comparisons(table: pd.DataFrame) -> list[str]:
     facts = [] if pd.isna(error) else [f"error rate {error:.1%}"]
     facts += [] if pd.isna(gap) else [f"mean absolute gap {gap:.3g}"]
     return [", ".join(facts)] if facts else []
+
+
+def _encoder_of(train: Data) -> Mapping[str, Any] | None:
+    """Return the description of the encoder that made the items, where `rmspace.text.embed` made them."""
+    found = train.metadata.get("encoder") if isinstance(train, Preferences) else None
+    return found if isinstance(found, Mapping) else None
 
 
 def _with_references(options: Mapping[str, Any], test: Data) -> dict[str, Any]:

@@ -41,10 +41,16 @@ class TableWriter:
 
 
 class ModelSaver:
-    """Saves each model as soon as it is fitted; `saved` maps names to folders, `refused` names to reasons."""
+    """Saves each model as soon as it is fitted; `saved` maps names to folders, `refused` names to reasons.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: the folder of the run.
+        encoder: the description of the encoder whose embeddings the models are fitted on. Each model is then saved as a
+            reward model of text, which `rmspace score` and `rmspace serve` take.
+    """
+
+    def __init__(self, folder: Path, encoder: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.encoder = folder, encoder
         self.saved: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 
@@ -53,7 +59,12 @@ class ModelSaver:
         place = f"{MODELS}/{self._free_name(name)}"
         (self.folder / MODELS).mkdir(exist_ok=True)
         try:
-            save(model, self.folder / place)
+            if self.encoder is None:
+                save(model, self.folder / place)
+            else:
+                from rmspace.text.reward_folder import write_reward
+
+                write_reward(self.folder / place, self.encoder, model)
         except (TypeError, ValueError, AttributeError) as error:  # a class that cannot be saved must not end the run
             self.refused[name] = str(error)
         else:

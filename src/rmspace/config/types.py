@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from rmspace._typing import ExistingPath
+from rmspace._typing import ExistingPath, OutputPath
 from rmspace.kinds import KINDS, Classifier, Encoder, Kind, RewardModel
 
 
@@ -45,9 +45,9 @@ def fit_type(value: Any, annotation: Any, folder: Path) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _fit_union(value, arguments, folder)
-    if annotation in (ExistingPath, Path):
-        path = _fit_path(value, folder)
-        return path if annotation is ExistingPath else Path(path)
+    if annotation in (ExistingPath, OutputPath, Path):
+        path = _fit_path(value, folder, exists=annotation is not OutputPath)
+        return Path(path) if annotation is Path else path
     if origin is Literal:
         return _fit_literal(value, arguments)
     if annotation in _SIMPLE:
@@ -110,8 +110,10 @@ def _fit_list(value: Any, annotation: Any, folder: Path) -> list[Any]:
 
 
 def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
-    if ExistingPath in choices or Path in choices:  # the plain str beside it is for notebooks
+    if {ExistingPath, OutputPath, Path} & set(choices):  # the plain str beside it is for notebooks
         choices = tuple(choice for choice in choices if choice is not str)
+    if OutputPath in choices:
+        choices = tuple(choice for choice in choices if choice is not Path)
     if any(choice in _SIMPLE and choice is not type(None) for choice in choices) and isinstance(value, _SCALARS):
         choices = tuple(choice for choice in choices if not _is_foreign(choice))  # a text is no tensor
     expected = []
@@ -125,14 +127,14 @@ def _fit_union(value: Any, choices: tuple[Any, ...], folder: Path) -> Any:
     raise Mismatch(" or ".join(dict.fromkeys(expected)))
 
 
-def _fit_path(value: Any, folder: Path) -> str:
+def _fit_path(value: Any, folder: Path, *, exists: bool) -> str:
     if not isinstance(value, str):
         raise Mismatch("a path")
     try:
         path = (folder / Path(value).expanduser()).resolve()
     except RuntimeError as error:  # the home of an unknown user
         raise Mismatch(f"a path that exists ({error})") from error
-    if not path.exists():
+    if exists and not path.exists():
         raise Mismatch(f"a path that exists ({path} does not)")
     return str(path)
 

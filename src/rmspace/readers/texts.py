@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rmspace._typing import ExistingPath
+from rmspace._typing import ExistingPath, OutputPath
 from rmspace.data.preferences import Preferences
 from rmspace.data.split import split_prompts
 from rmspace.kinds import Encoder
@@ -17,7 +17,7 @@ def embed_preferences(
     path: ExistingPath | str | Path,
     encoder: Encoder,
     *,
-    out: str | Path,
+    out: OutputPath | str | Path,
     test_size: int | float = 0.2,
     seed: int = 0,
     format: str | None = None,

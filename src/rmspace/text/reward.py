@@ -157,7 +157,8 @@ class TextReward:
         """
         from rmspace.text.reward_folder import write_reward
 
-        write_reward(self, folder, overwrite=overwrite)
+        description = self.encoder.describe()
+        write_reward(folder, description, self.model, temperature=self.temperature, overwrite=overwrite)
 
     @classmethod
     def load(

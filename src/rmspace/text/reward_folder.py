@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmspace._typing import PathLike
-from rmspace.data.array_files import check_json, read_head
+from rmspace.data.array_files import check_json, head_text, read_head
 from rmspace.data.files import FolderKind, file_hash, new_folder
 from rmspace.kinds import Encoder
 from rmspace.text.descriptions import differences
 
-if TYPE_CHECKING:
-    from rmspace.text.reward import TextReward
-
 _VERSION, _MODEL = 1, "model"
 _KIND = FolderKind("rmspace-text-reward", "reward.json", r"reward\.json|model")
-_TYPES = {"encoder": dict, "temperature": float, "model_sha256": str, "sha256": str}
+_TYPES = {"encoder": dict, "temperature": float, "model_sha256": str}
 
 
-def write_reward(reward: TextReward, folder: PathLike, *, overwrite: bool) -> None:
-    """Write a reward model of text; see `TextReward.save`."""
+def write_reward(
+    folder: PathLike, encoder: Mapping[str, Any], model: Any, *, temperature: float = 1.0, overwrite: bool = False
+) -> None:
+    """Write a reward model of text, from the description of its encoder; see `TextReward.save`."""
     from rmspace.models.io.format import save
 
-    description = check_json(dict(reward.encoder.describe()))
+    description = check_json(dict(encoder))
     with new_folder(folder, _KIND, overwrite=overwrite) as staged:
-        save(reward.model, staged / _MODEL)
+        save(model, staged / _MODEL)
         head = {
-            "format": _KIND.format,
-            "version": _VERSION,
             "encoder": description,
-            "dim": _dim(reward.model),
-            "temperature": reward.temperature,
+            "dim": _dim(model),
+            "temperature": temperature,
             "model_sha256": file_hash(staged / _MODEL / "model.json"),
         }
-        (staged / _KIND.marker).write_bytes(_canonical(head))
+        (staged / _KIND.marker).write_text(head_text(_KIND, _VERSION, head), encoding="utf-8")
 
 
 def read_reward(
@@ -80,9 +75,6 @@ def _make_encoder(path: Path, description: Mapping[str, Any], options: Mapping[s
 def _read_head(path: Path) -> dict[str, Any]:
     """Read and check `reward.json`, and that nothing else lies beside it and the model."""
     head = read_head(path, _KIND, _VERSION, _TYPES)
-    marker = path / _KIND.marker
-    if marker.read_bytes() != _canonical({name: value for name, value in head.items() if name != "sha256"}):
-        raise ValueError(f"{marker} is damaged: it is not as it was written; save the reward model again")
     if foreign := sorted(p.name for p in path.iterdir() if p.name not in (_KIND.marker, _MODEL) or p.is_symlink()):
         raise ValueError(f"{path} also holds {', '.join(foreign)}, which rmspace did not write; move that elsewhere")
     part = path / _MODEL / "model.json"
@@ -91,12 +83,6 @@ def _read_head(path: Path) -> dict[str, Any]:
     if file_hash(part) != head["model_sha256"]:
         raise ValueError(f"{path} is damaged: its model is not the one that {_KIND.marker} was written with")
     return head
-
-
-def _canonical(head: Mapping[str, Any]) -> bytes:
-    """Return the one form in which a head is written, its own hash included."""
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**head, "sha256": digest}, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def _dim(model: Any) -> int | None:
