@@ -502,3 +502,13 @@ def test_an_address_that_is_taken_is_a_clear_error() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1, port {port}, cannot be used"):
             serve(count_reward(), port=port)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    from benchmarks.serve import measure
+
+    row = measure("waiting", 4_000)
+    assert row["note"].endswith("0 lost, 0 wrong")
+    assert row["size"].startswith("4,000 requests")

