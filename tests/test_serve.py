@@ -495,6 +495,27 @@ def test_sigterm_finishes_what_was_taken() -> None:
         assert process.stdout.read() == "stopped\n"
 
 
+def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import rmspace.text
+    from rmspace.cli.main import main
+    from rmspace.text.serve import server
+    from text_stubs import make_counts
+
+    monkeypatch.setattr(rmspace.text, "encoder_from", make_counts, raising=False)
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(server, "serve", lambda reward, **options: seen.update(options, reward=reward))
+    count_reward(temperature=2.0).save(tmp_path / "reward")
+    assert main(["serve", str(tmp_path / "reward")]) == 0
+    assert (seen["host"], seen["port"], seen["token"], seen["limits"]) == ("127.0.0.1", 8000, None, Limits())
+    monkeypatch.setenv("RMSPACE_TEST_TOKEN", "x")
+    numbers = ["--port", "1", "--max-batch", "2", "--max-wait-ms", "3", "--queue", "4", "--max-bytes", "5"]
+    assert main(["serve", str(tmp_path / "reward"), *numbers, "--token-env", "RMSPACE_TEST_TOKEN"]) == 0
+    assert (seen["port"], seen["token"], seen["limits"]) == (1, "x", Limits(2, 3.0, 4, 5))
+    assert seen["reward"].temperature == 2.0
+    assert main(["serve", str(tmp_path / "reward"), "--queue", "0"]) == 2
+    assert main(["serve", str(tmp_path / "none")]) == 2
+
+
 def test_an_address_that_is_taken_is_a_clear_error() -> None:
     from rmspace.text.serve.server import serve
 

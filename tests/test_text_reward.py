@@ -176,6 +176,31 @@ def test_an_own_function_must_be_given_again(tmp_path: Path, monkeypatch: pytest
         TextReward.load(tmp_path / "reward")
 
 
+def test_a_folder_does_not_decide_which_server_gets_the_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Server(CountEncoder):
+        def describe(self) -> dict[str, Any]:
+            return {"kind": "endpoint", "about": {"url": "http://elsewhere", "api_key_env": "HOME"}}
+
+    count_reward(Server()).save(tmp_path / "reward")
+    asked: list[Any] = []
+
+    def make(description: Any, **options: Any) -> Server:
+        asked.append(options)
+        return Server()
+
+    monkeypatch.setattr(rmspace.text, "encoder_from", make)
+    with pytest.raises(ValueError, match="the server 'http://elsewhere', which would get all texts"):
+        TextReward.load(tmp_path / "reward")
+    path = _write(tmp_path / "rows.jsonl", ROWS[:1])
+    assert main(["score", str(tmp_path / "reward"), path]) == 2
+    assert "--encoder-url" in capsys.readouterr().err
+    assert asked == []
+    assert main(["score", str(tmp_path / "reward"), path, "--encoder-url", "http://here"]) == 0
+    assert asked == [{"url": "http://here"}]
+
+
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     whole = tmp_path / "reward"
     count_reward().save(whole)

@@ -174,6 +174,7 @@ class TextReward:
                 encoder's files lie elsewhere now. It is compared in the same way.
             trusted: as in `rmspace.load`.
             options: for the encoder that is made from the description, such as `model`, its place now, or `device`.
+                The `url` of an encoder that is a server must be given: a folder must not decide where texts go.
 
         Raises:
             FileNotFoundError: there is no reward model of text at `folder`.
