@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from rmspace._typing import Float64Array
 from rmspace.cli.commands.serve import _token
 from rmspace.text.records import Message, TextItem
 from rmspace.text.reward import TextReward
@@ -183,6 +184,7 @@ def test_odd_texts_are_scored(client: TestClient) -> None:
     body = rb'{"prompts": ["\ud800", "\u0000", ""], "responses": ["a\udfff", "\u0000\u0000", "  "]}'
     found = client.post("/score", content=body, headers={"Content-Type": "application/json; charset=UTF-8"})
     assert found.json() == {"scores": [expected(".", "a."), expected(".", ".."), expected("", "  ")]}
+    assert 'rmspace_changed_texts_total{change="replaced"} 1' in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(
@@ -275,6 +277,11 @@ def items(*texts: str) -> list[TextItem]:
     return [TextItem((), text) for text in texts]
 
 
+def scores_of(encoder: SlowEncoder) -> Callable[[Sequence[TextItem]], Float64Array]:
+    reward = count_reward(encoder)
+    return lambda some: reward.score_items(some)[0]
+
+
 def lengths(some: Any) -> Any:
     return np.array([float(len(item.response)) for item in some])
 
@@ -301,7 +308,7 @@ def test_every_request_gets_its_own_scores(requests: list[list[str]], max_batch:
 def test_batches_are_full_while_texts_wait() -> None:
     encoder = SlowEncoder()
     encoder.gate.clear()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=4, max_wait_ms=0.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=4, max_wait_ms=0.0))
     first = batcher.submit(items("a"))
     encoder.entered.wait(30)
     others = [batcher.submit(items("a", "b", "c")) for _ in range(3)]
@@ -316,13 +323,13 @@ def test_batches_are_full_while_texts_wait() -> None:
 def test_a_batch_waits_for_others_but_not_for_ever() -> None:
     for wait, sizes in ((60_000.0, [3]), (0.0, None)):
         encoder = SlowEncoder()
-        batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=3, max_wait_ms=wait))
+        batcher = Batcher(scores_of(encoder), Limits(max_batch=3, max_wait_ms=wait))
         futures = [batcher.submit(items(text)) for text in "abc"]
         assert len([future.result(30) for future in futures]) == 3
         assert sizes is None or encoder.sizes == sizes
         batcher.close()
     encoder = SlowEncoder()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=3, max_wait_ms=60_000.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=3, max_wait_ms=60_000.0))
     last = batcher.submit(items("a"))
     batcher.close()  # what was taken is finished, without the rest of the wait
     assert last.result(0).shape == (1,)
@@ -331,7 +338,7 @@ def test_a_batch_waits_for_others_but_not_for_ever() -> None:
 def test_the_queue_has_an_end_and_those_who_left_make_room() -> None:
     encoder = SlowEncoder()
     encoder.gate.clear()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=2, max_wait_ms=0.0, queue=4))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=2, max_wait_ms=0.0, queue=4))
     first = batcher.submit(items("a"))
     encoder.entered.wait(30)
     second, third = batcher.submit(items("a", "a")), batcher.submit(items("b", "b"))
@@ -349,7 +356,7 @@ def test_the_queue_has_an_end_and_those_who_left_make_room() -> None:
 
 def test_a_large_request_that_fails_or_leaves_is_not_scored_further() -> None:
     encoder = SlowEncoder()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=1, max_wait_ms=0.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=1, max_wait_ms=0.0))
     failing = batcher.submit(items("poison", *"abcdef"))
     with pytest.raises(ValueError, match="cannot encode"):
         failing.result(30)

@@ -253,8 +253,26 @@ def test_lone_surrogates_become_the_replacement_character() -> None:
             seen.extend(item.response for item in items)
             return super().encode(items)
 
-    count_reward(Strict()).score(["\ud800"], ["a\udfff \ud83d\ude00"])
-    assert seen == ["a\ufffd \U0001f600"]
+    with pytest.warns(UserWarning, match="of 2 texts: 1 texts whose lone surrogates were replaced"):
+        count_reward(Strict()).score(["\ud800", ""], ["a\udfff \ud83d\ude00", ""])
+    assert seen == ["a\ufffd \U0001f600", ""]
+
+
+def test_what_the_encoder_changes_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cutting(CountEncoder):
+        def encode_noted(self, items: Any) -> Any:
+            return self.encode(items), np.array([int(len(item.prompt[0].content) > 3) for item in items])
+
+    reward = count_reward(Cutting())
+    with pytest.warns(UserWarning, match="of 2 texts: 1 prompts cut"):
+        reward.score(["long one", "p"], ["a", "a"])
+    reward.save(tmp_path / "reward")
+    path = _write(tmp_path / "rows.jsonl", [{"prompt": p, "response": "a"} for p in ("long one", "p", "longer")])
+    monkeypatch.setattr(rmspace.text, "encoder_from", lambda description: Cutting())
+    assert main(["score", str(tmp_path / "reward"), path]) == 0
+    assert "changed before they were scored: prompt cut 2 times" in capsys.readouterr().err
 
 
 def test_trl_calls_the_reward_with_texts_and_with_messages() -> None:

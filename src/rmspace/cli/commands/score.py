@@ -35,15 +35,18 @@ def run(options: argparse.Namespace) -> int:
 
     reward = load_reward(options)
     bad: list[tuple[int, str]] = []
+    changed: Counter[str] = Counter()
     n_scored = 0
     with _output(options.out) as out:
-        for line, row, reason in score_rows(reward, read_rows(options.file)):
+        for line, row, reason in score_rows(reward, read_rows(options.file), changed=changed):
             if reason:
                 bad.append((line, reason))
             else:
                 n_scored += 1
                 print(json.dumps(row, default=str), file=out)
     _report(options.file, n_scored, bad)
+    if said := ", ".join(f"{name.replace('_', ' ')} {count:,} times" for name, count in changed.items() if count):
+        print(f"{options.file}: texts were changed before they were scored: {said}", file=sys.stderr)
     return int(bool(bad))
 
 
