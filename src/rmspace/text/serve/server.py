@@ -53,6 +53,8 @@ def serve(
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn raises the signal again when it has stopped
         say("stopped")
+    finally:
+        gc.unfreeze()
 
 
 def _listen(host: str, port: int) -> socket.socket:
