@@ -117,6 +117,7 @@ def test_unknown_subsets_alone_have_no_overall_score() -> None:
     result = rewardbench_1([{"subset": "mine"}], [RIGHT])
     assert by_name(result)["mine"] == 1.0
     assert math.isnan(result.score) and not result.whole
+    assert "counts nowhere" in str(result).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,8 @@ def test_a_prompt_of_ties_may_not_be_there_twice() -> None:
 def test_version_2_as_a_whole() -> None:
     rows = [{"subset": name, "id": f"{name}:{k}"} for name, n in ROWS_2.items() if name != "Ties" for k in range(n)]
     scores = [[1.0, 0.0, 0.0, 0.0] if row["subset"] != "Focus" else [0.0, 1.0, 0.0, 0.0] for row in rows]
-    more, tied = ties_rows(*(one for n in range(51) for one in ((f"ref:{n}", [2], [1]), (f"tied:{n}", [3, 3], [1]))))
+    refs = [(f"ref:{n}", [2.0], [1.0]) for n in range(51)]
+    more, tied = ties_rows(*refs, *((f"tied:{n}", [3.0, 3.0], [1.0]) for n in range(51)))
     result = rewardbench_2(rows + more, scores + tied)
     ties = 1 + 0.01  # all gaps are positive and no tied prompt has a spread: tanh(inf)
     assert result.whole and not result.missing
@@ -342,11 +344,8 @@ def test_scores_are_matched_by_subset_and_id(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             read_rewardbench_scores(lines(tmp_path / "s.jsonl", wrong), DATA_1)
-    for wrong_file in (
-        "{",
-        "3",
-        json.dumps({"subset": ["a"], "id": [1, 2], "scores_chosen": [], "scores_rejected": []}),
-    ):
+    ragged = {"subset": ["a"], "id": [1, 2], "scores_chosen": [], "scores_rejected": []}
+    for wrong_file in ("{", "3", json.dumps(ragged)):
         (tmp_path / "s.json").write_text(wrong_file)
         with pytest.raises(ValueError, match=r"s\.json"):
             read_rewardbench_scores(tmp_path / "s.json", DATA_1)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from rmspace._typing import Float64Array
 from rmspace.cli.commands.serve import _token
 from rmspace.text.records import Message, TextItem
 from rmspace.text.reward import TextReward
@@ -183,6 +184,7 @@ def test_odd_texts_are_scored(client: TestClient) -> None:
     body = rb'{"prompts": ["\ud800", "\u0000", ""], "responses": ["a\udfff", "\u0000\u0000", "  "]}'
     found = client.post("/score", content=body, headers={"Content-Type": "application/json; charset=UTF-8"})
     assert found.json() == {"scores": [expected(".", "a."), expected(".", ".."), expected("", "  ")]}
+    assert 'rmspace_changed_texts_total{change="replaced"} 1' in client.get("/metrics").text
 
 
 @pytest.mark.parametrize(
@@ -275,6 +277,11 @@ def items(*texts: str) -> list[TextItem]:
     return [TextItem((), text) for text in texts]
 
 
+def scores_of(encoder: SlowEncoder) -> Callable[[Sequence[TextItem]], Float64Array]:
+    reward = count_reward(encoder)
+    return lambda some: reward.score_items(some)[0]
+
+
 def lengths(some: Any) -> Any:
     return np.array([float(len(item.response)) for item in some])
 
@@ -301,7 +308,7 @@ def test_every_request_gets_its_own_scores(requests: list[list[str]], max_batch:
 def test_batches_are_full_while_texts_wait() -> None:
     encoder = SlowEncoder()
     encoder.gate.clear()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=4, max_wait_ms=0.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=4, max_wait_ms=0.0))
     first = batcher.submit(items("a"))
     encoder.entered.wait(30)
     others = [batcher.submit(items("a", "b", "c")) for _ in range(3)]
@@ -316,13 +323,13 @@ def test_batches_are_full_while_texts_wait() -> None:
 def test_a_batch_waits_for_others_but_not_for_ever() -> None:
     for wait, sizes in ((60_000.0, [3]), (0.0, None)):
         encoder = SlowEncoder()
-        batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=3, max_wait_ms=wait))
+        batcher = Batcher(scores_of(encoder), Limits(max_batch=3, max_wait_ms=wait))
         futures = [batcher.submit(items(text)) for text in "abc"]
         assert len([future.result(30) for future in futures]) == 3
         assert sizes is None or encoder.sizes == sizes
         batcher.close()
     encoder = SlowEncoder()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=3, max_wait_ms=60_000.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=3, max_wait_ms=60_000.0))
     last = batcher.submit(items("a"))
     batcher.close()  # what was taken is finished, without the rest of the wait
     assert last.result(0).shape == (1,)
@@ -331,7 +338,7 @@ def test_a_batch_waits_for_others_but_not_for_ever() -> None:
 def test_the_queue_has_an_end_and_those_who_left_make_room() -> None:
     encoder = SlowEncoder()
     encoder.gate.clear()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=2, max_wait_ms=0.0, queue=4))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=2, max_wait_ms=0.0, queue=4))
     first = batcher.submit(items("a"))
     encoder.entered.wait(30)
     second, third = batcher.submit(items("a", "a")), batcher.submit(items("b", "b"))
@@ -349,7 +356,7 @@ def test_the_queue_has_an_end_and_those_who_left_make_room() -> None:
 
 def test_a_large_request_that_fails_or_leaves_is_not_scored_further() -> None:
     encoder = SlowEncoder()
-    batcher = Batcher(count_reward(encoder).score_items, Limits(max_batch=1, max_wait_ms=0.0))
+    batcher = Batcher(scores_of(encoder), Limits(max_batch=1, max_wait_ms=0.0))
     failing = batcher.submit(items("poison", *"abcdef"))
     with pytest.raises(ValueError, match="cannot encode"):
         failing.result(30)
@@ -495,6 +502,27 @@ def test_sigterm_finishes_what_was_taken() -> None:
         assert process.stdout.read() == "stopped\n"
 
 
+def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import rmspace.text
+    from rmspace.cli.main import main
+    from rmspace.text.serve import server
+    from text_stubs import make_counts
+
+    monkeypatch.setattr(rmspace.text, "encoder_from", make_counts, raising=False)
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(server, "serve", lambda reward, **options: seen.update(options, reward=reward))
+    count_reward(temperature=2.0).save(tmp_path / "reward")
+    assert main(["serve", str(tmp_path / "reward")]) == 0
+    assert (seen["host"], seen["port"], seen["token"], seen["limits"]) == ("127.0.0.1", 8000, None, Limits())
+    monkeypatch.setenv("RMSPACE_TEST_TOKEN", "x")
+    numbers = ["--port", "1", "--max-batch", "2", "--max-wait-ms", "3", "--queue", "4", "--max-bytes", "5"]
+    assert main(["serve", str(tmp_path / "reward"), *numbers, "--token-env", "RMSPACE_TEST_TOKEN"]) == 0
+    assert (seen["port"], seen["token"], seen["limits"]) == (1, "x", Limits(2, 3.0, 4, 5))
+    assert seen["reward"].temperature == 2.0
+    assert main(["serve", str(tmp_path / "reward"), "--queue", "0"]) == 2
+    assert main(["serve", str(tmp_path / "none")]) == 2
+
+
 def test_an_address_that_is_taken_is_a_clear_error() -> None:
     from rmspace.text.serve.server import serve
 
@@ -502,3 +530,13 @@ def test_an_address_that_is_taken_is_a_clear_error() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(OSError, match=f"127.0.0.1, port {port}, cannot be used"):
             serve(count_reward(), port=port)
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_when_clients_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    from benchmarks.serve import measure
+
+    row = measure("waiting", 4_000)
+    assert row["note"].endswith("0 lost, 0 wrong")
+    assert row["size"].startswith("4,000 requests")

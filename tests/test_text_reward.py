@@ -176,6 +176,31 @@ def test_an_own_function_must_be_given_again(tmp_path: Path, monkeypatch: pytest
         TextReward.load(tmp_path / "reward")
 
 
+def test_a_folder_does_not_decide_which_server_gets_the_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Server(CountEncoder):
+        def describe(self) -> dict[str, Any]:
+            return {"kind": "endpoint", "about": {"url": "http://elsewhere", "api_key_env": "HOME"}}
+
+    count_reward(Server()).save(tmp_path / "reward")
+    asked: list[Any] = []
+
+    def make(description: Any, **options: Any) -> Server:
+        asked.append(options)
+        return Server()
+
+    monkeypatch.setattr(rmspace.text, "encoder_from", make)
+    with pytest.raises(ValueError, match="the server 'http://elsewhere', which would get all texts"):
+        TextReward.load(tmp_path / "reward")
+    path = _write(tmp_path / "rows.jsonl", ROWS[:1])
+    assert main(["score", str(tmp_path / "reward"), path]) == 2
+    assert "--encoder-url" in capsys.readouterr().err
+    assert asked == []
+    assert main(["score", str(tmp_path / "reward"), path, "--encoder-url", "http://here"]) == 0
+    assert asked == [{"url": "http://here"}]
+
+
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     whole = tmp_path / "reward"
     count_reward().save(whole)
@@ -228,8 +253,26 @@ def test_lone_surrogates_become_the_replacement_character() -> None:
             seen.extend(item.response for item in items)
             return super().encode(items)
 
-    count_reward(Strict()).score(["\ud800"], ["a\udfff \ud83d\ude00"])
-    assert seen == ["a\ufffd \U0001f600"]
+    with pytest.warns(UserWarning, match="of 2 texts: 1 texts whose lone surrogates were replaced"):
+        count_reward(Strict()).score(["\ud800", ""], ["a\udfff \ud83d\ude00", ""])
+    assert seen == ["a\ufffd \U0001f600", ""]
+
+
+def test_what_the_encoder_changes_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cutting(CountEncoder):
+        def encode_noted(self, items: Any) -> Any:
+            return self.encode(items), np.array([int(len(item.prompt[0].content) > 3) for item in items])
+
+    reward = count_reward(Cutting())
+    with pytest.warns(UserWarning, match="of 2 texts: 1 prompts cut"):
+        reward.score(["long one", "p"], ["a", "a"])
+    reward.save(tmp_path / "reward")
+    path = _write(tmp_path / "rows.jsonl", [{"prompt": p, "response": "a"} for p in ("long one", "p", "longer")])
+    monkeypatch.setattr(rmspace.text, "encoder_from", lambda description: Cutting())
+    assert main(["score", str(tmp_path / "reward"), path]) == 0
+    assert "changed before they were scored: prompt cut 2 times" in capsys.readouterr().err
 
 
 def test_trl_calls_the_reward_with_texts_and_with_messages() -> None:

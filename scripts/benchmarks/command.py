@@ -7,7 +7,8 @@
 The first form measures this checkout against the ceilings of the machine and against the published protocol. Every
 stage runs in its own process. A share is of the best rate of matrix products over two seconds, measured in that process
 before and after the stage; a ratio is of seconds within that process; seconds are the least of the repetitions.
-`--quick` takes smaller sizes and about two minutes. Studies are measured only with `--only study workers`.
+`--quick` takes smaller sizes and about two minutes. Studies and the server are measured only on request:
+`--only study workers serve`.
 
 The second form measures the embedding of texts with a model of sentence-transformers, and nothing else. The file is
 JSON Lines, plain or gz, whose rows have `prompt` and `responses`.

@@ -25,6 +25,7 @@ from benchmarks.measure import (
     products,
 )
 from benchmarks.published import NS, looped_comparisons, permuted_best_of_n, published_fit
+from benchmarks.serve import serving
 from benchmarks.studies import overhead, two_workers
 from rmspace.data.mapped import blocks, map_array
 from rmspace.models.core import bins as _bins
@@ -432,4 +433,5 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
 STUDIES: dict[str, Callable[[Path, bool], list[Row]]] = {  # run only on request, since they take many minutes
     "study": overhead,
     "workers": two_workers,
+    "serve": serving,
 }

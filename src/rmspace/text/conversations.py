@@ -16,8 +16,7 @@ Response = str | Sequence[Message | Mapping[str, Any]]
 def item_of(prompt: Prompt, response: Response) -> TextItem:
     """Return the item of a prompt and a response.
 
-    Turns of a response before its last one go to the prompt. A lone surrogate, which UTF-8 cannot hold, becomes
-    U+FFFD, as where texts are embedded.
+    Turns of a response before its last one go to the prompt.
 
     Raises:
         TypeError: neither a text nor messages.
@@ -26,9 +25,9 @@ def item_of(prompt: Prompt, response: Response) -> TextItem:
     >>> item_of("2 + 2?", [{"role": "assistant", "content": "4"}])
     TextItem(prompt=(Message(role='user', content='2 + 2?'),), response='4')
     """
-    turns = (Message("user", clean(prompt)),) if isinstance(prompt, str) else messages_of("prompt", prompt)
+    turns = (Message("user", prompt),) if isinstance(prompt, str) else messages_of("prompt", prompt)
     if isinstance(response, str):
-        return TextItem(turns, clean(response))
+        return TextItem(turns, response)
     return conversation((*turns, *messages_of("response", response)))
 
 
@@ -56,19 +55,6 @@ def messages_of(name: str, value: Any) -> tuple[Message, ...]:
     return tuple(_message(f"{name}[{k}]", one) for k, one in enumerate(value))
 
 
-def clean(text: str) -> str:
-    r"""Replace lone surrogates by U+FFFD; two that stand for one character become that character.
-
-    >>> ascii(clean("a\ud800"))
-    "'a\\ufffd'"
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
 def _message(name: str, value: Any) -> Message:
     if not isinstance(value, Message | Mapping):
         raise TypeError(f"{name} must be a message {{role, content}}; got {type(value).__name__}")
@@ -76,4 +62,4 @@ def _message(name: str, value: Any) -> Message:
     for key in Message._fields:
         if not isinstance(known.get(key), str):
             raise ValueError(f"{name}.{key} must be a text; got {type(known.get(key)).__name__}")
-    return Message(clean(known["role"]), clean(known["content"]))
+    return Message(known["role"], known["content"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rmspace._checks import check_number, describe
-from rmspace._typing import Float64Array, IntArray, PathLike
+from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.kinds import Encoder
 from rmspace.text.conversations import Prompt, Response, item_of
+from rmspace.text.notes import clean_item, say_notes
 from rmspace.text.records import TextItem
 
 __all__ = ["Best", "TextReward"]
@@ -84,6 +86,9 @@ class TextReward:
             prompts: n prompts, each a text or a list of messages {role, content}.
             responses: n responses, each a text or the messages that follow the prompt.
 
+        Warns:
+            UserWarning: texts that were changed, with how many: prompts that were cut, lone surrogates.
+
         Raises:
             TypeError, ValueError: as `item_of`; numbers of prompts and responses that differ; embeddings that the
                 model was not fitted for.
@@ -92,13 +97,16 @@ class TextReward:
         check_list("responses", responses)
         if len(prompts) != len(responses):
             raise ValueError(f"each response needs its prompt; got {len(prompts)} prompts, {len(responses)} responses")
-        return self.score_items([item_of(*pair) for pair in zip(prompts, responses, strict=True)])
+        scores, notes = self.score_items([item_of(*pair) for pair in zip(prompts, responses, strict=True)])
+        if said := say_notes(notes):
+            warnings.warn(f"texts were changed before they were scored; {said}", stacklevel=2)
+        return scores
 
-    def score_items(self, items: Sequence[TextItem]) -> Float64Array:
-        """Score items: float64 (n,), in their order."""
+    def score_items(self, items: Sequence[TextItem]) -> tuple[Float64Array, IntArray]:
+        """Score items: float64 (n,), in their order, and what was changed in each, (n,) of `Note`."""
         if not items:
-            return np.empty(0)
-        embeddings = np.asarray(self.encoder.encode(items))
+            return np.empty(0), np.empty(0, dtype=np.int64)
+        embeddings, notes = self._encode(items)
         if embeddings.ndim != 2 or len(embeddings) != len(items):
             raise ValueError(
                 f"the encoder must return one row per item, ({len(items)}, dim); got {describe(embeddings)}"
@@ -106,7 +114,7 @@ class TextReward:
         scores = np.asarray(self.model.predict(embeddings), dtype=np.float64) / self.temperature
         if scores.shape != (len(items),) or not np.isfinite(scores).all():
             raise ValueError(f"the model must return one finite score per item; got {describe(scores)}")
-        return scores
+        return scores, notes
 
     def rank(self, prompt: Prompt, responses: Sequence[Response]) -> IntArray:
         """Return the places of the responses, int64 (n,), best first; equal scores keep their order."""
@@ -145,6 +153,14 @@ class TextReward:
 
         return expit(self.score(prompts, first) - self.score(prompts, second))
 
+    def _encode(self, items: Sequence[TextItem]) -> tuple[FloatArray, IntArray]:
+        cleaned, replaced = zip(*map(clean_item, items), strict=True)
+        notes = np.array(replaced, dtype=np.int64)
+        if not hasattr(self.encoder, "encode_noted"):
+            return np.asarray(self.encoder.encode(cleaned)), notes
+        embeddings, noted = self.encoder.encode_noted(cleaned)
+        return np.asarray(embeddings), notes | noted
+
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
         """Write what the encoder is, and the model, as one folder for `load`; it appears whole or not at all.
 
@@ -175,6 +191,7 @@ class TextReward:
                 encoder's files lie elsewhere now. It is compared in the same way.
             trusted: as in `rmspace.load`.
             options: for the encoder that is made from the description, such as `model`, its place now, or `device`.
+                The `url` of an encoder that is a server must be given: a folder must not decide where texts go.
 
         Raises:
             FileNotFoundError: there is no reward model of text at `folder`.

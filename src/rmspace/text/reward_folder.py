@@ -63,6 +63,7 @@ def read_reward(
 def _make_encoder(path: Path, description: Mapping[str, Any], options: Mapping[str, Any]) -> Encoder:
     import rmspace.text
 
+    _check_url(path, description, options)
     try:
         return rmspace.text.encoder_from(description, **options)
     except (TypeError, ValueError, LookupError, OSError) as error:
@@ -70,6 +71,17 @@ def _make_encoder(path: Path, description: Mapping[str, Any], options: Mapping[s
             f"the encoder of {path} cannot be made again here ({error}); load it with encoder=, the encoder that the "
             "model was fitted with"
         ) from error
+
+
+def _check_url(path: Path, description: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raise ValueError where the folder alone would decide which server gets the texts and the key."""
+    about = description.get("about")
+    url = about.get("url") if isinstance(about, dict) else None
+    if (url is not None or description.get("kind") == "endpoint") and "url" not in options:
+        raise ValueError(
+            f"the encoder of {path} is the server {url!r}, which would get all texts, and a key from the environment; "
+            "if you trust it, name it yourself: load with url=..., or --encoder-url on the command line"
+        )
 
 
 def _read_head(path: Path) -> dict[str, Any]:

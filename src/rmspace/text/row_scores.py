@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmspace.text.conversations import conversation, item_of, messages_of
+from rmspace.text.notes import count_notes
 from rmspace.text.plain_rows import PlainRow
 from rmspace.text.records import TextItem
 from rmspace.text.reward import TextReward
@@ -24,7 +26,9 @@ class Scored(NamedTuple):
     reason: str = ""
 
 
-def score_rows(reward: TextReward, rows: Iterable[PlainRow], *, batch_size: int = 256) -> Iterator[Scored]:
+def score_rows(
+    reward: TextReward, rows: Iterable[PlainRow], *, batch_size: int = 256, changed: Counter[str] | None = None
+) -> Iterator[Scored]:
     """Score rows in their order, some at a time, so that a file is never held whole.
 
     A row gets `score` where it has one response, `scores` where it has `responses`, and `score_chosen` and
@@ -34,12 +38,13 @@ def score_rows(reward: TextReward, rows: Iterable[PlainRow], *, batch_size: int 
         reward: the reward model.
         rows: as `read_rows` gives them.
         batch_size: rows scored at a time.
+        changed: receives how many texts were changed before they were scored, by `Note`.
     """
     source = iter(rows)
     while batch := list(islice(source, batch_size)):
         read = [_read(one) for one in batch]
         good = [one for one in read if not one.reason]
-        scores = iter(_score_all(reward, [one.items for one in good]))
+        scores = iter(_score_all(reward, [one.items for one in good], Counter() if changed is None else changed))
         for plain, one in zip(batch, read, strict=True):
             found = one.reason or next(scores)
             if isinstance(found, str):
@@ -90,15 +95,19 @@ def _whole(name: str, turns: Any) -> TextItem:
     return conversation(messages_of(name, turns))
 
 
-def _score_all(reward: TextReward, groups: Sequence[Sequence[TextItem]]) -> list[list[float] | str]:
+def _score_all(
+    reward: TextReward, groups: Sequence[Sequence[TextItem]], changed: Counter[str]
+) -> list[list[float] | str]:
     """Return the scores of each row, or why it has none; rows are scored alone only where they fail together."""
     try:
-        scores = reward.score_items([item for group in groups for item in group]).tolist()
+        found, notes = reward.score_items([item for group in groups for item in group])
     except (ValueError, FloatingPointError) as error:
         if len(groups) == 1:
             return [f"the reward model cannot score it ({error})"]
-        return [found for group in groups for found in _score_all(reward, [group])]
+        return [one for group in groups for one in _score_all(reward, [group], changed)]
+    changed.update(count_notes(notes))
     edges = np.cumsum([0, *map(len, groups)]).tolist()
+    scores = found.tolist()
     return [scores[a:b] for a, b in pairwise(edges)]
 
 

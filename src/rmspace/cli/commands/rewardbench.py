@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rmspace.text.reward import TextReward
+from rmspace.cli.reward_folder import add_reward, load_reward
 
 HELP = "score RewardBench 1 or 2 with a reward model of text"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", metavar="MODEL", help="the folder of a reward model of text, or a file of its scores")
+    add_reward(parser, "the folder of a reward model of text, or a file of its scores")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="the benchmark: JSON Lines or Parquet")
     parser.add_argument("--version", type=int, choices=(1, 2), help="of the benchmark (told by its rows)")
     parser.add_argument("--out", metavar="DIR", help="folder for the result, in RewardBench's form")
@@ -36,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         scores = read_rewardbench_scores(options.model, rows)
         result = score_rewardbench(rows, scores, version=options.version)
     else:
-        reward = _load(options.model)
+        reward = load_reward(options)
         template = str(reward.encoder.describe().get("template", ""))
         result, scores = run_rewardbench(reward.score, rows, version=options.version)
     print(result)
@@ -44,9 +42,3 @@ def run(options: argparse.Namespace) -> int:
         name = Path(options.model).resolve().name
         write_rewardbench(options.out, result, rows, scores, model=name, chat_template=template)
     return 0
-
-
-def _load(folder: str) -> TextReward:
-    from rmspace.text.reward import TextReward
-
-    return TextReward.load(folder)

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from rmspace.cli.reward_folder import add_reward, load_reward
+
 HELP = "score the prompts and responses of a file"
 _SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", metavar="MODEL", help="the folder of a reward model of text")
+    add_reward(parser)
     parser.add_argument(
         "file",
         metavar="FILE",
@@ -29,20 +31,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the rows with their scores; the status is 1 where some could not be scored."""
     from rmspace.text.plain_rows import read_rows
-    from rmspace.text.reward import TextReward
     from rmspace.text.row_scores import score_rows
 
-    reward = TextReward.load(options.model)
+    reward = load_reward(options)
     bad: list[tuple[int, str]] = []
+    changed: Counter[str] = Counter()
     n_scored = 0
     with _output(options.out) as out:
-        for line, row, reason in score_rows(reward, read_rows(options.file)):
+        for line, row, reason in score_rows(reward, read_rows(options.file), changed=changed):
             if reason:
                 bad.append((line, reason))
             else:
                 n_scored += 1
                 print(json.dumps(row, default=str), file=out)
     _report(options.file, n_scored, bad)
+    if said := ", ".join(f"{name.replace('_', ' ')} {count:,} times" for name, count in changed.items() if count):
+        print(f"{options.file}: texts were changed before they were scored: {said}", file=sys.stderr)
     return int(bool(bad))
 
 

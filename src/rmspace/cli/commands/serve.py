@@ -6,12 +6,14 @@ import argparse
 import os
 import sys
 
+from rmspace.cli.reward_folder import add_reward, load_reward
+
 HELP = "serve a reward model of text over HTTP"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("folder", metavar="FOLDER", help="the folder of a reward model of text")
+    add_reward(parser)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8000, help="the port; 0 for a free one (8000)")
     parser.add_argument(
@@ -33,13 +35,12 @@ def run(options: argparse.Namespace) -> int:
 
     for module in ("starlette", "uvicorn"):
         need(module, "serve")
-    from rmspace.text.reward import TextReward
     from rmspace.text.serve.limits import Limits
     from rmspace.text.serve.server import serve
 
     limits = Limits(options.max_batch, options.max_wait_ms, options.queue, options.max_bytes)
     token = _token(options.token_env)
-    reward = TextReward.load(options.folder)
+    reward = load_reward(options)
     serve(reward, host=options.host, port=options.port, limits=limits, token=token, say=_say)
     return 0
 

@@ -7,7 +7,7 @@ import hmac
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from rmspace._typing import Float64Array
+from rmspace.text.notes import count_notes
+from rmspace.text.records import TextItem
 from rmspace.text.reward import TextReward
 from rmspace.text.serve.batching import Batcher, QueueClosed, QueueFull
 from rmspace.text.serve.bodies import Bodies
@@ -49,10 +51,10 @@ class _Service:
     """What the paths share."""
 
     def __init__(self, reward: TextReward, limits: Limits, token: str | None) -> None:
-        self._limits = limits
+        self._reward, self._limits = reward, limits
         self._header = None if token is None else b"Bearer " + token.encode()
         self._meters = Metrics({"rmspace_waiting_texts": lambda: self._batcher.waiting})
-        self._batcher = Batcher(reward.score_items, limits, on_batch=self._count_batch)
+        self._batcher = Batcher(self._score_batch, limits, on_batch=self._count_batch)
         self._bodies = Bodies(limits)
 
     @asynccontextmanager
@@ -130,6 +132,13 @@ class _Service:
         given = next((value for name, value in request.scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, self._header):
             raise Refused(401, "send the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+
+    def _score_batch(self, items: Sequence[TextItem]) -> Float64Array:
+        scores, notes = self._reward.score_items(items)
+        for name, count in count_notes(notes).items():
+            if count:
+                self._meters.count("rmspace_changed_texts_total", count, change=name)
+        return scores
 
     def _count_batch(self, size: int, seconds: float) -> None:
         self._meters.count("rmspace_batches_total")

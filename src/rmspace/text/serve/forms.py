@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmspace._typing import Float64Array
-from rmspace.text.conversations import clean, item_of
+from rmspace.text.conversations import item_of
 from rmspace.text.records import TextItem
 from rmspace.text.reward import order_of
 from rmspace.text.serve.limits import Refused
@@ -76,7 +76,7 @@ def _split(k: int, query: Any, prompt: Any) -> TextItem:
         if not isinstance(text, str):
             raise _wrong(f"{name}[{k}] must be a text; got {_name(text)}")
     try:
-        return split_query(clean(query), clean(prompt))
+        return split_query(query, prompt)
     except ValueError as error:
         raise _wrong(f"query[{k}]: {error}") from error
 
@@ -91,7 +91,7 @@ def _list(body: Body, name: str) -> list[Any]:
 
 def _check_names(body: Body, names: Sequence[str]) -> None:
     if unknown := [name for name in body if name not in names]:
-        shown = ", ".join(repr(clean(name)[:40]) for name in unknown[:3])
+        shown = ", ".join(ascii(name[:40]) for name in unknown[:3])
         raise _wrong(f"the fields are {' and '.join(names)}; got also {shown}")
 
 

@@ -10,6 +10,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 _HELP = {
     "rmspace_requests_total": "Requests, by path and HTTP status; 499 is a client that left before its answer.",
     "rmspace_texts_total": "Texts that the reward model scored.",
+    "rmspace_changed_texts_total": "Texts that were changed before they were scored, such as prompts that were cut.",
     "rmspace_batches_total": "Batches that the reward model scored.",
     "rmspace_request_seconds": "Seconds from the headers of a request to its answer.",
     "rmspace_batch_seconds": "Seconds of a batch in the encoder and the reward model.",
@@ -57,11 +58,11 @@ class Metrics:
             for name in sorted({name for name, _ in self._counters}):
                 lines += _head(name, "counter")
                 found = sorted((labels, value) for (key, labels), value in self._counters.items() if key == name)
-                lines += [f"{name}{_labels(labels)} {value:g}" for labels, value in found]
+                lines += [f"{name}{_labels(labels)} {value:.0f}" for labels, value in found]
             for name, cells in sorted(self._histograms.items()):
                 lines += [*_head(name, "histogram"), *_histogram(name, cells)]
         for name, now in self._gauges.items():
-            lines += [*_head(name, "gauge"), f"{name} {now():g}"]
+            lines += [*_head(name, "gauge"), f"{name} {now():.0f}"]
         return "\n".join(lines) + "\n"
 
 

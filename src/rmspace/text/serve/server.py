@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -46,10 +47,14 @@ def serve(
     say(f"serving at http://{name}:{listening.getsockname()[1]}")
     if token is None and not _is_loopback(host):
         say("anybody who reaches this address can use the server: no token is set")
+    gc.collect()
+    gc.freeze()  # what was loaded stays; to go through it again and again costs each request time
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn raises the signal again when it has stopped
         say("stopped")
+    finally:
+        gc.unfreeze()
 
 
 def _listen(host: str, port: int) -> socket.socket:
