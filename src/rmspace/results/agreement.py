@@ -11,6 +11,7 @@ import pandas as pd
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_ties
 from rmspace.data.preferences import Preferences
+from rmspace.results.evaluate_preferences import prompts_of
 from rmspace.results.intervals import mean_interval
 from rmspace.results.schema import AGREEMENT, table_of
 
@@ -30,13 +31,15 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
     Args:
         preferences: with the column `annotator`, and `tie` where annotators may call a tie. Where an annotator judged a
             pair more than once, the first verdicts of all annotators are compared, then the second ones, and so on.
+            Each verdict counts alike: `weight` is not used.
         confidence: of the intervals over prompts.
 
     Returns:
         Columns annotator ("all" for the means), against, n_verdicts, value, low, high, n_prompts.
 
     Raises:
-        ValueError: no column `annotator`, or no pair that two annotators judged.
+        ValueError: no column `annotator`, or no pair that two annotators judged; an annotator who is missing or called
+            "all"; a comparison of an item with itself.
 
     >>> items = np.eye(4, dtype=np.float32)
     >>> data = Preferences(items, [[0, 1], [0, 1], [1, 0], [2, 3], [2, 3], [2, 3]], groups=[0, 0, 1, 1],
@@ -99,7 +102,7 @@ class _Verdicts(NamedTuple):
     verdict: IntArray
     unit: IntArray  # (n,) equal where verdicts are compared with one another
     annotator: npt.NDArray[Any]
-    prompt: npt.NDArray[Any]
+    prompt: IntArray  # (n,), or (n, 2) where some pair has two prompts
     counts: IntArray  # (n_units,) verdicts in each unit
     best: IntArray  # (n,) the verdict that most of the pair's annotators gave, 0 where they are divided evenly
 
@@ -107,8 +110,12 @@ class _Verdicts(NamedTuple):
 def _verdicts_of(preferences: Preferences) -> _Verdicts:
     if "annotator" not in preferences.columns:
         raise ValueError(f"agreement needs the column 'annotator'; the preferences have {sorted(preferences.columns)}")
-    annotator = preferences.columns["annotator"]
-    first, second = preferences.comparisons.T
+    annotator, (first, second) = preferences.columns["annotator"], preferences.comparisons.T
+    if pd.Series(annotator).isin(["all", ""]).any() or pd.isna(annotator).any():
+        raise ValueError('each comparison needs an annotator with a name other than "all"; give each a number or name')
+    if (first == second).any():
+        row = int(np.argmax(first == second))
+        raise ValueError(f"comparison {row} is of an item with itself, which says nothing; leave it out; see health()")
     verdict = np.where(first < second, 1, -1).astype(np.int64)
     if "tie" in preferences.columns:
         verdict[check_ties(preferences.columns["tie"])] = 0
@@ -117,7 +124,7 @@ def _verdicts_of(preferences: Preferences) -> _Verdicts:
     again = pd.DataFrame({"pair": pair, "annotator": annotator}).groupby(["pair", "annotator"]).cumcount()
     unit = np.unique(np.stack([pair, again.to_numpy()]), axis=1, return_inverse=True)[1].reshape(-1)
     best = np.sign(np.bincount(pair, verdict))[pair]
-    return _Verdicts(verdict, unit, annotator, preferences.groups[first], np.bincount(unit), best.astype(np.int64))
+    return _Verdicts(verdict, unit, annotator, prompts_of(preferences), np.bincount(unit), best.astype(np.int64))
 
 
 def _with_another(verdicts: _Verdicts) -> Float64Array:
