@@ -1,7 +1,7 @@
 """Judging by held-out comparisons: baselines, paired differences, agreement, lengths, temperature, reliability."""
 
 from functools import partial
-from itertools import combinations, product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -190,15 +190,23 @@ def by_hand(data: rm.Preferences) -> tuple[float, float, float, float]:
             majority.append(1 - abs(own - np.sign(sum(others))) / 2)
         best = max(sum((1 + side * each) / 2 for each in v) for side in (-1, 1))
         ceiling += [best / len(v)] * len(v)
+    disagreements = [
+        alpha_parts([[side * each for each in v] for side, v in zip(sides, shared, strict=True)])
+        for sides in product([-1, 1], repeat=len(shared))
+    ]
+    observed, expected = np.mean(disagreements, axis=0)
+    alpha = 1 - observed / expected if expected > 0 else np.nan
+    return float(np.mean(another)), float(np.mean(majority)), float(np.mean(ceiling)), float(alpha)
+
+
+def alpha_parts(units: list[list[int]]) -> tuple[float, float]:
+    """Observed and expected disagreement of Krippendorff's alpha, from the matrix of coincidences."""
     coincidences = np.zeros((3, 3))
-    for v in shared:
-        for a, b in combinations(v, 2):
+    for v in units:
+        for a, b in permutations(v, 2):
             coincidences[a + 1, b + 1] += 1 / (len(v) - 1)
-            coincidences[b + 1, a + 1] += 1 / (len(v) - 1)
     totals, n = coincidences.sum(axis=0), coincidences.sum()
-    observed = n - np.trace(coincidences)
-    expected = (n**2 - (totals**2).sum()) / (n - 1)
-    return float(np.mean(another)), float(np.mean(majority)), float(np.mean(ceiling)), 1 - observed / expected
+    return float(n - np.trace(coincidences)), float((n**2 - (totals**2).sum()) / (n - 1))
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4))
@@ -222,6 +230,25 @@ def test_agreement_is_that_of_loops(seed: int, n_annotators: int) -> None:
     np.testing.assert_allclose(table[["another", "majority", "ceiling"]], [another, majority, ceiling])
     if np.isfinite(alpha):
         assert rm.krippendorff_alpha(data) == pytest.approx(alpha)
+        order = rng.permutation(12)
+        renumbered = rm.Preferences(data.items, order[data.comparisons], data.groups, columns=data.columns)
+        assert rm.krippendorff_alpha(renumbered) == pytest.approx(alpha)
+
+
+def test_alpha_is_zero_on_average_where_annotators_guess() -> None:
+    rng = np.random.default_rng(3)
+    pairs = np.repeat(2 * np.arange(5)[:, None] + [0, 1], 2, axis=0)
+    items, groups, annotator = np.eye(10, dtype=np.float32), np.arange(10) // 2, np.tile([0, 1], 5)
+    found = []
+    for _ in range(400):
+        guessed = np.where(rng.random(10)[:, None] < 0.5, pairs, pairs[:, ::-1])
+        data = rm.Preferences(items, guessed, groups, tie=rng.random(10) < 0.2, annotator=annotator)
+        found.append(rm.krippendorff_alpha(data))
+    assert abs(np.mean(found)) < 4 * np.std(found) / 20
+    tied = rm.Preferences(items, pairs, groups, tie=np.ones(10), annotator=annotator)
+    for undefined in (tied, rm.Preferences(items, pairs[:2], groups, annotator=[0, 1])):
+        with pytest.raises(ValueError, match="alpha is not defined for ties alone, or for one pair"):
+            rm.krippendorff_alpha(undefined)
 
 
 def test_no_scores_beat_the_ceiling() -> None:

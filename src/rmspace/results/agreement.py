@@ -66,14 +66,15 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
 def krippendorff_alpha(preferences: Preferences) -> float:
     """Return Krippendorff's alpha of the verdicts (first, second, tie) on pairs that several annotators judged.
 
-        alpha = 1 - (n - 1) sum_pairs sum_{c != k} n_pc n_pk / (m_p - 1) / sum_{c != k} n_c n_k
+        alpha = 1 - (n - 1) sum_p sum_{c != k} n_pc n_pk / (m_p - 1) / E[sum_{c != k} n_c n_k]
 
     Pair p has m_p verdicts, n_pc of them of kind c; n and n_c are the sums over pairs with m_p > 1. 1 is full
-    agreement, and 0 that of chance. "First" is the item with the smaller id: give items an order that says nothing of
-    who won.
+    agreement, and 0 that of chance. Which item of a pair is called the first has no meaning, so E is the mean over both
+    orders of every pair: with d_p = n_p,first - n_p,second, it is ((n - n_tie)^2 - sum_p d_p^2) / 2 + 2 (n - n_tie)
+    n_tie. So it does not matter how the items are numbered.
 
     Raises:
-        ValueError: as `agreement_table`; verdicts that are all the same, for which alpha is not defined.
+        ValueError: as `agreement_table`; only ties, or one pair on which all agree: chance would agree always, too.
 
     Source: K. Krippendorff, Content Analysis (2004), nominal data.
 
@@ -88,12 +89,13 @@ def krippendorff_alpha(preferences: Preferences) -> float:
     counts = counts[counts.sum(axis=1) > 1]
     if len(counts) == 0:
         raise ValueError("no pair was judged by two annotators, so nothing can agree")
-    m, totals = counts.sum(axis=1), counts.sum(axis=0)
-    expected = totals.sum() ** 2 - (totals**2).sum()
+    m, (second, ties, first) = counts.sum(axis=1), counts.T
+    decided = m.sum() - ties.sum()
+    expected = (decided**2 - ((first - second) ** 2).sum()) / 2 + 2 * decided * ties.sum()
     if expected == 0:
-        raise ValueError("all verdicts are the same, so alpha is not defined")
+        raise ValueError("alpha is not defined for ties alone, or for one pair on which all agree: chance would agree always")
     observed = ((m**2 - (counts**2).sum(axis=1)) / (m - 1)).sum()
-    return float(1 - (totals.sum() - 1) * observed / expected)
+    return float(1 - (m.sum() - 1) * observed / expected)
 
 
 class _Verdicts(NamedTuple):
