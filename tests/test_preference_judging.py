@@ -240,11 +240,11 @@ def test_alpha_is_zero_on_average_where_annotators_guess() -> None:
     pairs = np.repeat(2 * np.arange(5)[:, None] + [0, 1], 2, axis=0)
     items, groups, annotator = np.eye(10, dtype=np.float32), np.arange(10) // 2, np.tile([0, 1], 5)
     found = []
-    for _ in range(400):
+    for _ in range(100):
         guessed = np.where(rng.random(10)[:, None] < 0.5, pairs, pairs[:, ::-1])
         data = rm.Preferences(items, guessed, groups, tie=rng.random(10) < 0.2, annotator=annotator)
         found.append(rm.krippendorff_alpha(data))
-    assert abs(np.mean(found)) < 4 * np.std(found) / 20
+    assert abs(np.mean(found)) < 4 * np.std(found) / 10
     tied = rm.Preferences(items, pairs, groups, tie=np.ones(10), annotator=annotator)
     for undefined in (tied, rm.Preferences(items, pairs[:2], groups, annotator=[0, 1])):
         with pytest.raises(ValueError, match="alpha is not defined for ties alone, or for one pair"):
@@ -388,6 +388,24 @@ def test_reliability_draws_a_line_per_model() -> None:
     assert labels == ["calibrated", "a", "b"]
     with pytest.raises(ValueError, match="must be one of calibration_table; it lacks model"):
         rm.reliability_curve(table.drop(columns="model"))
+
+
+def test_calibration_of_each_part_is_that_of_its_comparisons() -> None:
+    subset = RNG.choice(["chat", "code"], size=300)
+    data, scores = make(n=300, subset=subset), {"a": RNG.normal(size=60), "b": RNG.normal(size=60)}
+    table = rm.calibration_table(scores, data, by="subset", bins=4)
+    errors = rm.expected_calibration_error(table)
+    for name in ("chat", "code"):
+        rows = subset == name
+        part = rm.Preferences(data.items, data.comparisons[rows], data.groups)
+        alone = rm.calibration_table(scores, part, bins=4)
+        found = table[table.subset == name].drop(columns="subset").reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, alone)
+        expected = rm.expected_calibration_error(alone)
+        assert [errors[name, model] for model in scores] == pytest.approx(expected.tolist())
+    rm.reliability_curve(found)
+    with pytest.raises(ValueError, match="draws one bin of a model once; this table has several parts"):
+        rm.reliability_curve(table)
 
 
 def test_a_learning_curve_on_preferences_is_a_study(tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def krippendorff_alpha(preferences: Preferences) -> float:
     decided = m.sum() - ties.sum()
     expected = (decided**2 - ((first - second) ** 2).sum()) / 2 + 2 * decided * ties.sum()
     if expected == 0:
-        raise ValueError("alpha is not defined for ties alone, or for one pair on which all agree: chance would agree always")
+        raise ValueError(
+            "alpha is not defined for ties alone, or for one pair on which all agree: chance would agree always, too"
+        )
     observed = ((m**2 - (counts**2).sum(axis=1)) / (m - 1)).sum()
     return float(1 - (m.sum() - 1) * observed / expected)
 
