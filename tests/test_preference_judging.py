@@ -364,6 +364,16 @@ def test_temperature_is_that_of_two_other_optimisers() -> None:
     assert min(loss, key=loss.__getitem__) == found
 
 
+@given(st.floats(-300, 300))
+@settings(max_examples=30, deadline=None)
+def test_temperature_has_the_unit_of_the_scores(exponent: float) -> None:
+    items = np.eye(8, dtype=np.float32)
+    data = rm.Preferences(items, [[0, 1], [2, 3], [4, 5], [7, 6]], groups=[0, 0, 1, 1, 2, 2, 3, 3])
+    unit, scores = 10.0**exponent, np.array([1.0, -1.0] * 4)
+    assert rm.temperature_scale(unit * scores, data) == pytest.approx(unit * 2 / np.log(3), rel=1e-9)
+    assert np.isfinite(rm.temperature_scale(0.9e308 * scores, data))
+
+
 def test_a_temperature_that_does_not_exist() -> None:
     data = make()
     wins = np.bincount(data.comparisons[:, 0], minlength=60) - np.bincount(data.comparisons[:, 1], minlength=60)

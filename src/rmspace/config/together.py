@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from rmspace.config.call import name_of, read_call
@@ -82,6 +82,7 @@ def _data_of_baseline(baseline: Callable[..., Any]) -> str | None:
     return _DATA.get(call.hints.get(call.by_run[1])) if len(call.by_run) > 1 else None
 
 
+@cache
 def _arguments(protocol: type) -> tuple[str, ...]:
     """Return the names of the two arguments that a Protocol of metrics is called with."""
     return tuple(inspect.signature(protocol.__call__).parameters)[1:3]
