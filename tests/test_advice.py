@@ -81,6 +81,17 @@ def test_beta_follows_the_unit_and_ignores_ties_and_a_hostile_annotator_has_none
         (lambda: rm.annotation_plan(bank_of(np.eye(5)), beta=1.0, budget=1, scale=0.0), "scale must be above 0"),
         (lambda: rm.annotation_plan(bank_of(np.eye(5)), beta=1.0, budget=1, confidence=1.0), "confidence must lie"),
         (lambda: rm.annotation_plan(rm.ResponseBank(np.zeros((4, 2, 2), np.float32)), beta=1.0, budget=1), "reward"),
+        (
+            lambda: rm.annotation_plan(bank_of([[0.0, np.nan], [1, 2], [3, 4], [5, 9]]), beta=1.0, budget=1),
+            r"1 of 8 are missing \(NaN\), and 3 of 4 prompts have all; plan for these: bank\[",
+        ),
+        (
+            lambda: rm.annotation_plan(
+                rm.ResponseBank(np.zeros((6, 2), np.float32), np.arange(6.0), offsets=[0, 1, 3, 6]), beta=1.0, budget=1
+            ),
+            "the same number of responses for every prompt; this bank has 1 to 3",
+        ),
+        (lambda: rm.annotation_plan(bank_of([[0.0, np.inf], [1, 2], [3, 4]]), beta=1.0, budget=1), "row 0 has inf"),
     ],
 )
 def test_bad_input_is_named(call: Callable[..., Any], match: str) -> None:

@@ -1,7 +1,9 @@
 import json
+import os
 import runpy
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -273,6 +275,48 @@ def test_health(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "non_finite_embeddings" in capsys.readouterr().out
     assert main(["health", str(tmp_path / "nothing")]) == 2
     assert "not a saved bank" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_ends_quietly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rm.ResponseBank(np.ones((4, 2, 3), np.float32)).save(tmp_path / "bank")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(["health", str(tmp_path / "bank")]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_pipe_elsewhere_is_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise BrokenPipeError(32, "a worker is gone")
+
+    monkeypatch.setattr(rm.ResponseBank, "health", broken)
+    rm.ResponseBank(np.ones((4, 2, 3), np.float32)).save(tmp_path / "bank")
+    assert main(["health", str(tmp_path / "bank")]) == 2
+    assert "a worker is gone" in capfd.readouterr().err
+
+
+def test_a_warning_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn(*_: Any) -> pd.DataFrame:
+        warnings.warn("one row\nwas left out", UserWarning, stacklevel=2)
+        return pd.DataFrame({"severity": []})
+
+    rm.ResponseBank(np.ones((4, 2, 3), np.float32)).save(tmp_path / "bank")
+    monkeypatch.setattr(rm.ResponseBank, "health", warn)
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        main(["health", str(tmp_path / "bank")])
+    assert capsys.readouterr().err == "rmspace: warning: one row was left out\n"
+    assert warnings.showwarning is before
 
 
 def test_the_script_is_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Judging by held-out comparisons: baselines, paired differences, agreement, lengths, temperature, reliability."""
 
 from functools import partial
-from itertools import combinations, product
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,15 @@ def test_a_tie_is_half_of_each_order() -> None:
     winner, loser = RNG.normal(size=(2, 20))
     both = (brier(winner, loser) + brier(loser, winner)) / 2
     np.testing.assert_allclose(brier(winner, loser, tie=np.ones(20, dtype=bool)), both)
+
+
+def test_the_strict_rule_counts_equal_scores_as_wrong() -> None:
+    winner, loser = RNG.integers(0, 3, size=(2, 200)).astype(float)
+    expected = [float(w > b) for w, b in zip(winner, loser, strict=True)]
+    assert rm.metrics.accuracy(winner, loser, strict=True).tolist() == expected
+    data = make()
+    rule = {"accuracy": partial(rm.metrics.accuracy, strict=True)}
+    assert rm.evaluate_preferences(np.zeros(60), data, metrics=rule).value[0] == 0
 
 
 def test_scores_of_sides_are_those_of_items() -> None:
@@ -137,6 +146,19 @@ def test_the_test_flips_the_comparisons_of_a_prompt_together() -> None:
     assert found == pytest.approx(np.mean(np.abs(flips) >= abs(sums.sum()) - 1e-9))
 
 
+def test_the_test_of_weighted_comparisons_flips_weighted_sums() -> None:
+    weight = np.array([0.0, 1, 2, 5, 1, 1, 3, 0.5, 1, 1, 2, 1])
+    data = make(n=12, n_prompts=4, weight=weight)
+    a, b = RNG.normal(size=(2, 12))
+    found = rm.compare_preferences(a, b, data, metrics={"brier": brier})
+    difference = np.subtract(*(brier(*side[data.comparisons].T) for side in (a, b)))
+    assert found.difference[0] == pytest.approx(np.average(difference, weights=weight))
+    sums = pd.Series(difference * weight).groupby(data.groups[data.comparisons[:, 0]]).sum().to_numpy()
+    sums = sums[sums != 0]
+    flips = np.array(list(product([-1, 1], repeat=len(sums)))) @ sums
+    assert found.p_value[0] == pytest.approx(np.mean(np.abs(flips) >= abs(sums.sum()) - 1e-9))
+
+
 def test_equal_models_do_not_differ() -> None:
     data, scores = make(), RNG.normal(size=60)
     table = rm.compare_preferences(scores, scores, data)
@@ -168,15 +190,23 @@ def by_hand(data: rm.Preferences) -> tuple[float, float, float, float]:
             majority.append(1 - abs(own - np.sign(sum(others))) / 2)
         best = max(sum((1 + side * each) / 2 for each in v) for side in (-1, 1))
         ceiling += [best / len(v)] * len(v)
+    disagreements = [
+        alpha_parts([[side * each for each in v] for side, v in zip(sides, shared, strict=True)])
+        for sides in product([-1, 1], repeat=len(shared))
+    ]
+    observed, expected = np.mean(disagreements, axis=0)
+    alpha = 1 - observed / expected if expected > 0 else np.nan
+    return float(np.mean(another)), float(np.mean(majority)), float(np.mean(ceiling)), float(alpha)
+
+
+def alpha_parts(units: list[list[int]]) -> tuple[float, float]:
+    """Observed and expected disagreement of Krippendorff's alpha, from the matrix of coincidences."""
     coincidences = np.zeros((3, 3))
-    for v in shared:
-        for a, b in combinations(v, 2):
+    for v in units:
+        for a, b in permutations(v, 2):
             coincidences[a + 1, b + 1] += 1 / (len(v) - 1)
-            coincidences[b + 1, a + 1] += 1 / (len(v) - 1)
     totals, n = coincidences.sum(axis=0), coincidences.sum()
-    observed = n - np.trace(coincidences)
-    expected = (n**2 - (totals**2).sum()) / (n - 1)
-    return float(np.mean(another)), float(np.mean(majority)), float(np.mean(ceiling)), 1 - observed / expected
+    return float(n - np.trace(coincidences)), float((n**2 - (totals**2).sum()) / (n - 1))
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4))
@@ -200,6 +230,25 @@ def test_agreement_is_that_of_loops(seed: int, n_annotators: int) -> None:
     np.testing.assert_allclose(table[["another", "majority", "ceiling"]], [another, majority, ceiling])
     if np.isfinite(alpha):
         assert rm.krippendorff_alpha(data) == pytest.approx(alpha)
+        order = rng.permutation(12)
+        renumbered = rm.Preferences(data.items, order[data.comparisons], data.groups, columns=data.columns)
+        assert rm.krippendorff_alpha(renumbered) == pytest.approx(alpha)
+
+
+def test_alpha_is_zero_on_average_where_annotators_guess() -> None:
+    rng = np.random.default_rng(3)
+    pairs = np.repeat(2 * np.arange(5)[:, None] + [0, 1], 2, axis=0)
+    items, groups, annotator = np.eye(10, dtype=np.float32), np.arange(10) // 2, np.tile([0, 1], 5)
+    found = []
+    for _ in range(100):
+        guessed = np.where(rng.random(10)[:, None] < 0.5, pairs, pairs[:, ::-1])
+        data = rm.Preferences(items, guessed, groups, tie=rng.random(10) < 0.2, annotator=annotator)
+        found.append(rm.krippendorff_alpha(data))
+    assert abs(np.mean(found)) < 4 * np.std(found) / 10
+    tied = rm.Preferences(items, pairs, groups, tie=np.ones(10), annotator=annotator)
+    for undefined in (tied, rm.Preferences(items, pairs[:2], groups, annotator=[0, 1])):
+        with pytest.raises(ValueError, match="alpha is not defined for ties alone, or for one pair"):
+            rm.krippendorff_alpha(undefined)
 
 
 def test_no_scores_beat_the_ceiling() -> None:
@@ -221,6 +270,39 @@ def test_agreement_needs_annotators_who_share_pairs() -> None:
     data = rm.Preferences(np.eye(4, dtype=np.float32), [[0, 1], [2, 3]], [0, 0, 1, 1], annotator=[0, 1])
     with pytest.raises(ValueError, match="no pair was judged by two annotators"):
         rm.agreement_table(data)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "annotator", "message"),
+    [
+        ([[0, 1], [0, 1]], ["a", "all"], 'name other than "all"'),
+        ([[0, 1], [0, 1]], [1.0, np.nan], 'name other than "all"'),
+        ([[0, 1], [1, 1]], ["a", "b"], "comparison 1 is of an item with itself"),
+    ],
+)
+def test_verdicts_that_cannot_be_compared(pairs: list[list[int]], annotator: list[Any], message: str) -> None:
+    data = rm.Preferences(np.eye(2, dtype=np.float32), pairs, ["x", "x"], annotator=annotator)
+    for measure in (rm.agreement_table, rm.krippendorff_alpha):
+        with pytest.raises(ValueError, match=message):
+            measure(data)
+
+
+def test_the_rows_of_annotators_are_means_over_their_verdicts() -> None:
+    pairs = np.repeat(2 * np.arange(20)[:, None] + [0, 1], 3, axis=0)
+    flipped = np.random.default_rng(2).random(60) < 0.3
+    pairs[flipped] = pairs[flipped, ::-1]
+    annotator = np.tile([7, 8, 9], 20)
+    data = rm.Preferences(np.eye(40, dtype=np.float32), pairs, np.arange(40) // 4, annotator=annotator)
+    table = rm.agreement_table(data).query("against == 'another'")
+    verdict = np.where(flipped, -1, 1).reshape(20, 3)
+    for k, name in enumerate(["7", "8", "9"]):
+        same = np.delete(verdict, k, axis=1) == verdict[:, [k]]
+        expected = rm.mean_interval(same.mean(axis=1), groups=np.arange(20) // 2)
+        row = table[table.annotator == name]
+        assert row[["value", "low", "high"]].to_numpy(dtype=float)[0] == pytest.approx(expected)
+        assert row[["n_verdicts", "n_prompts"]].to_numpy()[0].tolist() == [20, 10]
+    across = rm.Preferences(data.items, data.comparisons, np.arange(40), annotator=annotator)
+    assert set(rm.agreement_table(across).n_prompts) == {40}  # each comparison has two prompts
 
 
 def test_repeated_verdicts_are_compared_in_their_order() -> None:
@@ -254,6 +336,15 @@ def test_matched_is_the_mean_of_both_parts() -> None:
     assert table["matched"] == pytest.approx((table["longer won"] + table["shorter won"]) / 2)
 
 
+def test_matched_is_missing_where_one_length_always_wins() -> None:
+    items, lengths = np.eye(4, dtype=np.float32), {"length": [5, 2, 1, 9]}
+    for weight in ([1.0, 0.0], [0.0, 2.0]):
+        data = rm.Preferences(items, [[0, 1], [2, 3]], [0, 0, 1, 1], weight=weight, features=lengths)
+        table = rm.accuracy_by_length(np.ones(4), data).set_index("part")
+        assert pd.isna(table.value["matched"])
+        assert table.n_comparisons["matched"] == 0
+
+
 # Temperature
 
 
@@ -271,6 +362,16 @@ def test_temperature_is_that_of_two_other_optimisers() -> None:
     assert 1 / found == pytest.approx(fit.coef_[0, 0], rel=1e-4)
     loss = {t: rm.evaluate_preferences(scores / t, data).value[1] for t in (found, 0.9 * found, 1.1 * found)}
     assert min(loss, key=loss.__getitem__) == found
+
+
+@given(st.floats(-300, 300))
+@settings(max_examples=30, deadline=None)
+def test_temperature_has_the_unit_of_the_scores(exponent: float) -> None:
+    items = np.eye(8, dtype=np.float32)
+    data = rm.Preferences(items, [[0, 1], [2, 3], [4, 5], [7, 6]], groups=[0, 0, 1, 1, 2, 2, 3, 3])
+    unit, scores = 10.0**exponent, np.array([1.0, -1.0] * 4)
+    assert rm.temperature_scale(unit * scores, data) == pytest.approx(unit * 2 / np.log(3), rel=1e-9)
+    assert np.isfinite(rm.temperature_scale(0.9e308 * scores, data))
 
 
 def test_a_temperature_that_does_not_exist() -> None:
@@ -299,6 +400,24 @@ def test_reliability_draws_a_line_per_model() -> None:
         rm.reliability_curve(table.drop(columns="model"))
 
 
+def test_calibration_of_each_part_is_that_of_its_comparisons() -> None:
+    subset = RNG.choice(["chat", "code"], size=300)
+    data, scores = make(n=300, subset=subset), {"a": RNG.normal(size=60), "b": RNG.normal(size=60)}
+    table = rm.calibration_table(scores, data, by="subset", bins=4)
+    errors = rm.expected_calibration_error(table)
+    for name in ("chat", "code"):
+        rows = subset == name
+        part = rm.Preferences(data.items, data.comparisons[rows], data.groups)
+        alone = rm.calibration_table(scores, part, bins=4)
+        found = table[table.subset == name].drop(columns="subset").reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, alone)
+        expected = rm.expected_calibration_error(alone)
+        assert [errors[name, model] for model in scores] == pytest.approx(expected.tolist())
+    rm.reliability_curve(found)
+    with pytest.raises(ValueError, match="draws one bin of a model once; this table has several parts"):
+        rm.reliability_curve(table)
+
+
 def test_a_learning_curve_on_preferences_is_a_study(tmp_path: Path) -> None:
     train, test = rm.make_synthetic_banks(n_prompts=60, n_test_prompts=30, n_test_responses=4, dim=16, seed=0)
     for name, bank in (("train", train), ("test", test)):
@@ -314,3 +433,68 @@ def test_a_learning_curve_on_preferences_is_a_study(tmp_path: Path) -> None:
     assert curve[150] > curve[20]
     assert set(table[(table.metric == "accuracy") & (table.model == "random")].value) == {0.5}
     rm.study_curves(study.results(), metric="accuracy", x="n_pairs")
+
+
+PREFERENCES = "data: {use: open_preferences, train: ., test: .}\nmodels: {BT: {use: LinearReward}}\n"
+BANKS = (
+    "data: {use: make_synthetic_banks}\nmodels: {BT: {use: LinearReward}}\n"
+    "pairs: {use: same_prompt}\nn_pairs: 9\nannotator: {use: oracle}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "message"),
+    [
+        (
+            PREFERENCES,
+            "metrics={g: {use: gain}}",
+            "metrics: g measures scores against gold rewards, and .*use accuracy",
+        ),
+        (PREFERENCES, "metrics={g: {use: spearman}}", "open_preferences gives preferences"),
+        (
+            BANKS,
+            "metrics={a: {use: accuracy, strict: true}}",
+            "metrics: a measures scores against comparisons, and .*banks",
+        ),
+        (PREFERENCES, "baselines={b: {use: best_response}}", "b needs test data that are banks, and open_preferences"),
+        (BANKS, "baselines={b: {use: first_position}}", "b needs test data that are preferences, and make_synthetic"),
+        (PREFERENCES, "n=[1, 2]", "n: is for Best-of-N on banks"),
+        (BANKS, "models.BT.objective={use: hinge, margin: -1}", r"objective: margin must be at least 0.0; got -1"),
+        (
+            BANKS,
+            "models.BT.objective={use: label_smoothed, smoothing: 0.9, objective: {use: hinge}}",
+            r"smoothing must be in \[0.0, 0.5\]; got 0.9",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_found_when_a_config_is_loaded(
+    text: str, change: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    rm.load_config(path)
+    with pytest.raises(ValueError, match=message):
+        rm.load_config(path, [change])
+    (tmp_path / "grid.yaml").write_text("base: a.yaml\ngrid: {seed: [0, 1]}\n")
+    with pytest.raises(ValueError, match=message):
+        rm.run_study(tmp_path / "grid.yaml", tmp_path / "out", overrides=[f"base.{change}"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["metrics={a: {use: accuracy, strict: true}, b: {use: brier}}", "baselines={first: {use: first_position}}"],
+)
+def test_what_goes_with_preferences_loads(change: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(PREFERENCES)
+    assert rm.load_config(tmp_path / "a.yaml", [change]).options[change.partition("=")[0]]
+
+
+def test_metrics_of_readers_without_annotations_are_left_to_the_run(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "def read():\n    raise ValueError\n\ndef mine(winner, loser):\n    return winner\n"
+    )
+    text = PREFERENCES.replace("open_preferences, train: ., test: .", "own.read")
+    (tmp_path / "a.yaml").write_text(text + "metrics: {gain: {use: gain}, accuracy: {use: accuracy}}")
+    assert set(rm.load_config(tmp_path / "a.yaml").options["metrics"]) == {"gain", "accuracy"}
+    (tmp_path / "a.yaml").write_text(PREFERENCES + "metrics: {mine: {use: own.mine}}")
+    assert set(rm.load_config(tmp_path / "a.yaml").options["metrics"]) == {"mine"}

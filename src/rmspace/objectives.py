@@ -18,6 +18,7 @@ marked as a tie counts as half a win of each order, for every objective without 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -177,6 +178,17 @@ def label_smoothed(
     """
     share = check_number("smoothing", smoothing, low=0.0, high=0.5)
     return (1 - share) * objective(winner, loser) + share * objective(loser, winner)
+
+
+def try_objective(objective: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Compute an objective on one pair with equal scores, to raise what its bound options raise.
+
+    >>> from functools import partial
+    >>> try_objective(partial(hinge, margin=-1.0))
+    Traceback (most recent call last):
+    ValueError: margin must be at least 0.0; got -1
+    """
+    objective(torch.zeros(1), torch.zeros(1))
 
 
 def _gap(winner: Tensor, loser: Tensor) -> Tensor:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pkgutil
+import select
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from rmspace import __version__
 from rmspace.cli import commands
@@ -17,20 +21,56 @@ from rmspace.cli import commands
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 findings that are errors, 2 a mistake in the input.
 
-    After an interruption the status is 130, the convention of shells.
+    After an interruption the status is 130, and 141 where nobody reads the output any more, the conventions of shells.
     """
     options = _parse(arguments)
     _let_sigterm_interrupt()
+    with warnings.catch_warnings():
+        if not options.debug:
+            warnings.showwarning = _show_warning
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        if sys.stdout is not None:  # it is None where the caller has closed it
+            sys.stdout.flush()
+        return status
     except KeyboardInterrupt as interrupt:
         print(f"rmspace: interrupted{_notes(interrupt)}", file=sys.stderr)
         return 130
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 141
         if options.debug:
             raise
         print(f"rmspace: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _nobody_reads() -> bool:
+    """Say whether the output is a pipe that was closed, as by `| head`; then let what is left to print go nowhere."""
+    try:
+        output = sys.stdout.fileno()
+    except (AttributeError, OSError):  # a notebook's output, or none
+        return False
+    poll = select.poll()
+    poll.register(output, 0)  # errors are reported in any case
+    if not poll.poll(0):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)
+    return True
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **_: Any) -> None:
+    """Print a warning about the input as one line; where in the code it was found tells the user nothing."""
+    if issubclass(category, UserWarning):
+        print(f"rmspace: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, *place[:2]), file=sys.stderr, end="")
 
 
 def _one_line(error: Exception) -> str:

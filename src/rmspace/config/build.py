@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,16 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from rmspace._typing import PathLike
-from rmspace.config.call import Call, read_call
+from rmspace.config.call import Call, name_of, read_call
 from rmspace.config.node import Node, read_config
 from rmspace.config.resolve import BadName, Names, nearest, one_line
+from rmspace.config.together import misfits, sides_of_reader, unbound
 from rmspace.config.types import Mismatch, fit_type, kind_of
 from rmspace.data.bank import ResponseBank
 from rmspace.data.preferences import Preferences
 from rmspace.experiment import run
 from rmspace.kinds import Annotator, Baseline, Kind, Metric, Objective, PairStrategy, Reader, RewardModel
+from rmspace.objectives import try_objective
 
 Data = ResponseBank | Preferences
 
@@ -114,6 +116,7 @@ def build_experiment(root: Node, *, folders: Sequence[Path] | None = None, allow
     check_keys(root)
     folders = root.folders() if folders is None else folders
     parts = {name: build_part(root, name, folders=folders, allow=allow) for name in KEYS}
+    check_together(root, parts)
     options = {name: part.value for name, part in parts.items() if part.given and name != "data"}
     resolved = {name: part.plain for name, part in parts.items()}
     modules = {name: path for part in parts.values() for name, path in part.modules.items()}
@@ -152,6 +155,14 @@ def build_part(root: Node, name: str, *, folders: Sequence[Path], allow: Sequenc
     if name == "annotator":
         _try_annotator(made.value, root[name])
     return Part(*made, given=True, modules=names.modules)
+
+
+def check_together(root: Node, parts: Mapping[str, Part]) -> None:
+    """Raise ConfigError where metrics, baselines or n do not go with the test data, as far as annotations tell."""
+    reader = parts["data"].value.args[0]
+    metrics, baselines = (parts[name].value or {} for name in ("metrics", "baselines"))
+    if found := misfits(reader, metrics, baselines, has_n=parts["n"].value is not None):
+        raise root[found[0]].error(found[1])
 
 
 def _is_given(root: Node, name: str) -> bool:
@@ -194,6 +205,8 @@ class _Builder:
         keywords = {name: made.value for name, made in given.items()}
         plain = {"use": node.get("use"), **{name: made.plain for name, made in given.items()}}
         value = _called(node, target, keywords) if inspect.isclass(target) else _bound(target, keywords)
+        if target.__module__ == try_objective.__module__:
+            _try_objective(target, keywords, node)
         return Made(value, {**plain, **{name: v for name, v in call.defaults.items() if name not in plain}})
 
     def _target(self, node: Node, kind: Kind | None) -> tuple[Callable[..., Any], Call]:
@@ -276,19 +289,25 @@ def _try_annotator(annotator: Any, node: Node) -> None:
         raise node.error(str(error)) from error
 
 
+def _try_objective(objective: Callable[..., Any], keywords: dict[str, Any], node: Node) -> None:
+    """Let an objective of rmspace measure one pair, so that an option out of range is reported before anything runs."""
+    try:  # an objective inside another one may be the user's, which only a fit may run
+        try_objective(partial(objective, **{n: v for n, v in keywords.items() if not callable(v)}))
+    except ValueError as error:
+        raise node.error(str(error)) from error
+
+
 def _check_reader(root: Node, reader: Any) -> None:
     """Raise ConfigError where a reader's annotations say that the config cannot use its data."""
-    call = read_call(reader.func if isinstance(reader, partial) else reader, KINDS_OF_KEYS["data"])
-    returned = call.hints.get("return")
-    if returned is None or returned is Any:
+    sides, name = sides_of_reader(reader), name_of(unbound(reader))
+    if sides is None:
         return
-    sides = typing.get_args(returned) if typing.get_origin(returned) is tuple else ()
-    if len(sides) != 2:
-        raise root["data"].error(f"must name a function that returns (train, test); {call.name} returns one thing")
+    if not sides:
+        raise root["data"].error(f"must name a function that returns (train, test); {name} returns one thing")
     if sides[0] is ResponseBank and not is_judged(root):
-        raise root.error(f"the key pairs is missing, and so is annotator: {call.name} gives banks, which need both")
+        raise root.error(f"the key pairs is missing, and so is annotator: {name} gives banks, which need both")
     if sides[0] is Preferences and is_judged(root):
-        raise root["data"].error(f"{call.name} gives preferences, which are judged already; remove pairs and annotator")
+        raise root["data"].error(f"{name} gives preferences, which are judged already; remove pairs and annotator")
 
 
 def _read_data(reader: Any, node: Node) -> tuple[Data, Data]:

@@ -157,7 +157,7 @@ def annotation_plan(
     """
     beta = check_number("beta", beta, low=0.0, finite=False)
     budget, level = check_int("budget", budget, low=1), _level(confidence)
-    gold = check_gold(bank.rewards)
+    gold = _complete(bank)
     n_prompts, n_responses = gold.shape
     if n_prompts < 3 or n_responses < 2:
         raise ValueError(
@@ -198,6 +198,23 @@ def annotation_plan(
     ).T
     spreads = pd.DataFrame([between, within], index=["between", "within"], columns=list(Estimate._fields))
     return AnnotationPlan(spreads, designs, difference, _advice(difference, designs, budget, confidence))
+
+
+def _complete(bank: ResponseBank) -> Float64Array:
+    """Return the gold rewards (n_prompts, n_responses) of a bank in which every response has one."""
+    if not bank.is_rectangular:
+        raise ValueError(
+            f"a plan needs the same number of responses for every prompt; this bank has {bank.counts.min()} to "
+            f"{bank.counts.max()}; choose as many of each prompt"
+        )
+    gold = check_gold(bank.rewards, complete=False)
+    if (missing := np.isnan(gold)).any():
+        rated = int((~missing.any(axis=1)).sum())
+        raise ValueError(
+            f"a plan needs the gold reward of every response; {int(missing.sum())} of {gold.size} are missing (NaN), "
+            f"and {rated} of {len(gold)} prompts have all; plan for these: bank[~np.isnan(bank.rewards).any(axis=1)]"
+        )
+    return gold
 
 
 def _advice(difference: Estimate, designs: pd.DataFrame, budget: int, confidence: float) -> str:

@@ -30,7 +30,7 @@ def reliability_curve(table: pd.DataFrame, *, confidence: float = 0.95, ax: Axes
         The figure that holds the axes.
 
     Raises:
-        ValueError: a missing column, or a table without rows.
+        ValueError: a missing column, a table without rows, or one with several parts, as `by` gives.
 
     >>> rows = [("BT", 0.5, 0.75, 0.6, 0.55, 0.5, 0.6, 0.7, 70), ("BT", 0.75, 1.0, 0.9, 0.8, 0.7, 0.9, 0.3, 30)]
     >>> table = pd.DataFrame(rows, columns=names(CALIBRATION))
@@ -41,6 +41,8 @@ def reliability_curve(table: pd.DataFrame, *, confidence: float = 0.95, ax: Axes
         raise ValueError(f"the table must be one of calibration_table; it lacks {', '.join(missing)}")
     if table.empty:
         raise ValueError("the table must have a bin with a comparison; it has no rows")
+    if table.duplicated(["model", "bin_low"]).any():
+        raise ValueError("this figure draws one bin of a model once; this table has several parts; choose one of them")
     figure, axes = one_axes(ax, height=3.8)
     models = list(table.model.unique())
     bins = table.groupby(["bin_low", "bin_high"], as_index=False).share.sum()

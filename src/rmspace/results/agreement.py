@@ -11,6 +11,7 @@ import pandas as pd
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_ties
 from rmspace.data.preferences import Preferences
+from rmspace.results.evaluate_preferences import prompts_of
 from rmspace.results.intervals import mean_interval
 from rmspace.results.schema import AGREEMENT, table_of
 
@@ -30,13 +31,15 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
     Args:
         preferences: with the column `annotator`, and `tie` where annotators may call a tie. Where an annotator judged a
             pair more than once, the first verdicts of all annotators are compared, then the second ones, and so on.
+            Each verdict counts alike: `weight` is not used.
         confidence: of the intervals over prompts.
 
     Returns:
         Columns annotator ("all" for the means), against, n_verdicts, value, low, high, n_prompts.
 
     Raises:
-        ValueError: no column `annotator`, or no pair that two annotators judged.
+        ValueError: no column `annotator`, or no pair that two annotators judged; an annotator who is missing or called
+            "all"; a comparison of an item with itself.
 
     >>> items = np.eye(4, dtype=np.float32)
     >>> data = Preferences(items, [[0, 1], [0, 1], [1, 0], [2, 3], [2, 3], [2, 3]], groups=[0, 0, 1, 1],
@@ -63,14 +66,15 @@ def agreement_table(preferences: Preferences, *, confidence: float = 0.95) -> pd
 def krippendorff_alpha(preferences: Preferences) -> float:
     """Return Krippendorff's alpha of the verdicts (first, second, tie) on pairs that several annotators judged.
 
-        alpha = 1 - (n - 1) sum_pairs sum_{c != k} n_pc n_pk / (m_p - 1) / sum_{c != k} n_c n_k
+        alpha = 1 - (n - 1) sum_p sum_{c != k} n_pc n_pk / (m_p - 1) / E[sum_{c != k} n_c n_k]
 
     Pair p has m_p verdicts, n_pc of them of kind c; n and n_c are the sums over pairs with m_p > 1. 1 is full
-    agreement, and 0 that of chance. "First" is the item with the smaller id: give items an order that says nothing of
-    who won.
+    agreement, and 0 that of chance. Which item of a pair is called the first has no meaning, so E is the mean over both
+    orders of every pair: with d_p = n_p,first - n_p,second, it is ((n - n_tie)^2 - sum_p d_p^2) / 2 + 2 (n - n_tie)
+    n_tie. So it does not matter how the items are numbered.
 
     Raises:
-        ValueError: as `agreement_table`; verdicts that are all the same, for which alpha is not defined.
+        ValueError: as `agreement_table`; only ties, or one pair on which all agree: chance would agree always, too.
 
     Source: K. Krippendorff, Content Analysis (2004), nominal data.
 
@@ -85,12 +89,15 @@ def krippendorff_alpha(preferences: Preferences) -> float:
     counts = counts[counts.sum(axis=1) > 1]
     if len(counts) == 0:
         raise ValueError("no pair was judged by two annotators, so nothing can agree")
-    m, totals = counts.sum(axis=1), counts.sum(axis=0)
-    expected = totals.sum() ** 2 - (totals**2).sum()
+    m, (second, ties, first) = counts.sum(axis=1), counts.T
+    decided = m.sum() - ties.sum()
+    expected = (decided**2 - ((first - second) ** 2).sum()) / 2 + 2 * decided * ties.sum()
     if expected == 0:
-        raise ValueError("all verdicts are the same, so alpha is not defined")
+        raise ValueError(
+            "alpha is not defined for ties alone, or for one pair on which all agree: chance would agree always, too"
+        )
     observed = ((m**2 - (counts**2).sum(axis=1)) / (m - 1)).sum()
-    return float(1 - (totals.sum() - 1) * observed / expected)
+    return float(1 - (m.sum() - 1) * observed / expected)
 
 
 class _Verdicts(NamedTuple):
@@ -99,7 +106,7 @@ class _Verdicts(NamedTuple):
     verdict: IntArray
     unit: IntArray  # (n,) equal where verdicts are compared with one another
     annotator: npt.NDArray[Any]
-    prompt: npt.NDArray[Any]
+    prompt: IntArray  # (n,), or (n, 2) where some pair has two prompts
     counts: IntArray  # (n_units,) verdicts in each unit
     best: IntArray  # (n,) the verdict that most of the pair's annotators gave, 0 where they are divided evenly
 
@@ -107,8 +114,12 @@ class _Verdicts(NamedTuple):
 def _verdicts_of(preferences: Preferences) -> _Verdicts:
     if "annotator" not in preferences.columns:
         raise ValueError(f"agreement needs the column 'annotator'; the preferences have {sorted(preferences.columns)}")
-    annotator = preferences.columns["annotator"]
-    first, second = preferences.comparisons.T
+    annotator, (first, second) = preferences.columns["annotator"], preferences.comparisons.T
+    if pd.Series(annotator).isin(["all", ""]).any() or pd.isna(annotator).any():
+        raise ValueError('each comparison needs an annotator with a name other than "all"; give each a number or name')
+    if (first == second).any():
+        row = int(np.argmax(first == second))
+        raise ValueError(f"comparison {row} is of an item with itself, which says nothing; leave it out; see health()")
     verdict = np.where(first < second, 1, -1).astype(np.int64)
     if "tie" in preferences.columns:
         verdict[check_ties(preferences.columns["tie"])] = 0
@@ -117,7 +128,7 @@ def _verdicts_of(preferences: Preferences) -> _Verdicts:
     again = pd.DataFrame({"pair": pair, "annotator": annotator}).groupby(["pair", "annotator"]).cumcount()
     unit = np.unique(np.stack([pair, again.to_numpy()]), axis=1, return_inverse=True)[1].reshape(-1)
     best = np.sign(np.bincount(pair, verdict))[pair]
-    return _Verdicts(verdict, unit, annotator, preferences.groups[first], np.bincount(unit), best.astype(np.int64))
+    return _Verdicts(verdict, unit, annotator, prompts_of(preferences), np.bincount(unit), best.astype(np.int64))
 
 
 def _with_another(verdicts: _Verdicts) -> Float64Array:

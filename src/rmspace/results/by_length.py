@@ -57,7 +57,8 @@ def accuracy_by_length(
     difference = _differences(preferences, feature)
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
     tied = np.asarray(preferences.columns.get("tie", np.zeros(len(difference), dtype=bool)), dtype=bool)
-    longer, shorter = (difference > 0) & ~tied, (difference < 0) & ~tied
+    counted = (weight > 0) & ~tied
+    longer, shorter = (difference > 0) & counted, (difference < 0) & counted
     edges = np.quantile(np.abs(difference), np.linspace(0, 1, bins + 1))
     bin_of = np.clip(np.searchsorted(edges[1:-1], np.abs(difference), side="left"), 0, bins - 1)
     parts: dict[str, tuple[Any, Float64Array]] = {
@@ -72,8 +73,6 @@ def accuracy_by_length(
         right = accuracy(*sides_of(array, preferences), tie=preferences.columns.get("tie"))
         for part, (chosen, weights) in parts.items():
             used = chosen & (weights > 0)
-            if part == "matched" and not (longer.any() and shorter.any()):
-                used = np.zeros_like(used)
             interval = mean_interval(right[used], groups=prompts[used], weights=weights[used], confidence=confidence)
             share = float(np.average(longer[used], weights=weights[used])) if used.any() else np.nan
             span = np.abs(difference)[used] if part.startswith("difference") and used.any() else np.array([np.nan])
@@ -92,9 +91,9 @@ def _differences(preferences: Preferences, feature: str) -> Float64Array:
 
 
 def _matched(longer: Any, shorter: Any, weight: Float64Array) -> Float64Array:
-    """Return weights with which the longer response wins half of the time."""
+    """Return weights with which the longer response wins half of the time; all 0 where one length always wins."""
     matched = np.zeros(len(weight))
-    for part in (longer, shorter):
-        if weight[part].sum() > 0:
+    if longer.any() and shorter.any():
+        for part in (longer, shorter):
             matched[part] = weight[part] / weight[part].sum()
     return matched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from rmspace.data.arrays import check_weights
 from rmspace.data.preferences import Preferences
 from rmspace.metrics.preference import accuracy
 from rmspace.results.evaluate import named
-from rmspace.results.evaluate_preferences import prompts_of, sides_of
+from rmspace.results.evaluate_preferences import parts_of, prompts_of, sides_of
 from rmspace.results.intervals import mean_interval
 from rmspace.results.schema import CALIBRATION, table_of
 
@@ -24,6 +24,7 @@ def calibration_table(
     scores: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     preferences: Preferences,
     *,
+    by: str | None = None,
     bins: int = 10,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -35,12 +36,13 @@ def calibration_table(
     is read as log-odds.
 
     Args:
-        scores, preferences, confidence: as in `evaluate_preferences`.
+        scores, preferences, by, confidence: as in `evaluate_preferences`.
         bins: the number of bins, at least 1.
 
     Returns:
-        Columns model, bin_low, bin_high, predicted (mean probability), observed (share that won), low, high (interval
-        of the share), share (of the weight of all comparisons), n_comparisons. Bins with no comparison are left out.
+        Column `by`, if it is given, then model, bin_low, bin_high, predicted (mean probability), observed (share that
+        won), low, high (interval of the share), share (of the weight of all comparisons, or of those with this value of
+        `by`), n_comparisons. Bins with no comparison are left out.
 
     Raises:
         ValueError: as `evaluate_preferences`.
@@ -54,27 +56,37 @@ def calibration_table(
     check_int("bins", bins, low=1)
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
     edges = np.linspace(0.5, 1.0, bins + 1)
-    rows: list[tuple[Any, ...]] = []
-    for name, array in named(scores).items():
-        winner, loser = sides_of(array, preferences)
+    sides = {name: sides_of(array, preferences) for name, array in named(scores).items()}
+    labels, rows = [], []
+    for (label, part), (name, (winner, loser)) in product(parts_of(preferences, by), sides.items()):
         predicted = expit(np.abs(winner - loser))
         won = accuracy(winner, loser, tie=preferences.columns.get("tie"))
         bin_of = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, bins - 1)
         for k in range(bins):
-            part = (bin_of == k) & (weight > 0)
-            if part.any():
-                share = weight[part].sum() / weight.sum()
-                mean = float(np.average(predicted[part], weights=weight[part]))
-                interval = mean_interval(won[part], groups=prompts[part], weights=weight[part], confidence=confidence)
-                rows.append((name, edges[k], edges[k + 1], mean, *interval, share, int(part.sum())))
-    return table_of(rows, CALIBRATION)
+            used = part & (bin_of == k) & (weight > 0)
+            if used.any():
+                share = weight[used].sum() / weight[part].sum()
+                mean = float(np.average(predicted[used], weights=weight[used]))
+                interval = mean_interval(won[used], groups=prompts[used], weights=weight[used], confidence=confidence)
+                rows.append((name, edges[k], edges[k + 1], mean, *interval, share, int(used.sum())))
+                labels.append(label)
+    table = table_of(rows, CALIBRATION)
+    if by is not None:
+        table.insert(0, by, labels)
+    return table
 
 
 def expected_calibration_error(table: pd.DataFrame) -> pd.Series[float]:
     """Return the mean of |predicted - observed| over the bins of each model, weighted by their share.
 
+    It is above 0 for a calibrated model, too, because the shares vary by chance, and the more so the fewer comparisons
+    and the more bins there are. So compare models on the same comparisons and bins only.
+
     Args:
         table: as `calibration_table` returns it.
+
+    Returns:
+        The error by model, or by the value of `by` and model where the table has such a column.
 
     Source: M. P. Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", AAAI (2015).
 
@@ -84,4 +96,5 @@ def expected_calibration_error(table: pd.DataFrame) -> pd.Series[float]:
     {'BT': 0.1}
     """
     error = (table.predicted - table.observed).abs() * table.share
-    return error.groupby(table.model, sort=False).sum()
+    before = list(table.columns[: list(table.columns).index("model")])
+    return error.groupby([table[name] for name in [*before, "model"]], sort=False, dropna=False).sum()

@@ -72,7 +72,7 @@ def evaluate_preferences(
         for metric, function in _metrics(metrics).items()
     ]
     labels, rows = [], []
-    for label, part in _parts(preferences, by):
+    for label, part in parts_of(preferences, by):
         for name, metric, values in measured:
             used = part & ~np.isnan(values) & (weight > 0)
             interval = mean_interval(values[used], groups=prompts[used], weights=weight[used], confidence=confidence)
@@ -168,6 +168,19 @@ def prompts_of(preferences: Preferences) -> IntArray:
     return numbers[:, 0] if (numbers[:, 0] == numbers[:, 1]).all() else numbers
 
 
+def parts_of(preferences: Preferences, by: str | None) -> list[tuple[Any, npt.NDArray[np.bool_]]]:
+    """Return each value of a column, with the comparisons that have it."""
+    if by is None:
+        return [(None, np.ones(len(preferences), dtype=bool))]
+    if by not in preferences.columns or by in RESERVED:
+        raise ValueError(
+            f"by must be a column of the preferences, {sorted(preferences.columns)}, and not have the name of a column "
+            f"of results; got {by!r}"
+        )
+    column = pd.Series(preferences.columns[by])
+    return [(value, equal(column, value).to_numpy()) for value in column.unique()]
+
+
 def _measure(metric: str, function: PreferenceMetric, scores: npt.ArrayLike, preferences: Preferences) -> Float64Array:
     """Return one value per comparison by a metric, which gets the columns that it has parameters for."""
     if not callable(function):
@@ -186,16 +199,3 @@ def _measure(metric: str, function: PreferenceMetric, scores: npt.ArrayLike, pre
             f"metric {metric!r} must return one value per comparison, {winner.shape}; got {describe(values)}"
         )
     return values
-
-
-def _parts(preferences: Preferences, by: str | None) -> list[tuple[Any, npt.NDArray[np.bool_]]]:
-    """Return each value of a column, with the comparisons that have it."""
-    if by is None:
-        return [(None, np.ones(len(preferences), dtype=bool))]
-    if by not in preferences.columns or by in RESERVED:
-        raise ValueError(
-            f"by must be a column of the preferences, {sorted(preferences.columns)}, and not have the name of a column "
-            f"of results; got {by!r}"
-        )
-    column = pd.Series(preferences.columns[by])
-    return [(value, equal(column, value).to_numpy()) for value in column.unique()]

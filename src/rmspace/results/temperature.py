@@ -38,7 +38,8 @@ def temperature_scale(scores: npt.ArrayLike, preferences: Preferences) -> float:
     (1.8205, 0.75)
     """
     winner, loser = sides_of(scores, preferences)
-    gap, weight = winner - loser, check_weights(preferences.weight, len(preferences))
+    size = float(max(np.abs(winner).max(), np.abs(loser).max())) or 1.0  # a difference of large scores may overflow
+    gap, weight = winner / size - loser / size, check_weights(preferences.weight, len(preferences))
     tie = preferences.columns.get("tie")
     tied = np.zeros(len(gap), dtype=bool) if tie is None else check_ties(tie)
     scale = float(np.abs(gap).max())
@@ -63,7 +64,7 @@ def temperature_scale(scores: npt.ArrayLike, preferences: Preferences) -> float:
     high = 1.0
     while slope(high) < 0:
         high *= 2
-    return scale / float(brentq(slope, 0.0, high, xtol=1e-14, rtol=1e-12))
+    return size * (scale / float(brentq(slope, 0.0, high, xtol=1e-14, rtol=1e-12)))
 
 
 def preference_probability(first: npt.ArrayLike, second: npt.ArrayLike, *, temperature: float = 1.0) -> Float64Array:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rmspace._typing import PathLike
-from rmspace.config.build import KEYS, Data, Part, build_part, check_keys
+from rmspace.config.build import KEYS, Data, Part, build_part, check_keys, check_together
 from rmspace.config.node import ConfigError, Node, as_node, dump_yaml
 from rmspace.config.resolve import nearest
 from rmspace.data.files import file_hash
@@ -124,6 +124,7 @@ class Grid:
         found = {
             name: self._resolve(name, tuple(choice[k] for k in places), folders) for name, places in reaching.items()
         }
+        check_together(self.base, {name: each.part for name, each in found.items()})
         return Cell(
             _labels(choice),
             config={name: each.part.plain for name, each in found.items()},
