@@ -283,7 +283,7 @@ def test_output_that_nobody_reads_ends_quietly(
     rm.ResponseBank(np.ones((4, 2, 3), np.float32)).save(tmp_path / "bank")
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w") as closed:
+    with os.fdopen(writer, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
         assert main(["health", str(tmp_path / "bank")]) == 141
         monkeypatch.undo()
