@@ -321,6 +321,9 @@ def test_the_key_is_sent_and_written_nowhere(server: Server, tmp_path: Path, mon
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
     assert KEY.encode() not in written
     assert KEY not in repr(made) + repr(vars(made)) + json.dumps(made.describe())
+    assert (
+        EndpointEncoder.from_description(made.describe()).api_key_env == "OPENAI_API_KEY"
+    )  # never what a folder names
     for code in (401, 403, 400, 500):
         server.faults = [status(code)] * 3
         with pytest.raises((ValueError, ConnectionError)) as caught:

@@ -108,10 +108,13 @@ class EndpointEncoder:
 
     @classmethod
     def from_description(cls, description: dict[str, Any], **options: Any) -> EndpointEncoder:
-        """Make the encoder that `describe` described; `options` may give another `url`, where the server moved."""
+        """Make the encoder that `describe` described; `options` may give another `url`, where the server moved.
+
+        The variable of the key is never taken from the description: it may be somebody else's, and would choose which
+        secret is sent.
+        """
         given = {name: description[name] for name in ("model", "template", "dimensions")}
-        given |= {name: description["about"][name] for name in ("url", "api_key_env")}
-        return cls(**{**given, **options})
+        return cls(**{**given, "url": description["about"]["url"], **options})
 
     def _answers(self, batches: list[list[str]], done: Callable[[int], object]) -> list[FloatArray]:
         """Return the embeddings of each batch, and stop asking at the first error."""
