@@ -10,13 +10,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
 import rmspace as rm
+from rmspace.cli.main import main
 from rmspace.metrics import brier
+from rmspace.plots.choose import main_metric
 
 RNG = np.random.default_rng(0)
 
@@ -416,6 +419,25 @@ def test_calibration_of_each_part_is_that_of_its_comparisons() -> None:
     rm.reliability_curve(found)
     with pytest.raises(ValueError, match="draws one bin of a model once; this table has several parts"):
         rm.reliability_curve(table)
+
+
+def test_a_run_on_preferences_draws_accuracy_from_one_half(tmp_path: Path) -> None:
+    train, test = rm.split_prompts(make(), 0.4, seed=0)
+    train.save(tmp_path / "train")
+    test.save(tmp_path / "test")
+    (tmp_path / "a.yaml").write_text(
+        "data: {use: open_preferences, train: train, test: test}\nmodels: {BT: {use: LinearReward}}\n"
+        "metrics: {brier: {use: brier}, accuracy: {use: accuracy}}\n"
+        "baselines: {longer: {use: feature_score, feature: length}}\n"
+    )
+    assert main(["run", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["accuracy.png"]
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert main_metric(table) == "accuracy"
+    bars = [bar for bar in rm.gain_bars(table, metric="accuracy").axes[0].patches if isinstance(bar, Rectangle)]
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    values = table[table.metric == "accuracy"].value
+    np.testing.assert_allclose(ends, [(0.5, value) for value in values])
 
 
 def test_a_learning_curve_on_preferences_is_a_study(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ Data = ResponseBank | Preferences
 def random_response(train: Data, test: Data) -> Float64Array:  # noqa: ARG001
     """Give every response the same score: Best-of-N then has the expected reward of a random response.
 
-    On preferences the accuracy is then 1/2.
+    On preferences the accuracy is then 1/2; by the strict rule, which calls equal scores wrong, it is 0.
 
     >>> bank = ResponseBank(np.zeros((1, 2, 4), np.float32))
     >>> random_response(bank, bank).tolist()

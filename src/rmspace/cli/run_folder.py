@@ -13,6 +13,7 @@ import pandas as pd
 
 from rmspace.data.files import FolderKind, write_whole
 from rmspace.experiment import Data
+from rmspace.metrics.preference import accuracy
 from rmspace.metrics.selection import best_of_n, normalized_gain
 from rmspace.models.io.format import save
 from rmspace.plots.best_of_n import best_of_n_curve
@@ -96,8 +97,12 @@ def write_manifest(folder: Path, data: Mapping[str, Data], facts: Mapping[str, A
 
 
 def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, confidence: float) -> None:
-    """Draw the Best-of-N curve and the bars of normalised gain where they were measured."""
-    forms = (("best_of_n", best_of_n, best_of_n_curve), ("normalized_gain", normalized_gain, gain_bars))
+    """Draw the Best-of-N curve and the bars of normalised gain and accuracy where they were measured."""
+    forms = (
+        ("best_of_n", best_of_n, best_of_n_curve),
+        ("normalized_gain", normalized_gain, gain_bars),
+        ("accuracy", accuracy, gain_bars),
+    )
     for file, function, draw in forms:
         metric = _name_of(function, file, metrics)
         rows = table[table.metric == metric]

@@ -30,7 +30,7 @@ from rmspace.results.schema import MODELS, SEED
 from rmspace.results.summarize import axes_of, one_measure, without_models_axis
 from rmspace.results.tables import determined_by, values_of
 
-_PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman")
+_PREFERRED = ("gain", "normalized_gain", "best_of_n", "spearman", "accuracy")
 _LONGEST = 150  # letters of a file's name
 _ROOM_FOR_ROWS = TALLEST - 1.5  # inches of a page, for rows of differences
 _MOST_PAGES = 2  # of differences

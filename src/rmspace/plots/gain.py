@@ -19,6 +19,8 @@ def gain_bars(
 ) -> Figure:
     """Draw each model's normalised gain at the largest n as a bar with its interval: 0 = random, 1 = best response.
 
+    The bars of the metric "accuracy" begin at 1/2, which chance reaches.
+
     A notebook shows the figure that a cell ends with. Only where you give `ax` do you show the figure yourself.
 
     Args:
@@ -46,16 +48,17 @@ def gain_bars(
     labels = [wrapped(plain_text(name), 32) for name in models]
     figure, axes = one_axes(ax, height=0.9 + 0.32 * len(rows) + 0.14 * sum(label.count("\n") for label in labels))
     places = np.arange(len(rows))
+    start = 0.5 if metric == "accuracy" else 0.0
     for k, value in enumerate(rows.value.astype(float)):
-        axes.barh(k, value, height=0.65, **bar_style(k))
+        axes.barh(k, value - start, left=start, height=0.65, **bar_style(k))
     errors = np.stack([rows.value - rows.low, rows.high - rows.value]).astype(float).clip(min=0)
     axes.errorbar(rows.value.astype(float), places, xerr=errors, fmt="none", capsize=3, linewidth=1, ecolor="0.15")
     axes.set_yticks(places, labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.axvline(0, color="0.2", linewidth=0.8)
+    axes.axvline(start, color="0.2", linewidth=0.8)
     axes.grid(axis="y", visible=False)
     at = "" if pd.isna(size) else f" at N = {size}"
-    scale = ""
+    scale = " (0.5 by chance)" if start else ""
     if metric == "normalized_gain":
         axes.set_xlim(min(0.0, float(rows.low.min()) - 0.05), 1.0)
         scale = " (0 random, 1 best response)"
