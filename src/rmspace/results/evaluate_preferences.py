@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmspace._checks import check_names, describe
+from rmspace._checks import as_array, as_numbers, check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_finite, check_weights
 from rmspace.data.preferences import Preferences
@@ -85,7 +85,7 @@ def evaluate_preferences(
 
 def sides_of(scores: npt.ArrayLike, preferences: Preferences) -> tuple[Float64Array, Float64Array]:
     """Return the scores of the winners and of the losers."""
-    array = np.asarray(scores)
+    array = as_array("scores", scores)
     if array.shape != (preferences.n_items,) or array.dtype.kind not in "biuf":
         raise ValueError(f"scores must be one number per item, ({preferences.n_items},); got {describe(array)}")
     pairs = array.astype(np.float64)[preferences.comparisons]
@@ -111,7 +111,7 @@ def _measure(metric: str, function: PreferenceMetric, scores: npt.ArrayLike, pre
             f"metric {metric!r} needs the column {missing[0]!r}; the preferences have {sorted(preferences.columns)}"
         )
     winner, loser = sides_of(scores, preferences)
-    values = np.asarray(function(winner, loser, **columns), dtype=np.float64)
+    values = as_numbers(f"the values of metric {metric!r}", function(winner, loser, **columns))
     if values.shape != winner.shape:
         raise ValueError(
             f"metric {metric!r} must return one value per comparison, {winner.shape}; got {describe(values)}"
