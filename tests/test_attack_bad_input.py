@@ -93,7 +93,7 @@ def test_ids_of_two_kinds_do_not_become_one_prompt(ids: Any) -> None:
 
 @pytest.mark.parametrize("groups", [[0.5, np.nan], [None, "a"], [[0], [0]], [0]])
 def test_groups_are_integers_or_text(groups: Any) -> None:
-    with pytest.raises(ValueError, match=r"groups must be one prompt per item, integers or text, \(2,\)"):
+    with pytest.raises((ValueError, TypeError), match=r"groups must be one prompt per item, integers or text, \(2,\)"):
         rm.Preferences(np.eye(2, dtype=np.float32), [[0, 1]], groups=groups)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, ndtr
 
-from rmspace._checks import check_number
+from rmspace._checks import as_numbers, check_number
 from rmspace._typing import Float64Array
 
 __all__ = ["lapse", "logistic", "oracle", "probit"]
@@ -58,7 +58,7 @@ def oracle(gap: npt.ArrayLike) -> Float64Array:
     >>> oracle(np.array([-2.0, 0.0, 0.1])).tolist()
     [0.0, 0.5, 1.0]
     """
-    return (np.sign(np.asarray(gap, dtype=np.float64)) + 1) / 2
+    return (np.sign(as_numbers("gap", gap)) + 1) / 2
 
 
 def lapse(gap: npt.ArrayLike | None = None, *, beta: float, rate: float) -> Float64Array:
@@ -84,7 +84,7 @@ def _noisy(distribution: Callable[[Float64Array], Float64Array], gap: npt.ArrayL
     beta = check_number("beta", beta, low=0.0, finite=False)
     if np.isinf(beta):
         return oracle(gap)
-    return np.asarray(distribution(beta * np.asarray(gap, dtype=np.float64)))
+    return np.asarray(distribution(beta * as_numbers("gap", gap)))
 
 
 def _given(gap: npt.ArrayLike | None, name: str, *options: str) -> npt.ArrayLike:

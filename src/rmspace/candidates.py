@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmspace._checks import check_function, describe
+from rmspace._checks import as_array, check_function, describe
 from rmspace._typing import IntArray
 from rmspace.data.arrays import check_gold
 from rmspace.data.bank import ResponseBank
@@ -136,7 +136,7 @@ def by_prompt(chosen: CandidateItems) -> CandidateItems | PromptItems:
 def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItems:
     """Return the checked candidates of every prompt."""
     check_function("candidates", candidates, "of a bank")
-    columns = np.asarray(candidates(bank))
+    columns = as_array("candidates", candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"
     if columns.ndim != 2 or len(columns) != bank.n_prompts or columns.shape[1] == 0 or columns.dtype.kind not in "iu":
         raise ValueError(f"{rule}; got {describe(columns)}")

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import check_function, check_int, check_names
+from rmspace._checks import as_numbers, check_function, check_int, check_names
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.annotation import annotate, error_rate
 from rmspace.data.apart import check_apart
@@ -29,7 +29,7 @@ from rmspace.results.evaluate import evaluate
 from rmspace.results.evaluate_preferences import evaluate_preferences
 from rmspace.results.schema import FACTS, MEASURES, N_PAIRS, names, typed
 
-RESULT_VERSION = 2  # raised whenever the same config gives other numbers: a study then runs its finished cells again
+RESULT_VERSION = 3  # raised whenever the same config gives other numbers: a study then runs its finished cells again
 STAGES = ("pairs", "annotation", "models")
 
 OnFit = Callable[[str, Any], None]
@@ -122,7 +122,9 @@ def run(
                 scores = fitted.predict(test.items)
             else:
                 fitted, facts, scores = None, {}, job(train, test)
-            table = _with_facts(measure({name: np.asarray(scores, dtype=np.float64)}), {**judged.facts, **facts})
+            table = _with_facts(
+                measure({name: as_numbers(f"the scores of {name!r}", scores)}), {**judged.facts, **facts}
+            )
         tables.append(table)
         if on_model is not None:
             on_model(name, fitted, table)
@@ -170,7 +172,7 @@ def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:
     >>> mean_abs_gap(np.array([[0, 1], [1, 2]]), np.array([[0.0, 1.0, 4.0]]))
     2.0
     """
-    flat = np.asarray(rewards, dtype=np.float64).reshape(-1)
+    flat = as_numbers("rewards", rewards).reshape(-1)
     return float(np.abs(flat[pairs[:, 0]] - flat[pairs[:, 1]]).mean())
 
 

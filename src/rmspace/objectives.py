@@ -192,6 +192,11 @@ def try_objective(objective: Callable[[Tensor, Tensor], Tensor]) -> None:
 
 
 def _gap(winner: Tensor, loser: Tensor) -> Tensor:
+    for scores in (winner, loser):
+        if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.layout != torch.strided:
+            raise TypeError(
+                f"winner and loser scores must be dense tensors of floating-point numbers; got {_kind(scores)}"
+            )
     if winner.shape != loser.shape:
         raise ValueError(
             f"winner and loser scores must have one shape; got {tuple(winner.shape)} and {tuple(loser.shape)}"
@@ -202,6 +207,12 @@ def _gap(winner: Tensor, loser: Tensor) -> Tensor:
 def _margin(margin: float | Tensor, gap: Tensor) -> float | Tensor:
     if not isinstance(margin, Tensor):
         return check_number("margin", margin, low=0.0)
+    if margin.is_complex() or margin.layout != torch.strided:
+        raise TypeError(f"margin must be a number or a dense tensor of real numbers; got {_kind(margin)}")
     if margin.shape != gap.shape:
         raise ValueError(f"margin must be one number per pair, {tuple(gap.shape)}; got shape {tuple(margin.shape)}")
     return margin
+
+
+def _kind(value: object) -> str:
+    return f"{value.dtype}, {value.layout}" if isinstance(value, Tensor) else type(value).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmspace._checks import check_number
+from rmspace._checks import as_numbers, check_number, describe
 from rmspace._typing import Float64Array
 
 __all__ = ["lower_confidence", "mean", "minimum"]
@@ -16,7 +16,7 @@ def mean(scores: Float64Array) -> Float64Array:
     >>> mean(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
     [2.0, 1.0]
     """
-    return np.asarray(scores.mean(axis=0))
+    return np.asarray(_members(scores).mean(axis=0))
 
 
 def minimum(scores: Float64Array) -> Float64Array:
@@ -27,7 +27,7 @@ def minimum(scores: Float64Array) -> Float64Array:
     >>> minimum(np.array([[1.0, 2.0], [3.0, 0.0]])).tolist()
     [1.0, 0.0]
     """
-    return np.asarray(scores.min(axis=0))
+    return np.asarray(_members(scores).min(axis=0))
 
 
 def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
@@ -42,6 +42,14 @@ def lower_confidence(scores: Float64Array, *, k: float = 1.0) -> Float64Array:
     >>> lower_confidence(np.array([[1.0, 2.0], [3.0, 2.0]]), k=0.5).round(4).tolist()
     [1.2929, 2.0]
     """
-    if len(scores) < 2:
+    table = _members(scores)
+    if len(table) < 2:
         raise ValueError("lower_confidence needs two members; got 1")
-    return np.asarray(scores.mean(axis=0) - check_number("k", k, low=0.0) * scores.std(axis=0, ddof=1))
+    return np.asarray(table.mean(axis=0) - check_number("k", k, low=0.0) * table.std(axis=0, ddof=1))
+
+
+def _members(scores: Float64Array) -> Float64Array:
+    table = as_numbers("scores", scores)
+    if table.ndim != 2 or len(table) == 0:
+        raise ValueError(f"scores must be (n_members, n_items), of one member at least; got {describe(table)}")
+    return table

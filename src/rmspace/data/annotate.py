@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._checks import check_function, check_number, check_rng, describe
+from rmspace._checks import as_array, as_int64, as_numbers, check_function, check_number, check_rng, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import check_no_infinity, check_pairs
 from rmspace.data.bank import ResponseBank
@@ -48,7 +48,7 @@ def annotate(
     """
     gap = scaled_gaps(pairs, rewards, scale)
     first_wins = check_rng(rng).random(len(gap)) < probabilities(annotator, gap)
-    first, second = np.asarray(pairs, dtype=np.int64).T
+    first, second = as_int64("pairs", as_array("pairs", pairs)).T
     return np.stack([np.where(first_wins, first, second), np.where(first_wins, second, first)], axis=1)
 
 
@@ -76,12 +76,10 @@ def rewards_by_item(rewards: Rewards) -> FloatArray:
     """
     if isinstance(rewards, ResponseBank):
         rewards = rewards.item_rewards
-    array = np.asarray(rewards)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(
-            f"rewards must be numbers, (n_items,) or (n_prompts, n_responses); got {_said(rewards, array)}; give the "
-            "bank or bank.item_rewards"
-        )
+    rule = "a bank, or numbers (n_items,) or (n_prompts, n_responses)"
+    array = as_array("rewards", rewards, rule)
+    if array.dtype.kind == "U" or array.ndim == 0:
+        raise TypeError(f"rewards must be {rule}; got {_said(rewards, array)}; give the bank or bank.item_rewards")
     flat = array.reshape(-1)
     check_no_infinity(flat)
     if array.ndim > 1 and np.isnan(flat).any():
@@ -95,7 +93,7 @@ def rewards_by_item(rewards: Rewards) -> FloatArray:
 def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
     """Return the number that divides gaps: a number above 0, or the standard deviation of all rewards except NaN."""
     if isinstance(scale, str) and scale == "std":
-        flat = np.asarray(rewards).reshape(-1)
+        flat = as_numbers("rewards", rewards).reshape(-1)
         flat = flat[~np.isnan(flat)] if np.isnan(flat).any() else flat
         centred = flat - flat.mean(dtype=np.float64)
         unit = float(np.sqrt(centred @ centred / len(flat)))
@@ -113,7 +111,7 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
 def probabilities(annotator: Callable[[Float64Array], Float64Array], gap: Float64Array) -> Float64Array:
     """Return an annotator's probability for each gap, checked."""
     check_function("annotator", annotator, "of gaps")
-    p = np.asarray(annotator(gap), dtype=np.float64)
+    p = as_numbers("an annotator's probabilities", annotator(gap))
     if p.shape != gap.shape:
         raise ValueError(f"an annotator must return one probability per gap, {gap.shape}; got {describe(p)}")
     if not (p.min() >= 0 and p.max() <= 1):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._checks import describe
+from rmspace._checks import as_array, as_int64, as_numbers, check_names, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.mapped import Rows
 
@@ -17,7 +17,7 @@ _CHUNK = 1 << 22  # numbers that are checked at a time, so that a memory-mapped 
 
 def check_embeddings(embeddings: npt.ArrayLike, *, flat: bool) -> FloatArray:
     """Return embeddings, `flat` or by prompt, as float16 or float32, without reading them."""
-    array = np.asanyarray(embeddings)
+    array = as_array("embeddings", embeddings)
     if array.ndim != (2 if flat else 3) or 0 in array.shape:
         rule = (
             "(n_items, dim) with offsets" if flat else "(n_prompts, n_responses, dim), or (n_items, dim) with offsets"
@@ -32,12 +32,12 @@ def check_embeddings(embeddings: npt.ArrayLike, *, flat: bool) -> FloatArray:
 
 def check_offsets(offsets: npt.ArrayLike, n_items: int) -> IntArray:
     """Return the offsets of a ragged bank as int64 (n_prompts + 1,), strictly increasing from 0 to n_items."""
-    array = np.asarray(offsets)
+    array = as_array("offsets", offsets)
     if array.ndim != 1 or len(array) < 2:
         raise ValueError(f"offsets must be integers (n_prompts + 1,), at least two; got {describe(array)}")
     if array.dtype.kind not in "iu":
         raise TypeError(f"offsets must be integers; got {describe(array)}; convert with .astype(int)")
-    array = array.astype(np.int64)
+    array = as_int64("offsets", array)
     steps = np.diff(array)
     if (steps < 0).any():
         row = int(np.argmax(steps < 0))
@@ -71,7 +71,7 @@ def check_texts(ids: npt.NDArray[Any], texts: Sequence[str]) -> None:
 
 def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Return gold rewards as floating-point numbers of a shape; NaN where nobody rated."""
-    array = np.asanyarray(rewards)
+    array = as_array("rewards", rewards)
     if array.shape != shape:
         raise ValueError(f"rewards must have the shape {_axes(shape)} of the embeddings; got {describe(array)}")
     if array.dtype not in (np.float16, np.float32, np.float64):
@@ -81,10 +81,22 @@ def check_rewards(rewards: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
 
 def check_feature(name: str, value: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Return one number per item, of the shape of the rewards."""
-    array = np.asanyarray(value)
+    array = as_array(f"feature {name!r}", value)
     if array.shape != shape or array.dtype.kind not in "iufb":
         raise ValueError(f"feature {name!r} must be numbers {_axes(shape)}; got {describe(array)}")
     return array
+
+
+def check_columns(columns: Mapping[str, npt.ArrayLike], n: int) -> dict[str, npt.NDArray[Any]]:
+    """Return columns as arrays with one value per comparison, numbers or text."""
+    check_names("columns", columns)
+    found = {name: as_array(f"column {name!r}", value, "numbers or text") for name, value in columns.items()}
+    for name, array in found.items():
+        if array.shape != (n,):
+            raise ValueError(f"column {name!r} must have one value per comparison, ({n},); got {describe(array)}")
+        if array.dtype.kind == "u":
+            as_int64(f"column {name!r}", array)
+    return found
 
 
 def _axes(shape: tuple[int, ...]) -> str:
@@ -93,8 +105,8 @@ def _axes(shape: tuple[int, ...]) -> str:
 
 def check_finite(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) -> None:
     """Raise ValueError at the first row with nan or infinity, named by its id where `ids` gives one per row."""
-    rows = array.reshape(len(array), -1)
-    step = max(1, _CHUNK // max(1, rows.shape[1]))
+    rows = array.reshape(len(array), -1) if array.size else array[:0]
+    step = max(1, _CHUNK // max(1, rows[:1].size))
     for start in range(0, len(rows), step):
         finite = np.isfinite(rows[start : start + step]).all(axis=1)
         if not finite.all():
@@ -119,7 +131,7 @@ def to_float32(name: str, array: npt.NDArray[Any], ids: IntArray | None = None) 
 
 def check_ties(tie: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Return the marks of ties as booleans."""
-    array = np.asarray(tie)
+    array = as_array("column 'tie'", tie)
     if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
         raise ValueError(f"column 'tie' must be True or False for each comparison; got {np.unique(array)[:5].tolist()}")
     return array.astype(bool)
@@ -130,7 +142,7 @@ def check_items(items: npt.ArrayLike) -> FloatArray:
     if hasattr(items, "n_items"):
         kind = type(items).__name__
         raise TypeError(f"items must be an array (n_items, dim); got {kind}; give {kind}.items")
-    array = cast(FloatArray, items) if isinstance(items, Rows) else np.asanyarray(items)
+    array = cast(FloatArray, items) if isinstance(items, Rows) else as_array("items", items)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"items must be (n_items, dim); got {describe(array)}; use bank.items")
     if not np.issubdtype(array.dtype, np.floating):
@@ -140,7 +152,7 @@ def check_items(items: npt.ArrayLike) -> FloatArray:
 
 def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int, *, self_allowed: bool = False) -> IntArray:
     """Return pairs or comparisons as int64 (n_pairs, 2) ids in [0, n_items), by default no item with itself."""
-    array = np.asanyarray(pairs)
+    array = as_array(name, pairs)
     if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
         raise ValueError(f"{name} must be item ids of shape (n, 2), n at least 1; got {describe(array)}")
     if not np.issubdtype(array.dtype, np.integer):
@@ -152,19 +164,33 @@ def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int, *, self_allowed: 
     if same.any() and not self_allowed:
         row = int(np.argmax(same))
         raise ValueError(f"{name} must compare two different items; row {row} has item {array[row, 0]} twice")
-    return array.astype(np.int64, copy=False)
+    return as_int64(name, array)
 
 
 def check_weights(sample_weight: npt.ArrayLike | None, n: int) -> Float64Array:
-    """Return one weight per comparison, finite, not negative, not all zero; ones when None."""
+    """Return one weight per comparison, `balanced`, since only their ratios count; ones when None.
+
+    Raises:
+        ValueError: weights that are not finite, negative, or zero everywhere.
+    """
     if sample_weight is None:
         return np.ones(n)
-    array = np.asarray(sample_weight, dtype=np.float64)
+    array = as_numbers("sample_weight", sample_weight)
     if array.shape != (n,):
         raise ValueError(f"sample_weight must be one number per comparison, ({n},); got {describe(array)}")
     if not np.isfinite(array).all() or array.min() < 0 or array.max() == 0:
         raise ValueError("sample_weight must be finite, not negative, and not zero everywhere")
-    return array
+    return balanced(array)
+
+
+def balanced(weights: Float64Array) -> Float64Array:
+    """Return weights times the power of two that puts the largest in [1, 2), so that their sums keep all digits.
+
+    >>> balanced(np.array([1e308, 1e308])).sum() > 2, balanced(np.array([1.0, 0.5])).tolist()
+    (np.True_, [1.0, 0.5])
+    """
+    exponent = int(np.frexp(weights.max(initial=0.0))[1])
+    return np.ldexp(weights, 1 - exponent)
 
 
 def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
@@ -173,23 +199,15 @@ def check_groups(groups: npt.ArrayLike, n_items: int) -> npt.NDArray[Any]:
 
 
 def _integers_or_text(name: str, ids: npt.ArrayLike, n: int, rule: str) -> npt.NDArray[Any]:
-    array = np.asarray(ids)
-    if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.ravel()):
-        array = array.astype(str)
+    array = as_array(name, ids, f"{rule}, ({n},)")
     if array.shape != (n,) or array.dtype.kind not in "iuU":
         raise ValueError(f"{name} must be {rule}, ({n},); got {describe(array)}")
-    if array.dtype.kind == "U":
-        if isinstance(ids, list | tuple) and not all(isinstance(value, str) for value in ids):
-            raise ValueError(f"{name} must be all integers or all text, since 1 and '1' are two ids; got both")
-        return array
-    if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(f"{name} must fit int64; got {array.max()}; give them as text")
-    return array.astype(np.int64, copy=False)
+    return array if array.dtype.kind == "U" else as_int64(name, array)
 
 
 def check_gold(rewards: npt.ArrayLike, *, complete: bool = True) -> Float64Array:
     """Return gold rewards as float64 (n_prompts, n_responses); unless `complete`, NaN marks an unrated response."""
-    array = np.asarray(rewards)
+    array = as_array("rewards", rewards)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "biuf":
         raise ValueError(f"rewards must be numbers (n_prompts, n_responses); got {describe(array)}")
     if complete:
@@ -216,7 +234,7 @@ def check_scores(
     Rewards are finite, or NaN where nobody rated, unless they must be `complete`. Scores are finite where rewards are.
     """
     gold = check_gold(rewards, complete=complete)
-    array = np.asarray(scores)
+    array = as_array("scores", scores)
     if (array.shape != gold.shape and array.shape != (gold.size,)) or array.dtype.kind not in "biuf":
         raise ValueError(
             f"scores must be one number per reward, {gold.shape} or ({gold.size},); got {describe(array)}; scores of "
@@ -234,7 +252,7 @@ def number_ids(ids: npt.ArrayLike) -> IntArray:
     >>> number_ids(["b", "a", "b"]).tolist()
     [0, 1, 0]
     """
-    array = np.asarray(ids)
+    array = as_array("ids", ids)
     if array.dtype.kind in "iu" and (array[1:] > array[:-1]).all():
         return np.arange(len(array))
     _, first, inverse = np.unique(array, return_index=True, return_inverse=True)
@@ -251,7 +269,7 @@ def check_selection(chosen: int | slice | npt.ArrayLike, n: int, noun: str) -> I
     if isinstance(chosen, slice):
         rows = np.arange(n)[chosen]
     else:
-        ids = np.atleast_1d(np.asarray(chosen))
+        ids = np.atleast_1d(as_array("a selection", chosen, rule.removeprefix("a selection is ")))
         ids = ids.astype(int) if ids.size == 0 else ids
         mask = ids.dtype == bool
         if ids.ndim != 1 or (mask and len(ids) != n) or (not mask and ids.dtype.kind not in "iu"):

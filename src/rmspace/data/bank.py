@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._checks import describe
+from rmspace._checks import as_array, describe
 from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace.data.array_files import SavedFiles
 from rmspace.data.arrays import (
@@ -229,8 +229,8 @@ class ResponseBank:
         >>> bank.padded([5, 6, 7], fill=-1).tolist()
         [[5, -1], [6, 7]]
         """
-        flat = np.asanyarray(values)
-        if flat.shape != (self.n_items,):
+        flat = as_array("values", values)
+        if flat.shape != (self.n_items,) or flat.dtype.kind == "U":
             raise ValueError(f"values must be one number per item, ({self.n_items},); got {describe(flat)}")
         if self.is_rectangular:
             return flat.reshape(self.n_prompts, -1)

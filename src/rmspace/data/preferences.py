@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from rmspace._checks import describe
+from rmspace._checks import check_names
 from rmspace._typing import Float64Array, FloatArray, IntArray, PathLike
 from rmspace.data.annotate import annotate
 from rmspace.data.array_files import SavedFiles
-from rmspace.data.arrays import check_feature, check_groups, check_items, check_pairs, check_selection, check_weights
+from rmspace.data.arrays import (
+    check_columns,
+    check_feature,
+    check_groups,
+    check_items,
+    check_pairs,
+    check_selection,
+    check_weights,
+)
 from rmspace.data.mapped import blocks, choose
 from rmspace.data.preference_files import read_preferences, write_preferences
 
@@ -79,10 +87,12 @@ class Preferences:
         self.groups = check_groups(groups, len(self.items))
         known = {"weight": weight, "margin": margin, "tie": tie, "annotator": annotator, "subset": subset}
         given = {name: value for name, value in known.items() if value is not None}
+        if columns is not None:
+            check_names("columns", columns)
         if twice := sorted(set(given) & set(columns or {})):
             raise ValueError(f"a column must be given once; {', '.join(twice)} came as an argument and in columns")
         n = len(self.comparisons)
-        self._columns = {name: _check_column(name, value, n) for name, value in {**given, **(columns or {})}.items()}
+        self._columns = check_columns({**given, **(columns or {})}, n)
         if "weight" in self._columns:
             check_weights(self._columns["weight"], n)
         self._features = {name: check_feature(name, v, (self.n_items,)) for name, v in (features or {}).items()}
@@ -243,14 +253,3 @@ class Preferences:
         """
         if self._files is not None:
             self._files.verify()
-
-
-def _check_column(name: str, value: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
-    array = np.asarray(value)
-    if array.dtype.kind == "O" and all(isinstance(element, str) for element in array.ravel()):
-        array = array.astype(str)
-    if array.shape != (n,):
-        raise ValueError(f"column {name!r} must have one value per comparison, ({n},); got {describe(array)}")
-    if array.dtype.kind not in "biufU":
-        raise TypeError(f"column {name!r} must be numbers or text; got {describe(array)}; convert with .astype")
-    return array

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from rmspace._checks import describe
+from rmspace._checks import as_numbers, describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_finite, check_ties
 
@@ -101,7 +101,7 @@ def _gaps(
     winner_scores: npt.ArrayLike, loser_scores: npt.ArrayLike, tie: npt.ArrayLike | None
 ) -> tuple[Float64Array, npt.NDArray[np.bool_]]:
     """Return winner - loser of each comparison, and whether it is a tie."""
-    winner, loser = (np.asarray(scores, dtype=np.float64) for scores in (winner_scores, loser_scores))
+    winner, loser = (as_numbers("scores", scores) for scores in (winner_scores, loser_scores))
     if winner.ndim != 1 or winner.shape != loser.shape:
         raise ValueError(
             "a preference metric needs the scores of winners and losers, both (n_comparisons,); got "

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import check_function, check_int, describe
+from rmspace._checks import as_numbers, check_function, check_int, describe
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
@@ -144,14 +144,18 @@ class EnsembleReward(BaseReward):
 
     def _combine(self, scores: FloatArray) -> FloatArray:
         """Put the members' scores on one scale and reduce them, (n_members, n_items) -> (n_items,)."""
-        combined = np.asarray(self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None]))
+        combined = as_numbers(
+            "reduced scores", self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None])
+        )
         if combined.shape != scores.shape[1:]:
             raise ValueError(f"reduce must return one score per item, {scores.shape[1:]}; got {describe(combined)}")
         return combined
 
 
 def _resampled(data: FitData, rng: np.random.Generator) -> FitData:
-    """Draw as many comparisons as there are, with replacement; multiply each weight by how often it was drawn."""
+    """Draw as many comparisons as have weight, with replacement; multiply each weight by how often it was drawn."""
+    if not data.weights.all():
+        data = data.select(data.weights > 0)
     n = len(data.comparisons)
     counts = rng.multinomial(n, np.full(n, 1 / n))
     return replace(data, weights=check_weights(data.weights * counts, n))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy import integrate, stats
 from scipy.special import expit, logit, logsumexp
 
-from rmspace._checks import check_int, check_number, describe
+from rmspace._checks import as_numbers, check_int, check_number, describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_finite
 from rmspace.paper.gap_integrals import GapValue, expected_value
@@ -85,7 +85,7 @@ def error_rate(beta: npt.ArrayLike, *, reward_std: float | None = None, gap_std:
     [36.9, 27.5, 3.9]
     """
     spread = _gap_std(reward_std, gap_std)
-    betas = np.asarray(beta, dtype=np.float64)
+    betas = as_numbers("beta", beta)
     rates = [_error(check_number("beta", float(b), low=0.0, finite=False) * spread) for b in betas.ravel()]
     return np.array(rates).reshape(betas.shape)
 
@@ -115,7 +115,7 @@ def quality_density(
     width = check_number("beta", beta, low=0.0) * _gap_std(reward_std, gap_std)
     if width == 0:
         raise ValueError("beta must be above 0; at 0 the quality is always 1/2 and has no density")
-    t = np.asarray(tau, dtype=np.float64)
+    t = as_numbers("tau", tau)
     check_finite("tau", np.atleast_1d(t))
     inside = (t >= 0.5) & (t < 1)
     safe = np.where(inside, t, 0.5)
@@ -145,7 +145,9 @@ def agreement_bound(quality: npt.ArrayLike, error: npt.ArrayLike) -> Float64Arra
     >>> agreement_bound([0.5, 0.9, 1.0], 0.1).round(4).tolist()
     [0.25, 0.73, 0.9]
     """
-    xi, eps = np.asarray(quality, dtype=np.float64), np.asarray(error, dtype=np.float64)
+    xi, eps = as_numbers("quality", quality), as_numbers("error", error)
+    if 1 not in (xi.size, eps.size) and xi.shape != eps.shape:
+        raise ValueError(f"quality and error must have one shape, or be one number; got {xi.shape} and {eps.shape}")
     for name, values, low in (("quality", xi, 0.5), ("error", eps, 0.0)):
         if not ((values >= low) & (values <= 1)).all():
             raise ValueError(f"{name} must be in [{low:g}, 1]; got {float(values.min()):g} to {float(values.max()):g}")
@@ -187,7 +189,7 @@ def gap_designs(
     >>> round(within, 4), round(cross, 4)  # 2 / sqrt(pi), and the mean of a folded normal
     (1.1284, 1.3993)
     """
-    location, scale = np.asarray(locations, dtype=np.float64), np.asarray(scales, dtype=np.float64)
+    location, scale = as_numbers("locations", locations), as_numbers("scales", scales)
     if location.ndim != 1 or len(location) < 2 or scale.shape != location.shape:
         raise ValueError(
             f"locations and scales must be one number per prompt, at least two; got {describe(location)} and "
@@ -271,7 +273,7 @@ def truncated_kl(p0: npt.ArrayLike, p: npt.ArrayLike, *, bound: float) -> float:
     limit = check_number("bound", bound, low=0.0, finite=False)
     if limit == 0:
         raise ValueError("bound must be above 0; got 0")
-    true, estimate = np.asarray(p0, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    true, estimate = as_numbers("p0", p0), as_numbers("p", p)
     if true.ndim != 2 or true.size == 0 or true.shape != estimate.shape:
         raise ValueError(f"p0 and p must be (n, k) probabilities; got {describe(true)} and {describe(estimate)}")
     for name, rows in (("p0", true), ("p", estimate)):
@@ -325,7 +327,7 @@ def _error(width: float) -> float:
 
 
 def _opponents(rewards: npt.ArrayLike, opponents: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
-    own, others = np.asarray(rewards, dtype=np.float64), np.asarray(opponents, dtype=np.float64)
+    own, others = as_numbers("rewards", rewards), as_numbers("opponents", opponents)
     if others.ndim != 1 or len(others) == 0:
         raise ValueError(f"opponents must be (n_opponents,), at least one; got {describe(others)}")
     if not (np.isfinite(own).all() and np.isfinite(others).all()):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from rmspace._checks import check_number
+from rmspace._checks import as_numbers, check_number
 from rmspace._typing import Float64Array
 from rmspace.results.schema import DIFFERENCES, SEED, names
 from rmspace.results.summarize import axes_of, check_confidence, check_seeds, one_measure, without_models_axis
@@ -95,7 +95,7 @@ def holm(p_values: npt.ArrayLike) -> Float64Array:
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p_values, dtype=float)
+    p = as_numbers("p_values", p_values)
     corrected = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmspace._checks import check_function, check_names, describe
+from rmspace._checks import as_array, as_numbers, check_function, check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_scores
 from rmspace.data.bank import ResponseBank
@@ -146,7 +146,7 @@ def _rated(
     """Return the scores and rewards of the prompts with a rated response, and their numbers where ids may repeat."""
     prompts = None
     if isinstance(rewards, ResponseBank):
-        array = np.asarray(scores)
+        array = as_array("scores", scores)
         scores = rewards.padded(array) if array.shape == (rewards.n_items,) else array
         prompts = rewards.groups[rewards.offsets[:-1]]
         rewards = rewards.rewards
@@ -199,7 +199,9 @@ def _measure_all(scores: Float64Array, rewards: Float64Array, n: int | Sequence[
 
 
 def _measure_own(name: str, metric: Metric, scores: Float64Array, rewards: Float64Array) -> Iterator[Measured]:
-    values = np.asarray(metric(scores.copy(), rewards.copy()), dtype=np.float64)  # it may sort them in place
+    values = as_numbers(
+        f"the values of metric {name!r}", metric(scores.copy(), rewards.copy())
+    )  # it may sort them in place
     function = getattr(metric, "func", metric)
     bound: Any = getattr(metric, "keywords", {}).get("n")  # functools.partial(best_of_n, n=[...])
     if values.ndim == 2 and values.shape == (len(rewards), np.size(bound)) and bound is not None:

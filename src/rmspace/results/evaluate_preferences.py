@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rmspace._checks import check_names, describe
+from rmspace._checks import as_array, as_numbers, check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_finite, check_weights
 from rmspace.data.preferences import Preferences
@@ -149,7 +149,7 @@ def _linked(prompts: IntArray) -> IntArray:
 
 def sides_of(scores: npt.ArrayLike, preferences: Preferences) -> tuple[Float64Array, Float64Array]:
     """Return the scores of the winners and of the losers, from scores of items or of the sides of comparisons."""
-    array = np.asarray(scores)
+    array = as_array("scores", scores)
     of_items, of_sides = (preferences.n_items,), (len(preferences), 2)
     if array.shape not in (of_items, of_sides) or array.dtype.kind not in "biuf":
         raise ValueError(
@@ -193,7 +193,7 @@ def _measure(metric: str, function: PreferenceMetric, scores: npt.ArrayLike, pre
             f"metric {metric!r} needs the column {missing[0]!r}; the preferences have {sorted(preferences.columns)}"
         )
     winner, loser = sides_of(scores, preferences)
-    values = np.asarray(function(winner, loser, **columns), dtype=np.float64)
+    values = as_numbers(f"the values of metric {metric!r}", function(winner, loser, **columns))
     if values.shape != winner.shape:
         raise ValueError(
             f"metric {metric!r} must return one value per comparison, {winner.shape}; got {describe(values)}"

@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy.special import betaincinv, stdtrit
 from scipy.stats import permutation_test
 
-from rmspace._checks import check_int, check_number, describe
+from rmspace._checks import as_array, as_numbers, check_int, check_number, describe
 from rmspace._typing import Float64Array, IntArray
+from rmspace.data.arrays import balanced
 
 _BATCH_NUMBERS = 1 << 23
 _ROUNDING = 1e-12  # values that differ by less than this share of their size differ by rounding only
@@ -193,15 +194,16 @@ def _defined(
     values: npt.ArrayLike, groups: npt.ArrayLike | None, weights: npt.ArrayLike | None
 ) -> tuple[Float64Array, IntArray, Float64Array]:
     """Return the values that are defined and have weight, the numbers of their prompts, and their weights."""
-    array = np.asarray(values, dtype=np.float64)
+    array = as_numbers("values", values)
     if array.ndim != 1:
         raise ValueError(f"an interval needs one value per row, (n_rows,); got {describe(array)}")
     if np.isinf(array).any():
         raise ValueError("an interval needs finite values; some are infinite")
-    weight = np.ones(len(array)) if weights is None else np.asarray(weights, dtype=np.float64)
+    weight = np.ones(len(array)) if weights is None else as_numbers("weights", weights)
     if weight.shape != array.shape or not np.isfinite(weight).all() or (weight < 0).any():
         raise ValueError(f"weights must be ({len(array)},), finite and at least 0; got {describe(weight)}")
-    group = np.arange(len(array)) if groups is None else np.asarray(groups)
+    weight = balanced(weight)
+    group = np.arange(len(array)) if groups is None else as_array("groups", groups, "numbers or text")
     if group.shape not in (array.shape, (len(array), 2)):
         raise ValueError(f"groups must be ({len(array)},) or ({len(array)}, 2); got {describe(group)}")
     used = ~np.isnan(array) & (weight > 0)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from rmspace._checks import check_number, describe
+from rmspace._checks import as_numbers, check_number, describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_ties, check_weights
 from rmspace.data.preferences import Preferences
@@ -80,9 +80,11 @@ def preference_probability(first: npt.ArrayLike, second: npt.ArrayLike, *, tempe
     >>> preference_probability([1.0, 0.0], [0.0, 0.0]).round(3).tolist()
     [0.731, 0.5]
     """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    a, b = as_numbers("first", first), as_numbers("second", second)
     if a.shape != b.shape:
         raise ValueError(f"first and second must be scores of one shape; got {describe(a)} and {describe(b)}")
+    if np.isnan(a).any() or np.isnan(b).any():
+        raise ValueError("first and second must be numbers; some are nan")
     if check_number("temperature", temperature, low=0.0) == 0:
         raise ValueError("temperature must be above 0; got 0")
     return np.asarray(expit((a - b) / temperature))

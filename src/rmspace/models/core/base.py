@@ -84,8 +84,8 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Args:
             items: (n_items, dim), or Preferences; then give no comparisons, weights, groups and columns.
             comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won. Only the rows in them are read.
-            sample_weight: (n_comparisons,), at least 0; 1 each when None. A soft label p is two comparisons, one of
-                each order, with the weights p and 1 - p.
+            sample_weight: (n_comparisons,), at least 0; 1 each when None. Only their ratios count. A soft label p is
+                two comparisons, one of each order, with the weights p and 1 - p.
             groups: (n_items,) prompts, as `bank.groups`; models that hold out data hold out whole prompts.
             columns: further facts about each comparison, name -> (n_comparisons,). An objective with a parameter of
                 that name receives it. Where there is a column `tie`, a comparison marked in it counts as half a win of

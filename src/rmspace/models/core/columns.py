@@ -12,24 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rmspace._checks import describe
 from rmspace._typing import IntArray
 from rmspace.kinds import Objective
 
 Columns = Mapping[str, npt.NDArray[Any]]
-
-
-def check_columns(columns: Mapping[str, npt.ArrayLike], n: int) -> Columns:
-    """Return columns as arrays with one value per comparison, numbers or text."""
-    if not isinstance(columns, Mapping):
-        raise TypeError(f"columns must be a mapping of names to arrays; got {type(columns).__name__}")
-    found = {name: np.asarray(value) for name, value in columns.items()}
-    for name, array in found.items():
-        if array.shape != (n,):
-            raise ValueError(f"column {name!r} must have one value per comparison, ({n},); got {describe(array)}")
-        if array.dtype.kind not in "biufU":
-            raise TypeError(f"column {name!r} must be numbers or text; got {describe(array)}; convert with .astype")
-    return found
 
 
 def objective_name(objective: Any) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import (
+    check_columns,
     check_finite,
     check_groups,
     check_items,
@@ -25,7 +26,6 @@ from rmspace.data.preferences import Preferences
 from rmspace.models.core.columns import (
     Columns,
     asks_for,
-    check_columns,
     check_values,
     column_names,
     objective_name,
@@ -39,9 +39,9 @@ OnEpoch = Callable[[dict[str, Any]], object]
 class FitData:
     """The data that a model learns from.
 
-    `_fit` of a model receives only comparisons that count: their weights are above 0, `columns` are those that the
-    objective asks for, and a comparison marked as a tie has become both orders with half the weight each (unless the
-    objective asks for `tie`).
+    `_fit` of a model receives only comparisons that count: their weights are above 0 and have the mean 1, since only
+    their ratios matter; `columns` are those that the objective asks for; and a comparison marked as a tie has become
+    both orders with half the weight each (unless the objective asks for `tie`).
 
     Attributes:
         items: (n_items, dim), not read yet.
@@ -164,7 +164,7 @@ def check_fit(
         pairs,
         weights,
         None if groups is None else check_groups(groups, len(array)),
-        check_columns(columns or {}, len(pairs)),
+        check_columns({} if columns is None else columns, len(pairs)),
         np.arange(len(pairs)),
         np.unique(pairs),
         on_epoch=on_epoch,
@@ -178,9 +178,14 @@ def tie_marks(columns: Columns) -> npt.NDArray[np.bool_]:
 
 
 def _counted(data: FitData, objective: Any) -> FitData:
-    """Leave out comparisons of weight 0; replace each tie by both orders, unless the objective asks for `tie`."""
+    """Leave out comparisons of weight 0, and give the others the mean weight 1.
+
+    Then each tie is replaced by both orders, unless the objective asks for `tie`.
+    """
     if not data.weights.all():
         data = data.select(data.weights > 0)
+    equal = data.weights.min() == data.weights.max()  # of equal weights, the mean may differ by rounding
+    data = replace(data, weights=np.ones(len(data.weights)) if equal else data.weights / data.weights.mean())
     if "tie" not in data.columns or asks_for(objective, "tie") or not (tie := tie_marks(data.columns)).any():
         return data
     twice = data.select(np.concatenate([np.arange(len(tie)), np.flatnonzero(tie)]))

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from rmspace._checks import as_array, describe
+from rmspace.data.mapped import Rows
 from rmspace.data.preferences import Preferences
 from rmspace.models.core.data import OnEpoch
 
@@ -57,6 +59,10 @@ def fit_model(
             )
         comparisons, sample_weight, groups = items.comparisons, items.weight, items.groups
         columns, items = items.columns, items.items
+    if not isinstance(items, Rows):  # the first step of a pipeline would use masked entries
+        items = as_array("items", items)
+        if items.ndim != 2:
+            raise ValueError(f"items must be (n_items, dim); got {describe(items)}; use bank.items")
     options = {
         "sample_weight": sample_weight,
         "groups": groups,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rmspace._checks import as_numbers
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import to_float32
 from rmspace.data.mapped import blocks
@@ -66,7 +67,7 @@ def score_blocks(items: FloatArray, score: Scorer) -> Float64Array:
 
 def finite_scores(scores: npt.ArrayLike) -> Float64Array:
     """Return scores as float64; FloatingPointError where they are not finite."""
-    array = np.asarray(scores, dtype=np.float64)
+    array = as_numbers("scores", scores)
     if not np.isfinite(array).all():
         raise FloatingPointError("the scores overflow; scale the items as they were in the fit")
     return array

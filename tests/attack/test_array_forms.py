@@ -1,0 +1,334 @@
+"""Every public function that takes arrays, and every form of an array: the right answer, or one of our errors.
+
+A function joins by being public: one whose parameters are annotated as arrays must have an example here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import linecache
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.utils.validation
+import torch
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import rmspace as rm
+from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
+from rmspace.kinds import KINDS
+from rmspace.paper import advice, protocol, theory
+
+SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
+ARRAY = re.compile(r"ArrayLike|\w*Array\b|\bRewards\b|\bTensor\b")
+MODULES = [kind.module for kind in KINDS if kind.name != "encoder"]  # an encoder takes texts
+WITHOUT_EXAMPLE = {"BaseReward"}  # its methods are those of the models
+
+# All numbers are multiples of 1/8, so that each precision holds them exactly.
+ITEMS = np.random.default_rng(0).integers(-16, 16, size=(12, 3)) / 8.0
+TABLE = np.array([[0.0, 3.0, 1.0], [2.0, 2.5, -1.0], [1.0, 0.5, 0.25], [-2.0, 1.0, 4.0]])
+SCORES = np.array([[1.0, 2.0, 3.0], [0.0, 2.0, -1.0], [1.0, 0.0, 0.5], [1.0, 0.0, 2.0]])
+PAIRS = np.array([[0, 1], [4, 3], [6, 7], [11, 10], [5, 3], [8, 6], [2, 1], [9, 11]])
+GROUPS = np.repeat(np.arange(4), 3)
+WORDS = np.repeat(np.array(["a", "b", "c", "d"]), 3)
+LENGTHS = np.arange(12.0).reshape(4, 3)
+WEIGHTS = np.array([1.0, 0.5, 2.0, 1.0, 0.25, 1.0, 1.5, 1.0])
+MARGINS = np.array([1.0, 0.5, 0.5, 1.0, 0.25, 1.0, 1.5, 0.0])
+TIES = np.array([False, True, False, False, False, True, False, False])
+JUDGES = np.array(["x", "y", "x", "y", "x", "y", "x", "y"])
+GAPS = np.array([0.5, -1.0, 0.0, 2.0])
+BANK = rm.ResponseBank(ITEMS.reshape(4, 3, 3), TABLE)
+RAGGED = rm.ResponseBank(ITEMS, TABLE.ravel(), offsets=[0, 3, 5, 12])
+PREFERENCES = rm.Preferences(ITEMS, PAIRS, GROUPS)
+MEASURED_PREFERENCES = rm.Preferences(ITEMS, PAIRS, GROUPS, features={"length": LENGTHS.ravel() % 5})
+
+
+class Example(NamedTuple):
+    """A call of plain arrays by name; what is no array is bound."""
+
+    call: Callable[..., Any]
+    arrays: Mapping[str, Any]
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def _bank(features: Any, **arrays: Any) -> Any:
+    return rm.ResponseBank(features={"length": features}, **arrays)
+
+
+def _ragged_bank(offsets: Any) -> Any:
+    return rm.ResponseBank(ITEMS, offsets=offsets)
+
+
+def _preferences(columns: Any, features: Any, **arrays: Any) -> Any:
+    return rm.Preferences(columns={"own": columns}, features={"length": features}, **arrays)
+
+
+def _annotated(**arrays: Any) -> Any:
+    return rm.annotate(annotator=partial(rm.logistic, beta=1.0), rng=_rng(), **arrays)
+
+
+def _from_bank(**arrays: Any) -> Any:
+    return rm.Preferences.from_bank(BANK, annotator=rm.oracle, rng=_rng(), **arrays)
+
+
+def _predictions(model: Any, columns: Any = None, **arrays: Any) -> Any:
+    return model.fit(**arrays, **({} if columns is None else {"columns": {"margin": columns}})).predict(ITEMS)
+
+
+def _fitted_model(columns: Any, **arrays: Any) -> Any:
+    model = make_pipeline(StandardScaler(), rm.LinearReward(rm.margin_bradley_terry))
+    return rm.fit_model(model, columns={"margin": columns}, **arrays).predict(ITEMS)
+
+
+def _tensors(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call with what is a plain array as a tensor: objectives take tensors only."""
+
+    def is_plain(array: Any) -> bool:
+        return type(array) is np.ndarray and array.dtype == np.float64 and array.strides == (8,)
+
+    return lambda **arrays: call(**{n: torch.from_numpy(a) if is_plain(a) else a for n, a in arrays.items()})
+
+
+_MEASURED = {"scores": SCORES, "rewards": TABLE}
+_SIDES = {"winner_scores": WEIGHTS, "loser_scores": MARGINS, "tie": TIES}
+_FIT = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS, "groups": GROUPS, "columns": MARGINS}
+_FITTED = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS}
+_LOSSES = {"winner": GAPS, "loser": GAPS[::-1].copy()}
+_MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fraction=0.0, random_state=0, device="cpu")
+
+MODELS: dict[str, Any] = {
+    "ClassifierReward": rm.ClassifierReward(),
+    "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
+    "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
+    "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
+    "MLPReward": _MLP(),
+    "ProtocolMLPReward": protocol.ProtocolMLPReward(hidden_sizes=(4,), max_epochs=1, random_state=0),
+}
+EXAMPLES: dict[str, Example] = {
+    "ResponseBank": Example(
+        _bank,
+        {"embeddings": ITEMS.reshape(4, 3, 3), "rewards": TABLE, "features": LENGTHS, "prompt_ids": np.arange(4)},
+    ),
+    "ResponseBank:offsets": Example(_ragged_bank, {"offsets": np.array([0, 3, 5, 12])}),
+    "ResponseBank:texts": Example(partial(rm.ResponseBank, ITEMS.reshape(4, 3, 3)), {"prompt_ids": WORDS[::3].copy()}),
+    "ResponseBank.padded": Example(RAGGED.padded, {"values": np.arange(12.0)}),
+    "ResponseBank.__getitem__": Example(lambda prompts: BANK[prompts], {"prompts": np.array([2, 0])}),
+    "ResponseBank.__getitem__:mask": Example(lambda prompts: BANK[prompts], {"prompts": np.arange(4) > 1}),
+    "Preferences": Example(
+        _preferences,
+        {"items": ITEMS, "comparisons": PAIRS, "groups": GROUPS, "weight": WEIGHTS, "margin": MARGINS, "tie": TIES}
+        | {"annotator": JUDGES, "subset": JUDGES, "columns": MARGINS, "features": np.arange(12.0)},
+    ),
+    "Preferences:texts": Example(partial(rm.Preferences, ITEMS, PAIRS), {"groups": WORDS}),
+    "Preferences.__getitem__": Example(lambda chosen: PREFERENCES[chosen], {"chosen": np.array([3, 1])}),
+    "Preferences.from_bank": Example(_from_bank, {"pairs": PAIRS}),
+    "annotate": Example(_annotated, {"pairs": PAIRS, "rewards": TABLE.ravel()}),
+    "annotate:std": Example(partial(_annotated, scale="std"), {"pairs": PAIRS, "rewards": TABLE}),
+    "error_rate": Example(rm.error_rate, {"comparisons": PAIRS, "rewards": TABLE.ravel()}),
+    "beta_for_error": Example(partial(rm.beta_for_error, error_rate=0.2), {"pairs": PAIRS, "rewards": TABLE}),
+    "estimate_beta": Example(rm.paper.advice.estimate_beta, {"comparisons": PAIRS, "rewards": TABLE}),
+    "logistic": Example(partial(rm.logistic, beta=1.0), {"gap": GAPS}),
+    "probit": Example(partial(rm.probit, beta=1.0), {"gap": GAPS}),
+    "lapse": Example(partial(rm.lapse, beta=1.0, rate=0.5), {"gap": GAPS}),
+    "oracle": Example(rm.oracle, {"gap": GAPS}),
+    "bradley_terry": Example(_tensors(rm.bradley_terry), _LOSSES),
+    "classification": Example(_tensors(rm.classification), _LOSSES),
+    "thurstone": Example(_tensors(rm.thurstone), _LOSSES),
+    "hinge": Example(_tensors(rm.hinge), {**_LOSSES, "margin": np.abs(GAPS)}),
+    "margin_bradley_terry": Example(_tensors(rm.margin_bradley_terry), {**_LOSSES, "margin": np.abs(GAPS)}),
+    "label_smoothed": Example(_tensors(rm.label_smoothed), _LOSSES),
+    "mean": Example(rm.mean, {"scores": SCORES}),
+    "minimum": Example(rm.minimum, {"scores": SCORES}),
+    "lower_confidence": Example(rm.lower_confidence, {"scores": SCORES}),
+    "best_of_n": Example(partial(rm.best_of_n, n=[1, 2]), _MEASURED),
+    "gain": Example(partial(rm.gain, n=2), _MEASURED),
+    "normalized_gain": Example(rm.normalized_gain, _MEASURED),
+    "regret": Example(rm.regret, _MEASURED),
+    "quantile_of_chosen": Example(rm.quantile_of_chosen, _MEASURED),
+    "spearman": Example(rm.spearman, _MEASURED),
+    "kendall": Example(rm.kendall, _MEASURED),
+    "pairwise_accuracy": Example(rm.pairwise_accuracy, _MEASURED),
+    "accuracy": Example(rm.metrics.accuracy, _SIDES),
+    "log_loss": Example(rm.metrics.log_loss, _SIDES),
+    "brier": Example(rm.metrics.brier, _SIDES),
+    "evaluate": Example(partial(rm.evaluate, metrics={"s": rm.spearman}), _MEASURED),
+    "evaluate:bank": Example(partial(rm.evaluate, rewards=RAGGED), {"scores": np.arange(12.0)}),
+    "compare": Example(
+        partial(rm.compare, metrics={"s": rm.spearman}, n_resamples=100),
+        {**_MEASURED, "others": SCORES[:, ::-1].copy()},
+    ),
+    "evaluate_preferences": Example(
+        partial(rm.evaluate_preferences, preferences=PREFERENCES), {"scores": ITEMS[:, 0].copy()}
+    ),
+    "calibration_table": Example(
+        partial(rm.calibration_table, preferences=PREFERENCES), {"scores": ITEMS[:, 0].copy()}
+    ),
+    "compare_preferences": Example(
+        partial(rm.compare_preferences, preferences=PREFERENCES, n_resamples=100),
+        {"scores": ITEMS[:, 0].copy(), "others": ITEMS[:, 1].copy()},
+    ),
+    "accuracy_by_length": Example(
+        partial(rm.accuracy_by_length, preferences=MEASURED_PREFERENCES), {"scores": ITEMS[:, 0].copy()}
+    ),
+    "temperature_scale": Example(
+        partial(rm.temperature_scale, preferences=PREFERENCES),
+        {"scores": np.array([1.0, 0.0, 2.0, 0.0, 1.0, 1.0, 2.0, 0.0, 0.0, 1.0, 0.0, 2.0])},
+    ),
+    "preference_probability": Example(rm.preference_probability, {"first": GAPS, "second": GAPS[::-1].copy()}),
+    "mean_interval": Example(rm.mean_interval, {"values": MARGINS, "groups": np.arange(8) // 2, "weights": WEIGHTS}),
+    "mean_interval:texts": Example(partial(rm.mean_interval, MARGINS), {"groups": JUDGES}),
+    "sign_flip_test": Example(
+        partial(rm.sign_flip_test, n_resamples=100), {"differences": GAPS, "groups": np.array([0, 0, 1, 2])}
+    ),
+    "fit_model": Example(_fitted_model, _FIT),
+    "annotation_quality": Example(partial(theory.annotation_quality, gap_std=1.0), {"beta": np.abs(GAPS)}),
+    "theory.error_rate": Example(partial(theory.error_rate, gap_std=1.0), {"beta": np.abs(GAPS)}),
+    "quality_density": Example(partial(theory.quality_density, beta=1.0, gap_std=1.0), {"tau": np.array([0.5, 0.75])}),
+    "agreement_bound": Example(
+        theory.agreement_bound, {"quality": np.array([0.5, 0.75]), "error": np.array([0.25, 0.5])}
+    ),
+    "gap_designs": Example(theory.gap_designs, {"locations": GAPS, "scales": np.array([1.0, 1.0, 0.5, 0.5])}),
+    "win_logit": Example(theory.win_logit, {"rewards": GAPS, "opponents": GAPS}),
+    "win_logit_bound": Example(theory.win_logit_bound, {"rewards": GAPS, "opponents": GAPS}),
+    "truncated_kl": Example(
+        partial(theory.truncated_kl, bound=2.0),
+        {"p0": np.array([[0.5, 0.5], [0.25, 0.75]]), "p": np.array([[0.25, 0.75], [0.5, 0.5]])},
+    ),
+    "protocol_best_of_n": Example(partial(protocol.protocol_best_of_n, n=2, permutations=3), _MEASURED),
+}
+for _name, _model in MODELS.items():
+    _fit = {**_FIT, "sample_weight": np.ones(8)} if _name == "ProtocolMLPReward" else _FIT
+    EXAMPLES[f"{_name}.fit"] = Example(partial(_predictions, _model), _fit)
+    _trained = _model.__class__(**_model.get_params(deep=False)).fit(
+        ITEMS, PAIRS, groups=GROUPS, columns={"margin": MARGINS}
+    )
+    EXAMPLES[f"{_name}.predict"] = Example(_trained.predict, {"items": ITEMS})
+    EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
+
+
+def _public() -> dict[str, list[str]]:
+    """Return the names of the array parameters of each public function and method."""
+    found: dict[str, list[str]] = {}
+    named = {name: getattr(rm, name) for name in rm.__all__}
+    for module in [*map(importlib.import_module, MODULES), advice, protocol, theory]:
+        for name in getattr(module, "__all__", ()):
+            known = named.setdefault(name, getattr(module, name))
+            if known is not getattr(module, name):
+                named[f"{module.__name__.rpartition('.')[2]}.{name}"] = getattr(module, name)
+    for name, value in named.items():
+        members = {name: value}
+        if inspect.isclass(value):
+            members |= {
+                f"{name}.{n}": getattr(value, n) for n in dir(value) if not n.startswith("_") or n == "__getitem__"
+            }
+        for full, member in members.items():
+            if callable(member) and (arrays := _array_parameters(member)):
+                found[full] = arrays
+    return found
+
+
+def _array_parameters(function: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = {each.name: str(each.annotation) for each in parameters}
+    return [name for name, kind in kinds.items() if ARRAY.search(kind) and not kind.startswith("Callable")]
+
+
+def test_every_public_function_with_array_arguments_has_an_example() -> None:
+    public = {name: arrays for name, arrays in _public().items() if name.partition(".")[0] not in WITHOUT_EXAMPLE}
+    tried: dict[str, set[str]] = {}
+    for name, example in EXAMPLES.items():
+        tried.setdefault(name.partition(":")[0], set()).update(example.arrays)
+    missing = {name: left for name, arrays in public.items() if (left := set(arrays) - tried.get(name, set()))}
+    assert missing == {}
+    assert len(public) > 50
+
+
+def _plain(answer: Any) -> Any:
+    """Return an answer as nested lists of numbers and texts."""
+    if isinstance(answer, rm.ResponseBank):
+        rewards = answer.item_rewards.tolist() if answer.has_rewards else []
+        return [np.asarray(answer.items, float).tolist(), rewards, answer.prompt_ids.tolist(), answer.offsets.tolist()]
+    if isinstance(answer, rm.Preferences):
+        columns = {name: column.tolist() for name, column in answer.columns.items()}
+        return [np.asarray(answer.items, float).tolist(), answer.comparisons.tolist(), answer.groups.tolist(), columns]
+    if isinstance(answer, pd.DataFrame):
+        return answer.astype(object).where(answer.notna(), "missing").to_numpy().tolist()
+    return answer.tolist() if isinstance(answer, np.ndarray | torch.Tensor) else answer
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True))
+    return bool(one == other)
+
+
+def _fault(error: Exception) -> str:
+    """Return what is wrong with an error: it must be raised by the library, on purpose, in one line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    words = f"{type(error).__name__}: {error}"
+    if not isinstance(error, ValueError | TypeError | IndexError | ArithmeticError):
+        return f"another kind of error: {words}"
+    if not frame.filename.startswith((SOURCE, VALIDATION)) or not line.startswith("raise"):
+        return f"not on purpose, in {Path(frame.filename).name}: {line}: {words}"
+    return "more than one line" if "\n" in str(error) else ""
+
+
+def _is_place(name: str, form: str) -> bool:
+    """Say whether an argument is a tuple where numpy itself would take it for a place in several axes."""
+    return form == "tuple" and name in ("prompts", "chosen")
+
+
+def _attack(example: Example, name: str, form: str, expected: Any) -> str:
+    """Return what is wrong with the outcome of one form of one argument."""
+    arrays = {n: a.copy() for n, a in example.arrays.items()}
+    try:
+        value = {**SAME, **REFUSED, **OTHER}[form](arrays[name])
+    except NotApplicable:
+        return ""
+    before = copied(value)
+    fault = ""
+    try:
+        answer = _plain(example.call(**{**arrays, name: value}))
+    except Exception as error:
+        is_right = form not in SAME or name in ("winner", "loser", "margin") or _is_place(name, form)
+        fault = _fault(error) if is_right else f"refused: {error}"
+    else:
+        if form in SAME and not _same(answer, expected):
+            fault = f"another answer: {answer!r:.300} for {expected!r:.300}"
+        if form in REFUSED and not isinstance(value, torch.Tensor):
+            fault = f"accepted: {answer!r:.300}"
+    return fault or ("" if unchanged(value, before) else "the argument was changed")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_form_of_an_array_gives_the_answer_or_one_of_our_errors(name: str) -> None:
+    example = EXAMPLES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = _plain(example.call(**example.arrays))
+        faults = {
+            (argument, form): fault
+            for argument in example.arrays
+            for form in (*SAME, *REFUSED, *OTHER)
+            if (fault := _attack(example, argument, form, expected))
+        }
+    assert faults == {}
