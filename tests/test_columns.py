@@ -199,14 +199,15 @@ def test_columns_of_preferences_survive_a_choice_and_weights() -> None:
 def test_a_tie_is_half_of_each_order(model: str) -> None:
     tie = np.arange(30) % 4 == 0
     expanded = np.concatenate([PAIRS, PAIRS[tie][:, ::-1]])
-    weights = np.concatenate([np.where(tie, 0.5, 1.0), np.full(tie.sum(), 0.5)])
+    own = np.random.default_rng(0).uniform(0.5, 1.5, size=30)  # so that no two splits of a tree are equally good
+    weights = np.concatenate([np.where(tie, own / 2, own), own[tie] / 2])
     make: Any = partial(MODELS[model], rm.bradley_terry) if model != "classifier" else rm.ClassifierReward
-    marked = make().fit(ITEMS, PAIRS, columns={"tie": tie}).predict(ITEMS)
+    marked = make().fit(ITEMS, PAIRS, own, columns={"tie": tie}).predict(ITEMS)
     other = make()
     if model == "classifier":  # the more rows, the larger their total weight: its penalty must grow with it
         other = rm.ClassifierReward(LogisticRegression(C=len(PAIRS) / len(expanded)))
     np.testing.assert_allclose(marked, other.fit(ITEMS, expanded, weights).predict(ITEMS), rtol=1e-4, atol=1e-5)
-    assert np.abs(marked - make().fit(ITEMS, PAIRS).predict(ITEMS)).max() > 1e-3
+    assert np.abs(marked - make().fit(ITEMS, PAIRS, own).predict(ITEMS)).max() > 1e-3
 
 
 @given(ties=st.lists(st.booleans(), min_size=30, max_size=30))
