@@ -217,6 +217,7 @@ def test_a_bank_that_changes_in_place_under_a_cell_gives_no_result(tmp_path: Pat
     study = rm.run_study(path, tmp_path / "out", allow=ALLOW)
     assert study.counts() == {"changed": 3}  # the first cell saw both banks, and the others saw the wrong one
     assert "files of the data changed while the cell ran; run the study again" in study.cells().error[0]
+    assert "rewards.npy is damaged: its content is not what was written" in study.cells().error[1]
     rewards.write_bytes(content)
     again = rm.run_study(path, tmp_path / "out", allow=ALLOW)
     assert again.counts() == {"done": 3}

@@ -16,6 +16,7 @@ import pandas as pd
 
 from rmspace._checks import printable
 from rmspace.config.build import Experiment
+from rmspace.config.node import ConfigError
 from rmspace.data.files import file_hash
 from rmspace.experiment import RESULT_VERSION, run
 from rmspace.models.core.reuse import reuse_items
@@ -63,7 +64,7 @@ class CellRunner:
 
         Raises:
             DataChanged: a module or the data are no longer those that the study was planned with.
-            ConfigError: the config or its data cannot be read.
+            ConfigError: the config cannot be read.
         """
         experiment = task.source.build(task.config)
         for name, path in experiment.modules.items():
@@ -73,7 +74,7 @@ class CellRunner:
         if self._data_key != key:
             self.close()
             self._signature = file_signature(task.config["data"])
-            self._data = experiment.data()
+            self._data = _opened(experiment)
             check_unchanged(*self._data, task.data, self._signature)
             self._data_key = key
         return experiment
@@ -95,6 +96,14 @@ class CellRunner:
         if file_signature(task.config["data"]) != self._signature:  # the cell may have read other numbers
             raise DataChanged("files of the data changed while the cell ran; run the study again")
         return table
+
+
+def _opened(experiment: Experiment) -> tuple[Any, Any]:
+    """Open the data, which could be read when the study was planned."""
+    try:
+        return experiment.data()
+    except ConfigError as error:
+        raise DataChanged(f"{error}; when the study was planned, the data could be read") from error
 
 
 def versions() -> dict[str, str]:
