@@ -160,8 +160,8 @@ def copied(value: Any) -> Any:
 def unchanged(value: Any, before: Any) -> bool:
     """Say whether an argument is still what its copy is."""
     if isinstance(value, torch.Tensor):
-        dense = [tensor.detach().to_dense().double().numpy() for tensor in (value, before)]
-        return bool(np.array_equal(*dense, equal_nan=True))
+        now, then = (tensor.detach().to_dense().double().numpy() for tensor in (value, before))
+        return bool(np.array_equal(now, then, equal_nan=True))
     if isinstance(value, np.ma.MaskedArray):
         return unchanged(value.data, before.data) and unchanged(value.mask, before.mask)
     if isinstance(value, np.ndarray) and value.dtype != object:

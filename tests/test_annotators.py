@@ -159,11 +159,11 @@ def test_bad_input(
         ),
         (
             lambda rng: rm.annotate(np.array([[0, 1]]), None, rm.oracle, rng=rng),  # type: ignore[arg-type]
-            "rewards must be numbers.*got None; give the bank",
+            "rewards must be a bank, or numbers.*got None",
         ),
         (
             lambda rng: rm.error_rate(np.array([[0, 1]]), None),  # type: ignore[arg-type]
-            "rewards must be numbers.*got None; give the bank",
+            "rewards must be a bank, or numbers.*got None",
         ),
         (lambda rng: rm.logistic(beta=3), r"logistic needs a gap.*functools\.partial\(logistic, beta=\.\.\.\)"),
         (lambda rng: rm.probit(beta=3), r"functools\.partial\(probit, beta=\.\.\.\)"),

@@ -483,7 +483,7 @@ class TestLightGBM:
         ours = trees(rm.classification, n_estimators=20, parameters={"lambda_l2": 5.0})
         rows, labels = train.items[comparisons.T.ravel()], np.repeat([1, 0], len(comparisons))
         theirs = lightgbm.LGBMClassifier(n_estimators=20, reg_lambda=5.0, verbosity=-1, n_jobs=1)
-        theirs.fit(rows, labels, sample_weight=np.tile(weights, 2))
+        theirs.fit(rows, labels, sample_weight=np.tile(weights / weights.mean(), 2))
         expected = np.asarray(theirs.predict(test.items, raw_score=True))
         scores = ours.fit(train.items, comparisons, sample_weight=weights).predict(test.items)
         np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
@@ -559,7 +559,13 @@ class TestClassifier:
         train, test = banks
         weights = np.where(np.arange(len(comparisons)) % 3 == 0, 2.0, 1.0)
         model = rm.ClassifierReward(LogisticRegression(C=0.1, tol=1e-6))
-        heavy = clone(model).fit(train.items, comparisons, sample_weight=weights).predict(test.items)
+        total = weights.sum() / len(comparisons)  # weights are relative, so the penalty of the heavy fit is larger
+        heavy = (
+            clone(model)
+            .set_params(estimator__C=0.1 * total)
+            .fit(train.items, comparisons, sample_weight=weights)
+            .predict(test.items)
+        )
         double = clone(model).fit(train.items, np.concatenate([comparisons, comparisons[::3]])).predict(test.items)
         np.testing.assert_allclose(heavy, double, atol=1e-3)
         plain = clone(model).fit(train.items, comparisons).predict(test.items)

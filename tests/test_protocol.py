@@ -338,7 +338,7 @@ def test_weights_are_refused_and_scores_that_are_not_finite_are_named() -> None:
     items = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
     comparisons = np.arange(40).reshape(20, 2)
     with pytest.raises(ValueError, match="no sample_weight"):
-        ProtocolMLPReward().fit(items, comparisons, sample_weight=np.full(20, 0.5))
+        ProtocolMLPReward().fit(items, comparisons, sample_weight=np.arange(20))
     with pytest.raises(FloatingPointError, match="no longer finite at learning_rate=1e"):
         ProtocolMLPReward(hidden_sizes=(4,), learning_rate=1e20).fit(items, comparisons)
     with pytest.raises(FloatingPointError, match="no longer finite"):
