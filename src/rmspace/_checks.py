@@ -212,3 +212,10 @@ def check_names(name: str, value: object) -> None:
     """Raise TypeError where `value` does not map names to something."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must map names to what they name, {{'a': ...}}; got {type(value).__name__}")
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return `value` as a bool; a text or a number is not one, since "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {shown(value)} ({type(value).__name__})")
+    return bool(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmspace._typing import Float64Array
-from rmspace.data.bank import ResponseBank
+from rmspace.data.bank import ResponseBank, check_bank
 
 __all__ = ["best_response", "feature_score", "position_mean", "random_response"]
 
@@ -17,6 +17,7 @@ def random_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  #
     >>> random_response(bank, bank).tolist()
     [[0.0, 0.0]]
     """
+    check_bank("test", test)
     return np.zeros((test.n_prompts, int(test.counts.max())))
 
 
@@ -27,6 +28,7 @@ def best_response(train: ResponseBank, test: ResponseBank) -> Float64Array:  # n
     >>> best_response(bank, bank).tolist()
     [[1.0, 2.0]]
     """
+    check_bank("test", test)
     return np.asarray(test.rewards, dtype=np.float64)
 
 
@@ -40,6 +42,7 @@ def feature_score(train: ResponseBank, test: ResponseBank, *, feature: str) -> F
     >>> feature_score(bank, bank, feature="length").tolist()
     [[30.0, 10.0]]
     """
+    check_bank("test", test)
     if feature not in test.features:
         raise ValueError(f"the test bank has no feature {feature!r}; it has {sorted(test.features) or 'none'}")
     return test.padded(np.asarray(test.features[feature], dtype=np.float64).reshape(-1))
@@ -63,6 +66,7 @@ def position_mean(train: ResponseBank, test: ResponseBank) -> Float64Array:
             f"position_mean needs the gold rewards of a training bank; got {type(train).__name__}; leave this baseline "
             "out, or train on a bank"
         )
+    check_bank("test", test)
     if not (train.is_rectangular and test.is_rectangular):
         raise ValueError(
             "position_mean needs the same number of responses for every prompt, as the same generators give; this data "
