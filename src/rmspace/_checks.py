@@ -38,7 +38,7 @@ def as_array(name: str, value: object, rule: str = "an array of numbers or text"
     if array.dtype.kind not in "biufU":
         raise TypeError(f"{name} must be {rule}; got {_came(array, value)}")
     if array.dtype.kind == "U" and isinstance(value, list | tuple) and not _all_text(value):
-        raise ValueError(f"{name} must be all numbers or all text, since 1 and '1' are two values; got both")
+        raise ValueError(f"{name} must be all numbers or all text, since 1 and '1' differ; got both")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         with np.errstate(over="ignore"):
             return array.astype(np.float64)
@@ -212,3 +212,10 @@ def check_names(name: str, value: object) -> None:
     """Raise TypeError where `value` does not map names to something."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must map names to what they name, {{'a': ...}}; got {type(value).__name__}")
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return `value` as a bool; a text or a number is not one, since "no" would count as true."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {shown(value)} ({type(value).__name__})")
+    return bool(value)

@@ -14,7 +14,16 @@ from rmspace._typing import Float64Array, IntArray
 from rmspace.annotators import logistic
 from rmspace.data.annotate import Rewards, annotate, probabilities, rewards_by_item, scaled_gaps, unit_of
 
-__all__ = ["annotate", "beta_for_error", "error_rate", "rewards_by_item", "scaled_gaps", "unit_of", "untied"]
+__all__ = [
+    "annotate",
+    "beta_for_error",
+    "check_unit",
+    "error_rate",
+    "rewards_by_item",
+    "scaled_gaps",
+    "unit_of",
+    "untied",
+]
 
 
 def error_rate(comparisons: IntArray, rewards: Rewards) -> float:
@@ -68,6 +77,7 @@ def beta_for_error(
     """
     error_rate = check_number("error_rate", error_rate, low=0.0, high=0.5)
     size = np.abs(untied(scaled_gaps(pairs, rewards, scale)))
+    check_unit(size)
 
     def excess(beta: float) -> float:
         return float(probabilities(partial(annotator, beta=beta), -size).mean()) - error_rate
@@ -83,6 +93,16 @@ def beta_for_error(
     while excess(high) > 0:
         high *= 2
     return float(brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-12))
+
+
+def check_unit(gap: Float64Array) -> None:
+    """Raise ValueError where gaps are so small, or so large, that no beta of float64 fits them."""
+    largest = float(np.abs(gap).max())
+    if not 1e-300 < largest < 1e300:
+        raise ValueError(
+            f"the largest gap must be between 1e-300 and 1e300, in units of scale, so that a beta fits float64; got "
+            f"{largest:g}; give another scale"
+        )
 
 
 def untied(gap: Float64Array) -> Float64Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rmspace._typing import Float64Array
-from rmspace.data.bank import ResponseBank
-from rmspace.data.preferences import Preferences
+from rmspace.data.bank import ResponseBank, check_bank
+from rmspace.data.preferences import Preferences, check_preferences
 
 __all__ = ["best_response", "feature_score", "first_position", "position_mean", "random_response"]
 
@@ -24,6 +24,7 @@ def random_response(train: Data, test: Data) -> Float64Array:  # noqa: ARG001
     """
     if isinstance(test, Preferences):
         return np.zeros(test.n_items)
+    check_bank("test", test)
     return np.zeros((test.n_prompts, int(test.counts.max())))
 
 
@@ -36,6 +37,7 @@ def best_response(train: Data, test: ResponseBank) -> Float64Array:  # noqa: ARG
     """
     if isinstance(test, Preferences):
         raise ValueError("best_response needs gold rewards; the test data are preferences; leave this baseline out")
+    check_bank("test", test)
     return np.asarray(test.rewards, dtype=np.float64)
 
 
@@ -51,6 +53,8 @@ def feature_score(train: Data, test: Data, *, feature: str, smallest: bool = Fal
     >>> feature_score(bank, bank, feature="length").tolist()
     [[30.0, 10.0]]
     """
+    if not isinstance(test, Preferences):
+        check_bank("test", test)
     if feature not in test.features:
         raise ValueError(f"the test data have no feature {feature!r}; they have {sorted(test.features) or 'none'}")
     values = np.asarray(test.features[feature], dtype=np.float64).reshape(-1) * (-1 if smallest else 1)
@@ -71,15 +75,15 @@ def first_position(train: Data, test: Preferences) -> Float64Array:  # noqa: ARG
         test: preferences with the column `first`: 0 where the winner was shown first, 1 where the loser was.
 
     Raises:
-        ValueError: no such column, or other values in it; the test data are a bank.
+        ValueError: no such column, or other values in it.
+        TypeError: the test data are no preferences.
 
     >>> items = np.eye(4, dtype=np.float32)
     >>> data = Preferences(items, [[0, 1], [3, 2]], groups=["a", "a", "b", "b"], columns={"first": [0, 1]})
     >>> first_position(data, data).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    if not isinstance(test, Preferences):
-        raise ValueError("first_position is for preferences; a bank does not say what was shown first")
+    check_preferences("test", test)  # a bank does not say what was shown first
     if "first" not in test.columns:
         raise ValueError(
             f"first_position needs the column 'first'; the test data have {sorted(test.columns) or 'none'}"

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmspace._checks import as_array, check_function, describe
+from rmspace._checks import as_array, check_bool, check_function, describe
 from rmspace._typing import IntArray
 from rmspace.data.arrays import check_gold
-from rmspace.data.bank import ResponseBank
+from rmspace.data.bank import ResponseBank, check_bank
 from rmspace.kinds import Candidates
 
 __all__ = ["all_responses", "diversified", "similar"]
@@ -33,6 +33,8 @@ def all_responses(bank: ResponseBank, *, unrated: bool = False) -> IntArray:
     >>> all_responses(ResponseBank(np.zeros((2, 3, 4), np.float32), rewards)).tolist()
     [[0, 2, -1], [0, 1, 2]]
     """
+    check_bank("bank", bank)
+    check_bool("unrated", unrated)
     width = int(bank.counts.max())
     every = np.broadcast_to(np.arange(width), (bank.n_prompts, width))
     if bank.has_rewards and not unrated and np.isnan(bank.item_rewards).any():
@@ -75,6 +77,7 @@ def _by_rank(bank: ResponseBank, ranks_of: Callable[[IntArray], tuple[IntArray, 
         bank: whose responses are chosen.
         ranks_of: function that gives two 0-based ranks from the number of rated responses.
     """
+    check_bank("bank", bank)
     gold = check_gold(bank.rewards, complete=False)
     n_rated = gold.shape[1] - np.count_nonzero(np.isnan(gold), axis=1)
     enough = n_rated >= 2
@@ -135,6 +138,7 @@ def by_prompt(chosen: CandidateItems) -> CandidateItems | PromptItems:
 
 def candidate_items(candidates: Candidates, bank: ResponseBank) -> CandidateItems:
     """Return the checked candidates of every prompt."""
+    check_bank("bank", bank)
     check_function("candidates", candidates, "of a bank")
     columns = as_array("candidates", candidates(bank))
     rule = f"candidates must return integer response columns ({bank.n_prompts}, k), k at least 1"

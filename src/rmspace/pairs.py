@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from rmspace._checks import check_int, check_rng
+from rmspace._checks import check_bool, check_int, check_rng
 from rmspace._typing import IntArray
 from rmspace.candidates import all_responses, by_prompt, candidate_items
 from rmspace.data.bank import ResponseBank
@@ -52,7 +52,7 @@ def same_prompt(
     >>> len({tuple(sorted(pair)) for pair in pairs.tolist()}), bool((np.diff(bank.groups[pairs]) == 0).all())
     (18, True)
     """
-    n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
+    n_pairs, rng, repeats = check_int("n_pairs", n_pairs, low=1), check_rng(rng), check_bool("repeats", repeats)
     chosen = candidate_items(candidates, bank)
     usable = np.flatnonzero(chosen.counts >= 2)
     if len(usable) == 0:

@@ -13,6 +13,8 @@ from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import check_no_infinity, check_pairs
 from rmspace.data.bank import ResponseBank
 
+_ROUNDING = 1e-12  # rewards that differ by less than this share of their size differ by rounding only
+
 Rewards = npt.ArrayLike | ResponseBank
 
 
@@ -95,11 +97,17 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
     if isinstance(scale, str) and scale == "std":
         flat = as_numbers("rewards", rewards).reshape(-1)
         flat = flat[~np.isnan(flat)] if np.isnan(flat).any() else flat
-        centred = flat - flat.mean(dtype=np.float64)
-        unit = float(np.sqrt(centred @ centred / len(flat)))
-        if unit == 0:
-            raise ValueError('scale="std" needs rewards that differ; all are equal; give a number')
-        return unit
+        centred = flat - flat.mean()
+        size = float(np.abs(flat).max())
+        largest = float(np.abs(centred).max())
+        if largest <= _ROUNDING * size or largest == 0:
+            raise ValueError(
+                f'scale="std" needs rewards that differ; all are {flat[0]:g}, but for rounding; give a number'
+            )
+        if 1e-150 < largest < 1e150:
+            return float(np.sqrt(centred @ centred / len(flat)))
+        centred = centred / largest  # the squares would vanish or overflow
+        return largest * float(np.sqrt(centred @ centred / len(flat)))
     if isinstance(scale, str):
         raise ValueError(f'scale must be a number above 0 or "std"; got {scale!r}')
     unit = check_number("scale", scale, low=0.0)

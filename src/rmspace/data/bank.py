@@ -346,3 +346,11 @@ class ResponseBank:
         """
         if self._files is not None:
             self._files.verify()
+
+
+def check_bank(name: str, value: object) -> None:
+    """Raise TypeError where `value` is no bank."""
+    if not isinstance(value, ResponseBank):
+        raise TypeError(
+            f"{name} must be a ResponseBank; got {type(value).__name__}; make one: ResponseBank(embeddings, rewards)"
+        )

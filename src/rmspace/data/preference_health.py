@@ -17,6 +17,7 @@ from rmspace.data.bank import ResponseBank
 from rmspace.data.health import Finding, Hashes, row_hashes, table_of
 from rmspace.data.mapped import blocks
 from rmspace.data.preferences import Preferences
+from rmspace.data.split import check_data
 
 _BLOCK = 1024  # prompts compared at a time
 
@@ -60,6 +61,8 @@ def split_health(
     >>> split_health(bank[:3], bank[2:])[["check", "n_found", "n_checked"]].values.tolist()
     [['shared_prompts', 1, 2], ['shared_items', 2, 4], ['near_duplicate_prompts', 1, 2]]
     """
+    check_data("train", train)
+    check_data("test", test)
     check_number("similarity", similarity, low=-1.0, high=1.0)
     check_int("max_pairs", max_pairs, low=0)
     if train.dim != test.dim:

@@ -253,3 +253,12 @@ class Preferences:
         """
         if self._files is not None:
             self._files.verify()
+
+
+def check_preferences(name: str, value: object) -> None:
+    """Raise TypeError where `value` is no Preferences."""
+    if not isinstance(value, Preferences):
+        raise TypeError(
+            f"{name} must be Preferences; got {type(value).__name__}; make them: "
+            "Preferences(items, comparisons, groups)"
+        )

@@ -15,7 +15,7 @@ from rmspace._checks import check_int
 from rmspace._typing import IntArray
 from rmspace.data.arrays import number_ids
 from rmspace.data.bank import ResponseBank
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 
 Mask = npt.NDArray[np.bool_]
 Data = TypeVar("Data", ResponseBank, Preferences)
@@ -40,6 +40,8 @@ def split_prompts(data: Data, test_size: int | float, seed: int) -> tuple[Data, 
     >>> train.n_prompts, test.n_prompts, set(train.prompt_ids) & set(test.prompt_ids)
     (7, 3, set())
     """
+    check_data("data", data)
+    seed = check_int("seed", seed, low=0)
     prompts = _prompts(data)
     n_prompts = int(prompts.max()) + 1
     n_test = _test_prompts(test_size, n_prompts)
@@ -74,6 +76,8 @@ def prompt_folds(
     >>> sorted(test.groups[0] for _, test in folds) == ["a", "b", "c"], [len(train) for train, _ in folds]
     (True, [2, 2, 2])
     """
+    check_preferences("preferences", preferences)
+    seed = check_int("seed", seed, low=0)
     prompts = _prompts(preferences)
     n_prompts = int(prompts.max()) + 1
     n_splits = check_int("n_splits", n_splits, low=2)
@@ -163,3 +167,9 @@ def split_comparisons(
             "validation_fraction=0 to train for max_epochs"
         )
     return training, validation
+
+
+def check_data(name: str, value: object) -> None:
+    """Raise TypeError where `value` is neither a bank nor preferences."""
+    if not isinstance(value, ResponseBank | Preferences):
+        raise TypeError(f"{name} must be a ResponseBank or Preferences; got {type(value).__name__}")

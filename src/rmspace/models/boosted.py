@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from lightgbm.basic import LightGBMError
 
-from rmspace._checks import check_int, check_number
+from rmspace._checks import check_bool, check_int, check_names, check_number
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.kinds import Objective
 from rmspace.models.core.base import BaseReward, draw_seed, is_plain
@@ -90,15 +91,13 @@ class LightGBMReward(BaseReward):
 
     def _fit(self, data: FitData) -> None:
         check_int("n_estimators", self.n_estimators, low=1)
+        check_bool("quantized", self.quantized)
         settings = self._settings()
         boost = self._boost_rows if is_plain(self.objective, classification) else self._boost_items
         try:
             self.booster_ = boost(data, settings)
         except LightGBMError as error:
-            raise ValueError(
-                f"LightGBM refused {len(data.used_rows)} items and these parameters ({error}); with few comparisons, "
-                "lower min_child_samples"
-            ) from error
+            raise ValueError(_in_words(error, len(data.used_rows), self.min_child_samples)) from error
         if not self.booster_.feature_importance().any():
             warnings.warn(
                 f"no tree has a split, so all scores are equal: {len(data.pairs)} comparisons are too few for "
@@ -111,6 +110,8 @@ class LightGBMReward(BaseReward):
         return np.asarray(self.booster_.predict(rows, raw_score=True))
 
     def _settings(self) -> dict[str, Any]:
+        if self.parameters is not None:
+            check_names("parameters", self.parameters)
         extra = dict(self.parameters or {})
         known = set(lightgbm.basic._ConfigAliases.get(*lightgbm.basic._ConfigAliases._get_all_param_aliases()))
         if unknown := sorted(set(extra) - known):
@@ -132,7 +133,7 @@ class LightGBMReward(BaseReward):
             "deterministic": True,
             "force_col_wise": True,
             "verbosity": -1,
-            "num_threads": find_threads() if self.n_jobs is None else self.n_jobs,
+            "num_threads": find_threads() if self.n_jobs is None else check_int("n_jobs", self.n_jobs),
             **(_QUANTIZED if self.quantized else {}),
             **extra,
         }
@@ -180,3 +181,16 @@ class LightGBMReward(BaseReward):
         except LightGBMError as error:
             raise ValueError(f"{folder} is damaged ({error})") from error
         super().read_state(folder, {**state, "booster_": booster})
+
+
+def _in_words(error: LightGBMError, n_items: int, min_child_samples: int) -> str:
+    """Return what LightGBM says, in words: its rule, or that it found no column that can be split."""
+    says = " ".join(str(error).split())
+    if "num_features()" in says:
+        return (
+            f"LightGBM found no column to split: each is constant in these {n_items} items, or they are too few for "
+            f"min_child_samples={min_child_samples}; give items that differ, or a smaller min_child_samples"
+        )
+    if rule := re.match(r"Check failed: \((\w+)\) (\S+) \(([^()]*)\)", says):
+        return f"LightGBM asks for {' '.join(rule.groups())}; change this parameter"
+    return f"LightGBM refused these parameters: {says.partition(' at /')[0]}"

@@ -67,10 +67,21 @@ class ClassifierReward(BaseReward):
                 f"{type(last).__name__} takes no sample_weight, which weighted comparisons and ties need; "
                 "leave out the weights and ties, or take another estimator"
             )
-        self.estimator_ = fit_model(estimator, rows, labels, weights)
+        with np.errstate(over="ignore"):
+            self.estimator_ = fit_model(estimator, rows, labels, weights)
+        if len(data.pairs) > 1 and rows.any() and not np.ptp(self._score(rows)) and _overflows(rows):
+            raise FloatingPointError(
+                f"the classifier gives all items one score: their numbers, up to {np.abs(rows).max():.2g}, overflow in "
+                "its sums; scale the items, for example by a StandardScaler in a pipeline"
+            )
 
     def _score(self, rows: FloatArray) -> FloatArray:
         if hasattr(self.estimator_, "decision_function"):
             return np.asarray(self.estimator_.decision_function(rows))
         p = np.maximum(np.asarray(self.estimator_.predict_proba(rows), dtype=np.float64), _SURE)
         return np.asarray(np.log(p[:, 1]) - np.log(p[:, 0]))
+
+
+def _overflows(rows: FloatArray) -> bool:
+    """Say whether the squared lengths of the rows are too large for float32."""
+    return bool(np.square(rows, dtype=np.float64).sum(axis=1).max() > np.finfo(np.float32).max)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import as_numbers, check_function, check_int, describe
+from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
@@ -82,6 +82,7 @@ class EnsembleReward(BaseReward):
 
     def _fit(self, data: FitData) -> None:
         n_members = check_int("n_members", self.n_members, low=1)
+        check_bool("bootstrap", self.bootstrap)
         check_function("reduce", self.reduce, "of scores (n_members, n_items)")
         prototype = self._prototype()
         streams = np.random.default_rng(draw_seed(self.random_state)).spawn(n_members)

@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 import torch
 
-from rmspace._checks import check_int, check_number
+from rmspace._checks import check_bool, check_int, check_number
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.split import split_comparisons
 from rmspace.kinds import Objective
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.columns import to_tensors
 from rmspace.models.core.data import FitData
-from rmspace.models.core.network import RewardNetwork, build_network
+from rmspace.models.core.network import RewardNetwork, build_network, check_sizes
 from rmspace.models.core.precision import find_device, find_precision, on_device
 from rmspace.models.core.reuse import reused
 from rmspace.models.core.scoring import Block, Scorer
@@ -173,8 +173,9 @@ class MLPReward(BaseReward):
 
     def _schedule(self) -> Schedule:
         """Check the parameters of the training."""
-        for size in self.hidden_sizes:
-            check_int("hidden_sizes", size, low=1)
+        check_sizes(self.hidden_sizes)
+        if self.verbose is not None:
+            check_bool("verbose", self.verbose)
         check_number("dropout", self.dropout, low=0.0, high=0.999)
         check_number("validation_fraction", self.validation_fraction, low=0.0, high=0.999)
         return Schedule(

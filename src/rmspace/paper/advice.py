@@ -16,9 +16,9 @@ from scipy.special import expit, log_expit
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import Float64Array, IntArray
-from rmspace.annotation import scaled_gaps, unit_of, untied
+from rmspace.annotation import check_unit, scaled_gaps, unit_of, untied
 from rmspace.data.arrays import check_gold
-from rmspace.data.bank import ResponseBank
+from rmspace.data.bank import ResponseBank, check_bank
 from rmspace.paper.theory import annotation_quality
 
 _OPPONENTS = 32  # items of other prompts that each item is compared with, for the quality across prompts
@@ -93,6 +93,7 @@ def estimate_beta(
     """
     allowed = stats.chi2.ppf(_level(confidence), 1) / 2
     gaps = untied(scaled_gaps(comparisons, rewards, scale))
+    check_unit(gaps)
     unit = float(np.abs(gaps).max())
     gaps = gaps / unit
     right = int((gaps > 0).sum())
@@ -155,6 +156,7 @@ def annotation_plan(
     >>> plan.difference.low > 0, plan.advice[:40]
     (True, 'Cross-prompt pairs have the better label')
     """
+    check_bank("bank", bank)
     beta = check_number("beta", beta, low=0.0, finite=False)
     budget, level = check_int("budget", budget, low=1), _level(confidence)
     gold = _complete(bank)

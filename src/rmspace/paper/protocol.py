@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rmspace._checks import check_int, check_number, check_rng
+from rmspace._checks import check_bool, check_int, check_number, check_rng
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.candidates import all_responses, check_candidates, of_prompts
 from rmspace.data.arrays import check_scores
@@ -43,7 +43,7 @@ from rmspace.kinds import Candidates
 from rmspace.metrics.selection import as_sizes, best_of_n
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
-from rmspace.models.core.network import build_network
+from rmspace.models.core.network import build_network, check_sizes
 from rmspace.models.core.training import scores_of
 from rmspace.pairs import cross_prompt
 from rmspace.paper.protocol_training import (
@@ -57,6 +57,9 @@ from rmspace.paper.protocol_training import (
 )
 
 __all__ = ["ProtocolMLPReward", "protocol_best_of_n", "protocol_pairs"]
+
+
+_FLAWS = ("mirrored_rows", "row_split", "redrawn_batches", "window_stopping", "last_weights", "sigmoid_bce")
 
 
 class ProtocolMLPReward(BaseReward):
@@ -169,8 +172,9 @@ class ProtocolMLPReward(BaseReward):
             raise ValueError(
                 f'objective must be "bradley_terry" or "classification"; got {self.objective!r}; MLPReward takes any'
             )
-        for size in self.hidden_sizes:
-            check_int("hidden_sizes", size, low=1)
+        check_sizes(self.hidden_sizes)
+        for flaw in _FLAWS:
+            check_bool(flaw, getattr(self, flaw))
         check_number("validation_fraction", self.validation_fraction, low=1e-6, high=0.999)
         return Schedule(
             learning_rate=check_number("learning_rate", self.learning_rate, low=0.0),

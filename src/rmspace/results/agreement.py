@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_ties
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 from rmspace.results.evaluate_preferences import prompts_of
 from rmspace.results.intervals import mean_interval
 from rmspace.results.schema import AGREEMENT, table_of
@@ -112,6 +112,7 @@ class _Verdicts(NamedTuple):
 
 
 def _verdicts_of(preferences: Preferences) -> _Verdicts:
+    check_preferences("preferences", preferences)
     if "annotator" not in preferences.columns:
         raise ValueError(f"agreement needs the column 'annotator'; the preferences have {sorted(preferences.columns)}")
     annotator, (first, second) = preferences.columns["annotator"], preferences.comparisons.T

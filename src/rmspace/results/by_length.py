@@ -12,7 +12,7 @@ import pandas as pd
 from rmspace._checks import check_int
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_weights
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 from rmspace.metrics.preference import accuracy
 from rmspace.results.evaluate import named
 from rmspace.results.evaluate_preferences import prompts_of, sides_of
@@ -54,6 +54,7 @@ def accuracy_by_length(
     [['all', 0.5], ['longer won', 1.0], ['shorter won', 0.0], ['matched', 0.5], ['difference 1', 0.5]]
     """
     check_int("bins", bins, low=1)
+    check_preferences("preferences", preferences)
     difference = _differences(preferences, feature)
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
     tied = np.asarray(preferences.columns.get("tie", np.zeros(len(difference), dtype=bool)), dtype=bool)

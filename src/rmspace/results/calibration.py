@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from rmspace._checks import check_int
 from rmspace.data.arrays import check_weights
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 from rmspace.metrics.preference import accuracy
 from rmspace.results.evaluate import named
 from rmspace.results.evaluate_preferences import parts_of, prompts_of, sides_of
@@ -54,6 +54,7 @@ def calibration_table(
     [[0.5, 0.75, 0.525, 0.5, 2.0]]
     """
     check_int("bins", bins, low=1)
+    check_preferences("preferences", preferences)
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
     edges = np.linspace(0.5, 1.0, bins + 1)
     sides = {name: sides_of(array, preferences) for name, array in named(scores).items()}

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from rmspace._checks import as_array, as_numbers, check_names, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import check_finite, check_weights
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 from rmspace.kinds import PreferenceMetric
 from rmspace.metrics.preference import accuracy, log_loss
 from rmspace.results.evaluate import named
@@ -65,6 +65,7 @@ def evaluate_preferences(
     >>> table[table.metric == "accuracy"][["subset", "model", "value"]].values.tolist()
     [['chat', 'BT', 1.0], ['code', 'BT', 0.0]]
     """
+    check_preferences("preferences", preferences)
     prompts, weight = prompts_of(preferences), check_weights(preferences.weight, len(preferences))
     measured = [
         (name, metric, _measure(metric, function, array, preferences))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv, stdtrit
 from scipy.stats import permutation_test
 
-from rmspace._checks import as_array, as_numbers, check_int, check_number, describe
+from rmspace._checks import as_array, as_numbers, check_bool, check_int, check_number, describe
 from rmspace._typing import Float64Array, IntArray
 from rmspace.data.arrays import balanced
 
@@ -65,6 +65,7 @@ def mean_interval(
     >>> np.round(mean_interval(np.ones(20)), 3).tolist()
     [1.0, 0.832, 1.0]
     """
+    check_bool("binary", binary)
     if not 0 < check_number("confidence", confidence) < 1:
         raise ValueError(f"confidence must be in (0, 1); got {confidence}")
     tail = (1 - confidence) / 2

@@ -10,7 +10,7 @@ from scipy.special import expit
 from rmspace._checks import as_numbers, check_number, describe
 from rmspace._typing import Float64Array
 from rmspace.data.arrays import check_ties, check_weights
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, check_preferences
 from rmspace.results.evaluate_preferences import sides_of
 
 
@@ -37,6 +37,7 @@ def temperature_scale(scores: npt.ArrayLike, preferences: Preferences) -> float:
     >>> round(t, 4), round(float(preference_probability(2.0, 0.0, temperature=t)), 4)
     (1.8205, 0.75)
     """
+    check_preferences("preferences", preferences)
     winner, loser = sides_of(scores, preferences)
     size = float(max(np.abs(winner).max(), np.abs(loser).max())) or 1.0  # a difference of large scores may overflow
     gap, weight = winner / size - loser / size, check_weights(preferences.weight, len(preferences))

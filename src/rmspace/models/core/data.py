@@ -155,7 +155,7 @@ def check_fit(
         comparisons, sample_weight, groups, columns = items.comparisons, items.weight, items.groups, items.columns
         items = items.items
     if comparisons is None:
-        raise TypeError("give Preferences, or items and comparisons; got items alone")
+        raise TypeError(f"give Preferences, or items and comparisons; got {type(items).__name__} alone")
     array = check_items(items)
     pairs = check_pairs("comparisons", comparisons, len(array))
     weights = check_weights(sample_weight, len(pairs))

@@ -59,6 +59,8 @@ def fit_model(
             )
         comparisons, sample_weight, groups = items.comparisons, items.weight, items.groups
         columns, items = items.columns, items.items
+    if comparisons is None:
+        raise TypeError(f"give Preferences, or items and comparisons; got {type(items).__name__} alone")
     if not isinstance(items, Rows):  # the first step of a pipeline would use masked entries
         items = as_array("items", items)
         if items.ndim != 2:

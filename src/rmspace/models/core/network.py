@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from rmspace._checks import check_int, shown
 from rmspace.models.core.precision import bfloat16_gain
 
 
@@ -74,6 +75,14 @@ class RewardNetwork(nn.Sequential):
 
     def _layers(self) -> list[nn.Linear]:
         return [layer for layer in self if isinstance(layer, nn.Linear)]
+
+
+def check_sizes(hidden_sizes: object) -> tuple[int, ...]:
+    """Return the widths of hidden layers as a tuple of integers of at least 1."""
+    if isinstance(hidden_sizes, str) or not isinstance(hidden_sizes, Sequence | np.ndarray):
+        advice = f"; for one layer give ({hidden_sizes},)" if isinstance(hidden_sizes, int) else ""
+        raise TypeError(f"hidden_sizes must list integers, such as (1024, 512); got {shown(hidden_sizes)}{advice}")
+    return tuple(check_int("hidden_sizes", size, low=1) for size in hidden_sizes)
 
 
 def build_network(dim: int, hidden_sizes: Sequence[int], dropout: float, generator: torch.Generator) -> RewardNetwork:
