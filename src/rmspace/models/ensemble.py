@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe
+from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe, shown
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
@@ -24,6 +24,7 @@ from rmspace.models.core.fitting import fit_model
 from rmspace.models.core.precision import on_device
 from rmspace.models.core.reuse import reuse_items
 from rmspace.models.core.scoring import Scorer, finite_scores, score_blocks
+from rmspace.models.io.state import check_fitted_array
 from rmspace.models.mlp import MLPReward, batching_pays, train_models
 from rmspace.reductions import mean
 
@@ -109,6 +110,19 @@ class EnsembleReward(BaseReward):
         spread = table.std(axis=1)
         self.members_ = members
         self.locations_, self.scales_ = table.mean(axis=1), np.where(spread > 0, spread, 1.0)
+
+    def check_state(self) -> None:
+        """Raise ValueError where there are no members, or not one location and scale of each."""
+        if not isinstance(self.members_, list) or not self.members_:
+            raise ValueError(f"members_ must list at least one model; got {shown(self.members_)}")
+        n = self.n_features_in_
+        if wrong := [each for each in self.members_ if not hasattr(each, "predict") or each.n_features_in_ != n]:
+            raise ValueError(f"each member must be a model of {n} features; got {shown(wrong[0])}")
+        for name in ("locations_", "scales_"):
+            check_fitted_array(name, getattr(self, name), (len(self.members_),))
+        if self.scales_.min() <= 0:
+            raise ValueError(f"scales_ must be above 0; got {self.scales_.min():g}")
+        super().check_state()
 
     def _prototype(self) -> Any:
         if isinstance(self.member, type):
