@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 
 from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe, shown
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
+from rmspace.data.progress import progress
 from rmspace.kinds import Reduction, RewardModel
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData, OnEpoch
@@ -96,7 +96,7 @@ class EnsembleReward(BaseReward):
             parts = [replace(part, on_epoch=_numbered(data.on_epoch, k)) for k, part in enumerate(parts)]
         with reuse_items():
             if not (self._is_batched(data.dim) and _fit_batched(members, parts)):
-                for member, part in zip(tqdm(members, desc="members", leave=False, disable=None), parts, strict=True):
+                for member, part in zip(progress(members, "members"), parts, strict=True):
                     _fit_member(member, part)
         used = choose(data.items, np.unique(data.comparisons[data.weights > 0]))
         table = on_device(_device_of(members), lambda device: score_blocks(used, _members_scorer(members, device)))
