@@ -32,7 +32,7 @@ def _of_data() -> dict[str, tuple[Callable[..., Any], str]]:
     functions = {name: getattr(rm, name) for name in rm.__all__}
     for module in [*(importlib.import_module(kind.module) for kind in KINDS if kind.name != "encoder"), protocol]:
         functions |= {name: getattr(module, name) for name in module.__all__}
-    found = {}
+    found: dict[str, tuple[Callable[..., Any], str]] = {}
     for name, function in functions.items():
         if inspect.isfunction(function):
             for parameter in inspect.signature(function).parameters.values():
@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "a huge integer": (lambda: rm.logistic([0.0], beta=10**400), "beta must fit float64; got an integer of 401 digits"),
     "a huge number of pairs": (lambda: rm.same_prompt(BANK, 10**400, RNG), "n_pairs must be at most the 60 distinct"),
     "a negative seed": (lambda: rm.split_prompts(BANK, 2, -1), "seed must be at least 0; got -1"),
-    "a text as seed": (lambda: rm.split_prompts(BANK, 2, "x"), "seed must be an integer; got 'x'"),  # type: ignore[type-var]
+    "a text as seed": (lambda: rm.split_prompts(BANK, 2, "x"), "seed must be an integer; got 'x'"),  # type: ignore[arg-type]
     "columns as a list": (lambda: rm.Preferences(ITEMS, PAIRS, PAIRS.ravel(), columns=[1]), "columns must map names"),  # type: ignore[arg-type]
     "parameters": (lambda: rm.LightGBMReward(parameters=5).fit(ITEMS, PAIRS), "parameters must map names"),  # type: ignore[arg-type]
     "huge items of a classifier": (

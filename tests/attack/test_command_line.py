@@ -14,6 +14,7 @@ import pytest
 
 import rmspace.cli
 from rmspace.cli.main import main
+from rmspace.cli.run_folder import copy_modules
 from rmspace.data.files import left_behind
 
 CONFIG = """\
@@ -51,7 +52,12 @@ def shell(config: Path, redirected: str, **environment: str) -> subprocess.Compl
         pytest.param("2>&-", 0, "", marks=pytest.mark.slow),
         pytest.param(">&-", 0, "", marks=pytest.mark.slow),
         ("<&- >&- 2>&-", 0, ""),
-        (f">{FULL}", 74, "could not be written in full; files are complete (No space left on device)"),
+        pytest.param(
+            f">{FULL}",
+            74,
+            "could not be written in full; files are complete (No space left on device)",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(f"2>{FULL}", 0, "", marks=pytest.mark.slow),
     ],
 )
@@ -98,7 +104,33 @@ def slow(scores, rewards):
 """
 
 
+def test_a_folder_that_was_left_is_mentioned(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left = config.parent / ".out.k5vnb7iw"
+    for folder in (left, config.parent / ".other.k5vnb7iw", config.parent / ".out"):
+        folder.mkdir()
+    assert main(["run", str(config), "--out", str(config.parent / "out")]) == 0
+    said = capsys.readouterr().err
+    assert f"{left} was left by a run that was killed, or that still runs" in said
+    assert "other" not in said
+
+
 @POSIX
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_a_full_disk_ends_no_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(_: object) -> int:
+        print("word " * 10_000)
+        return 0
+
+    monkeypatch.setattr("rmspace.cli._main", told)
+    with FULL.open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert rmspace.cli.main([]) == 74
+    says = "could not be written in full; files are complete (No space left on device)"
+    assert capsys.readouterr().err == f"rmspace: the output {says}\n"
+
+
+@POSIX
+@pytest.mark.slow
 def test_a_killed_run_is_mentioned_by_the_next_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "sleeper.py").write_text(SLOW_MODULE)
     arguments = ["run", str(config), "--out", str(config.parent / "out")]
@@ -114,29 +146,40 @@ def test_a_killed_run_is_mentioned_by_the_next_one(config: Path, capsys: pytest.
     assert left_behind(config.parent / "other") == []
 
 
-def test_packages_beside_the_config_are_copied_whole(tmp_path: Path, config: Path) -> None:
-    package = tmp_path / "pack_of_mine" / "inner"
+def with_package(folder: Path) -> str:
+    """Write a package with a metric and a file that it reads, and return the override that uses it."""
+    package = folder / "pack_of_mine" / "inner"
     package.mkdir(parents=True)
-    for folder in (package, package.parent):
-        (folder / "__init__.py").touch()
+    for each in (package, package.parent):
+        (each / "__init__.py").touch()
     (package / "weights.txt").write_text("2.0")
     (package / "top.py").write_text(
         "from pathlib import Path\nFACTOR = float(Path(__file__).with_name('weights.txt').read_text())\n"
         "def top(scores, rewards):\n    return FACTOR * scores[:, 0]\n"
     )
-    use = "metrics={top: {use: pack_of_mine.inner.top.top}}"
+    return "metrics={top: {use: pack_of_mine.inner.top.top}}"
+
+
+@pytest.mark.slow
+def test_the_copied_config_runs_with_the_copied_package(tmp_path: Path, config: Path) -> None:
+    use = with_package(tmp_path)
     out, again = tmp_path / "out", tmp_path / "again"
-    assert main(["run", str(config), use, "--out", str(out)]) == 0
-    assert (out / "pack_of_mine" / "inner" / "weights.txt").read_text() == "2.0"
-    copied = subprocess.run(
-        [sys.executable, "-m", "rmspace", "run", str(out / "config.yaml"), "--out", str(again)],
-        capture_output=True,
-        text=True,
-    )
-    assert copied.returncode == 0, copied.stderr
-    tables = [pd.read_csv(folder / "results.csv").drop(columns="fit_seconds") for folder in (out, again)]
-    pd.testing.assert_frame_equal(*tables)
-    assert main(["run", str(config), use, "--out", str(out), "--overwrite"]) == 0  # also with what Python left there
+    run = [sys.executable, "-m", "rmspace", "run"]
+    subprocess.run([*run, str(config), use, "--out", str(out)], check=True)
+    subprocess.run([*run, str(out / "config.yaml"), "--out", str(again)], check=True)
+    one, other = (pd.read_csv(folder / "results.csv").drop(columns="fit_seconds") for folder in (out, again))
+    pd.testing.assert_frame_equal(one, other)
+    subprocess.run([*run, str(config), use, "--out", str(out), "--overwrite"], check=True)
+
+
+def test_packages_are_copied_whole(tmp_path: Path) -> None:
+    with_package(tmp_path)
+    package, out = tmp_path / "pack_of_mine", tmp_path / "out"
+    out.mkdir()
+    files = {path.relative_to(tmp_path).with_suffix("").as_posix(): path for path in package.rglob("*.py")}
+    assert copy_modules(out, {**files, "own": package / "__init__.py"}) == ["__init__.py", "pack_of_mine"]
+    for path in package.rglob("*"):
+        assert (out / path.relative_to(tmp_path)).exists()
 
 
 @pytest.mark.parametrize("n", ["1", "[1]"])
