@@ -2,6 +2,6 @@
 
 import sys
 
-from rmspace.cli.main import main
+from rmspace.cli import main
 
 sys.exit(main(["run", *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import sys
 
-from rmspace.cli.main import main
+from rmspace.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 
 from rmspace._checks import as_numbers, check_function, check_int, check_names
 from rmspace._typing import Float64Array, FloatArray, IntArray
@@ -22,6 +21,7 @@ from rmspace.data.apart import check_apart
 from rmspace.data.arrays import check_pairs
 from rmspace.data.bank import ResponseBank
 from rmspace.data.preferences import Preferences
+from rmspace.data.progress import progress
 from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
 from rmspace.models.core.reuse import reuse_items
@@ -113,7 +113,7 @@ def run(
     measure = partial(_measure, test, metrics=metrics, n=n, confidence=confidence)
     tables = []
     jobs = {**(baselines or {}), **models}
-    for name, job in tqdm(jobs.items(), desc="models", leave=False, disable=None if len(jobs) > 1 else True):
+    for name, job in progress(jobs.items(), "models", show=None if len(jobs) > 1 else False):
         with _naming(name):
             if name in models:
                 fitted, facts = _fit(job, judged, model_seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rmspace.baselines import best_response, random_response
 from rmspace.cli.run_folder import KEPT, RUN, ModelSaver, TableWriter, copy_modules, write_figures, write_manifest
 from rmspace.config import dump_yaml, load_config
 from rmspace.data.bank import ResponseBank
-from rmspace.data.files import new_folder
+from rmspace.data.files import left_behind, new_folder
 from rmspace.data.preferences import Preferences
 from rmspace.experiment import Data, run
 from rmspace.plots.one_run import BEST, RANDOM
@@ -46,9 +47,14 @@ def run_experiment(
     """
     experiment = load_config(config, overrides, allow=allow)
     start = time.perf_counter()
+    for folder in left_behind(out):
+        print(
+            f"rmspace: {folder} was left by a run that was killed, or that still runs; look into it, or remove it",
+            file=sys.stderr,
+        )
     with new_folder(out, RUN, overwrite=overwrite, keep=KEPT) as folder:
         (folder / "config.yaml").write_text(dump_yaml(experiment.resolved), encoding="utf-8")
-        copy_modules(folder, experiment.modules)
+        copied = copy_modules(folder, experiment.modules)
         train, test = experiment.data()
         options = _with_references(experiment.options, test)
         writer, saver = TableWriter(folder), ModelSaver(folder, _encoder_of(train))
@@ -58,9 +64,10 @@ def run_experiment(
             if saver.saved:
                 error.add_note(f"models kept: {', '.join(saver.saved)}")
             raise
-        write_figures(folder, table, options.get("metrics"), experiment.resolved["confidence"])
+        for reason in write_figures(folder, table, options.get("metrics"), experiment.resolved["confidence"]):
+            print(f"rmspace: a figure is left out: {reason}", file=sys.stderr)
         seconds = round(time.perf_counter() - start, 1)
-        facts = {"seed": experiment.resolved["seed"], "seconds": seconds, "models": saver.saved}
+        facts = {"seed": experiment.resolved["seed"], "seconds": seconds, "models": saver.saved, "modules": copied}
         write_manifest(folder, {"train": train, "test": test}, facts)
     print(summary(table))
     print(f"{Path(out)}: {', '.join(sorted(path.name for path in Path(out).iterdir()))}")

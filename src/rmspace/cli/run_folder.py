@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -96,8 +97,13 @@ def write_manifest(folder: Path, data: Mapping[str, Data], facts: Mapping[str, A
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, confidence: float) -> None:
-    """Draw the Best-of-N curve and the bars of normalised gain and accuracy where they were measured."""
+def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] | None, confidence: float) -> list[str]:
+    """Draw the Best-of-N curve and the bars of normalised gain and accuracy where they were measured.
+
+    Returns:
+        Why a figure could not be drawn, for each of those; a table that took hours must not be lost for a figure.
+    """
+    reasons = []
     forms = (
         ("best_of_n", best_of_n, best_of_n_curve),
         ("normalized_gain", normalized_gain, gain_bars),
@@ -106,16 +112,35 @@ def write_figures(folder: Path, table: pd.DataFrame, metrics: Mapping[str, Any] 
     for file, function, draw in forms:
         metric = _name_of(function, file, metrics)
         rows = table[table.metric == metric]
-        if metric is None or rows.empty or (draw is best_of_n_curve and rows.n.isna().all()):
+        if metric is None or rows.value.isna().all() or (draw is best_of_n_curve and rows.n.isna().all()):
             continue
-        save_figure(draw(table, metric=metric, confidence=confidence), folder / file)
+        try:
+            save_figure(draw(table, metric=metric, confidence=confidence), folder / file)
+        except (ValueError, ArithmeticError, LookupError) as error:
+            reasons.append(f"{file} ({error})")
+    return reasons
 
 
-def copy_modules(folder: Path, modules: Mapping[str, Path]) -> None:
-    """Copy the user's modules beside the resolved config, which looks for them there."""
+def copy_modules(folder: Path, modules: Mapping[str, Path]) -> list[str]:
+    """Copy the user's modules beside the resolved config, which looks for them there; packages are copied whole.
+
+    Args:
+        folder: the folder of the run.
+        modules: file by name, "pk/a" for a module of a package.
+
+    Returns:
+        The names of what was copied.
+    """
+    copied = []
     for name, path in modules.items():
-        if "/" not in name:  # a package stays where it is
+        top, *inner = name.split("/")
+        if not inner:
             (folder / path.name).write_bytes(path.read_bytes())
+        elif not (folder / top).exists():
+            package = path.parents[len(inner) - 1]
+            shutil.copytree(package, folder / top, ignore=shutil.ignore_patterns("__pycache__"))
+        copied.append(top if inner else path.name)
+    return sorted(set(copied))
 
 
 def _name_of(function: Any, default: str, metrics: Mapping[str, Any] | None) -> str | None:

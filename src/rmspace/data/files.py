@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rmspace._typing import PathLike
 
@@ -59,6 +60,14 @@ def new_folder(
         raise
 
 
+def left_behind(path: PathLike) -> list[Path]:
+    """Return the hidden folders beside `path` of writers that were killed, or that still run; see `new_folder`."""
+    target = Path(path).absolute().resolve()
+    pattern = rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}(\.old)?"
+    beside = target.parent.iterdir() if target.parent.is_dir() else iter(())
+    return sorted(folder for folder in beside if re.fullmatch(pattern, folder.name) and folder.is_dir())
+
+
 def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
     """Raise FileExistsError unless a folder of this kind may be written at `target`."""
     if not target.exists() and not target.is_symlink():
@@ -70,11 +79,13 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
     present = sorted(path.name for path in target.iterdir())
     if not present:
         return
-    if _format_of(target / kind.marker) != kind.format:
+    head = _head_of(target / kind.marker)
+    if head.get("format") != kind.format:
         raise FileExistsError(
             f"{target} has no {kind.marker} of rmspace's, so it is not overwritten; choose another folder"
         )
-    if foreign := [name for name in present if not re.fullmatch(kind.files, name)]:
+    ours = {"__pycache__", *head.get("modules", ())}  # copies of the user's modules, and what Python made of them
+    if foreign := [name for name in present if name not in ours and not re.fullmatch(kind.files, name)]:
         raise FileExistsError(
             f"{target} also holds {', '.join(foreign)}, which rmspace did not write, so it is not overwritten; "
             "move that elsewhere"
@@ -82,7 +93,13 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, also when the disk is full or somebody reads it meanwhile."""
+    """Write a text file whole or not at all, also when the disk is full or somebody reads it meanwhile.
+
+    Raises:
+        IsADirectoryError: `path` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")
@@ -97,12 +114,12 @@ def file_hash(path: PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _format_of(marker: Path) -> object:
+def _head_of(marker: Path) -> dict[str, Any]:
     try:
         content = json.loads(marker.read_bytes())
     except (OSError, ValueError):
-        return None
-    return content.get("format") if isinstance(content, dict) else None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _replace(staged: Path, target: Path) -> None:

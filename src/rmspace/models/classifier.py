@@ -8,11 +8,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from rmspace._checks import shown
 from rmspace._typing import FloatArray
 from rmspace.kinds import Classifier
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model, seed_model
+from rmspace.models.io.state import check_fitted_array
 
 __all__ = ["ClassifierReward"]
 
@@ -74,6 +76,14 @@ class ClassifierReward(BaseReward):
                 f"the classifier gives all items one score: their numbers, up to {np.abs(rows).max():.2g}, overflow in "
                 "its sums; scale the items, for example by a StandardScaler in a pipeline"
             )
+
+    def check_state(self) -> None:
+        """Raise ValueError where the estimator is no classifier."""
+        if not hasattr(self.estimator_, "decision_function") and not hasattr(self.estimator_, "predict_proba"):
+            raise ValueError(f"estimator_ must be a classifier; got {shown(self.estimator_)}")
+        super().check_state()
+        scores = self._score(np.zeros((2, self.n_features_in_), np.float32))
+        check_fitted_array("the scores of two items", np.asarray(scores, np.float64), (2,))
 
     def _score(self, rows: FloatArray) -> FloatArray:
         if hasattr(self.estimator_, "decision_function"):

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from tqdm import tqdm
 
-from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe
+from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe, shown
 from rmspace._typing import FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
+from rmspace.data.progress import progress
 from rmspace.kinds import Reduction, RewardModel
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData, OnEpoch
@@ -24,6 +24,7 @@ from rmspace.models.core.fitting import fit_model
 from rmspace.models.core.precision import on_device
 from rmspace.models.core.reuse import reuse_items
 from rmspace.models.core.scoring import Scorer, finite_scores, score_blocks
+from rmspace.models.io.state import check_fitted_array
 from rmspace.models.mlp import MLPReward, batching_pays, train_models
 from rmspace.reductions import mean
 
@@ -95,7 +96,7 @@ class EnsembleReward(BaseReward):
             parts = [replace(part, on_epoch=_numbered(data.on_epoch, k)) for k, part in enumerate(parts)]
         with reuse_items():
             if not (self._is_batched(data.dim) and _fit_batched(members, parts)):
-                for member, part in zip(tqdm(members, desc="members", leave=False, disable=None), parts, strict=True):
+                for member, part in zip(progress(members, "members"), parts, strict=True):
                     _fit_member(member, part)
         used = choose(data.items, np.unique(data.comparisons[data.weights > 0]))
         table = on_device(_device_of(members), lambda device: score_blocks(used, _members_scorer(members, device)))
@@ -109,6 +110,19 @@ class EnsembleReward(BaseReward):
         spread = table.std(axis=1)
         self.members_ = members
         self.locations_, self.scales_ = table.mean(axis=1), np.where(spread > 0, spread, 1.0)
+
+    def check_state(self) -> None:
+        """Raise ValueError where there are no members, or not one location and scale of each."""
+        if not isinstance(self.members_, list) or not self.members_:
+            raise ValueError(f"members_ must list at least one model; got {shown(self.members_)}")
+        n = self.n_features_in_
+        if wrong := [each for each in self.members_ if not hasattr(each, "predict") or each.n_features_in_ != n]:
+            raise ValueError(f"each member must be a model of {n} features; got {shown(wrong[0])}")
+        for name in ("locations_", "scales_"):
+            check_fitted_array(name, getattr(self, name), (len(self.members_),))
+        if self.scales_.min() <= 0:
+            raise ValueError(f"scales_ must be above 0; got {self.scales_.min():g}")
+        super().check_state()
 
     def _prototype(self) -> Any:
         if isinstance(self.member, type):

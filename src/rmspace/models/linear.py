@@ -16,6 +16,7 @@ from rmspace.models.core.base import BaseReward
 from rmspace.models.core.columns import bind, to_tensors
 from rmspace.models.core.data import FitData
 from rmspace.models.core.gradients import score_slope
+from rmspace.models.io.state import check_fitted_array
 from rmspace.objectives import bradley_terry
 
 __all__ = ["LinearReward"]
@@ -106,6 +107,13 @@ class LinearReward(BaseReward):
         self.intercept_ = float(found.x[-1])
         self.mean_ = mean
         self.loss_ = float(found.fun)
+
+    def check_state(self) -> None:
+        """Raise ValueError where the learned numbers are not those of a linear model."""
+        check_fitted_array("coef_", self.coef_, (self.n_features_in_,))
+        check_fitted_array("mean_", self.mean_, (self.n_features_in_,))
+        check_number("intercept_", self.intercept_)
+        super().check_state()
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray((rows - self.mean_) @ self.coef_ + self.intercept_)

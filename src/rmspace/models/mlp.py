@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from rmspace._checks import check_bool, check_int, check_number
+from rmspace._checks import check_bool, check_int, check_number, shown
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.split import split_comparisons
 from rmspace.kinds import Objective
@@ -155,6 +155,12 @@ class MLPReward(BaseReward):
         self.precision_ = str(rows.dtype).removeprefix("torch.")
         self.device_ = str(rows.device)
         self.n_features_in_ = rows.shape[1]
+
+    def check_state(self) -> None:
+        """Raise ValueError where the network is none, or for another number of features."""
+        if not isinstance(self.network_, RewardNetwork) or self.network_.dim != self.n_features_in_:
+            raise ValueError(f"network_ must be a network of {self.n_features_in_} inputs; got {shown(self.network_)}")
+        super().check_state()
 
     def _has_epochs(self) -> bool:
         return True

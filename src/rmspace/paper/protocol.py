@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rmspace._checks import check_bool, check_int, check_number, check_rng
+from rmspace._checks import check_bool, check_int, check_number, check_rng, shown
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.candidates import all_responses, check_candidates, of_prompts
 from rmspace.data.arrays import check_scores
@@ -43,7 +43,7 @@ from rmspace.kinds import Candidates
 from rmspace.metrics.selection import as_sizes, best_of_n
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
-from rmspace.models.core.network import build_network, check_sizes
+from rmspace.models.core.network import RewardNetwork, build_network, check_sizes
 from rmspace.models.core.training import scores_of
 from rmspace.pairs import cross_prompt
 from rmspace.paper.protocol_training import (
@@ -146,6 +146,12 @@ class ProtocolMLPReward(BaseReward):
         self.history_ = losses.records
         self.kept_epoch_ = losses.kept_epoch
         self.n_training_, self.n_validation_ = len(training), len(validation)
+
+    def check_state(self) -> None:
+        """Raise ValueError where the network is none, or for another number of features."""
+        if not isinstance(self.network_, RewardNetwork) or self.network_.dim != self.n_features_in_:
+            raise ValueError(f"network_ must be a network of {self.n_features_in_} inputs; got {shown(self.network_)}")
+        super().check_state()
 
     def _has_epochs(self) -> bool:
         return True

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from rmspace._checks import check_int
+from rmspace.data.progress import progress
 from rmspace.models.core.precision import fixed_threads
 from rmspace.study.engine.cell import CellRunner
 from rmspace.study.engine.task import DONE, Task
@@ -67,7 +66,7 @@ def estimate(
     chosen = [kinds[int(k * step)] for k in range(min(timed, len(kinds)))]
     seconds = []
     with fixed_threads(threads), closing(CellRunner()) as runner:
-        for cells in tqdm(chosen, desc="timing", unit="cell", leave=False, disable=None):
+        for cells in progress(chosen, "cells"):
             ((task,), _) = make_tasks(grid, [cells[len(cells) // 2]], grid.columns, {})
             seconds.append(_seconds(runner, task))
             if on_cell is not None:

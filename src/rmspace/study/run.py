@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from rmspace._checks import check_int, check_number
 from rmspace._typing import PathLike
+from rmspace.data.progress import hidden
 from rmspace.study.engine.in_process import compute_here
 from rmspace.study.engine.task import CHANGED, CRASHED, DONE, FAILED, TIMEOUT, Outcome, Task
 from rmspace.study.lock import study_lock
@@ -151,9 +152,9 @@ def _compute(store: Store, engine: Engine, missing: list[Task], total: int) -> N
         return
     before, failed = total - len(missing), 0
     writer = _Writer(store)
-    seconds = 0.5 if sys.stderr.isatty() else 60.0  # between two lines of a log
+    seconds = 0.5 if sys.stderr and sys.stderr.isatty() else 60.0  # between two lines of a log
     with (
-        tqdm(total=total, initial=before, unit="cell", mininterval=seconds, smoothing=0) as bar,
+        tqdm(total=total, initial=before, unit="cell", mininterval=seconds, smoothing=0, disable=hidden(True)) as bar,
         closing(engine(group_tasks(missing))) as outcomes,  # type: ignore[type-var]
     ):
         try:

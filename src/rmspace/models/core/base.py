@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from rmspace._checks import check_int
 from rmspace._typing import FloatArray, PathLike
 from rmspace.data.arrays import check_items
 from rmspace.data.mapped import choose
@@ -171,6 +172,11 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def read_state(self, folder: Path, state: dict[str, Any]) -> None:  # noqa: ARG002
         """Take over the dict that `write_state` returned; its files are in `folder`."""
         set_fitted_state(self, state)
+
+    def check_state(self) -> None:
+        """Raise ValueError or TypeError where the state of a loaded model is not one that a fit makes."""
+        if "n_features_in_" in vars(self):
+            check_int("n_features_in_", self.n_features_in_, low=1)
 
     def _fit(self, data: FitData) -> None:
         """Learn from checked data, and store the result in attributes that end in `_`."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
-from tqdm import tqdm
 
 from rmspace.data.preferences import Preferences
+from rmspace.data.progress import progress
 from rmspace.data.split import prompt_folds
 from rmspace.models.core.base import score_comparisons
 from rmspace.models.core.columns import objective_name
@@ -107,7 +107,7 @@ def _measure(
     prepared = [_prepared(model, parameters, seed) for parameters in candidates]
     folds = list(prompt_folds(preferences, n_splits=n_splits, seed=seed))
     rows = []
-    for fold, (train, test) in enumerate(tqdm(folds, desc="folds", leave=False, disable=None)):
+    for fold, (train, test) in enumerate(progress(folds, "folds")):
         for number, candidate in enumerate(prepared):
             measures = {"fold": fold, **_measure_fold(clone(candidate), train, test)}
             rows.append((number, {**_readable(candidates[number]), **measures}))

@@ -7,7 +7,7 @@ of all of them is then one batched product.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from tqdm import tqdm
 
 from rmspace._typing import Float64Array
+from rmspace.data.progress import progress
 from rmspace.kinds import Objective
 from rmspace.models.core.columns import bind
 from rmspace.models.core.gradients import pair_losses
@@ -99,7 +99,7 @@ def train(
         fused=True,
     )
     running = sorted(learners, key=lambda learner: -len(learner.training))  # the one with the fewest batches is last
-    for epoch in _progress(range(1, schedule.max_epochs + 1), verbose):
+    for epoch in progress(range(1, schedule.max_epochs + 1), "epochs", show=verbose):
         start = time.perf_counter()
         losses = _run_epoch(running, objective, schedule, optimizer, epoch)
         for learner, loss in zip(running, losses, strict=True):
@@ -110,10 +110,6 @@ def train(
     for learner in learners:
         if learner.best_weights is not None:
             learner.network.load_state_dict(learner.best_weights)
-
-
-def _progress(epochs: range, verbose: bool | None) -> Iterable[int]:
-    return tqdm(epochs, desc="epochs", leave=False, disable=None if verbose is None else not verbose)
 
 
 def scores_of(network: nn.Module, rows: Tensor, ids: Tensor | None = None) -> Tensor:

@@ -163,6 +163,11 @@ def _read_state(model: Any, own_files: Path, state: dict[str, Any]) -> None:
     else:
         set_fitted_state(model, state)
     _check_fitted(model)
+    if hasattr(model, "check_state"):
+        try:
+            model.check_state()
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{own_files.parent} is damaged: {error}; fit and save the model again") from error
 
 
 def _check_files(folder: Path, hashes: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import skops.io
 
+_MOST_TIMES, _SMALL = 20, 1 << 24  # unpacked, a file may be so many times as large, or have so many bytes
 _LIBRARIES = ("sklearn.", "numpy.", "scipy.")
 
 
@@ -36,6 +37,7 @@ def read_estimators(path: Path, trusted: Sequence[str]) -> dict[str, Any]:
     """
     data = path.read_bytes()
     try:
+        _check_size(path)
         unknown = set(skops.io.get_untrusted_types(data=data)) - set(trusted)
         if unknown:
             raise ValueError(
@@ -45,3 +47,15 @@ def read_estimators(path: Path, trusted: Sequence[str]) -> dict[str, Any]:
         return dict(skops.io.loads(data, trusted=list(trusted)))
     except (zipfile.BadZipFile, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error})") from error
+
+
+def _check_size(path: Path) -> None:
+    """Raise ValueError where a file would grow far beyond its own size when it is unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    allowed = max(_SMALL, _MOST_TIMES * path.stat().st_size)
+    if unpacked > allowed:
+        raise ValueError(
+            f"{path} has {path.stat().st_size:,} bytes and would be unpacked to {unpacked:,}; at most {allowed:,} are "
+            "read: it is damaged, or meant to fill the memory"
+        )

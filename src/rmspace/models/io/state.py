@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from rmspace._checks import as_array, describe
+
 
 def is_fitted_name(name: object) -> bool:
     """Say whether an attribute's name is that of something learned, such as `coef_`."""
@@ -23,3 +27,10 @@ def set_fitted_state(model: Any, state: dict[str, Any]) -> None:
             "needs a read_state for it"
         )
     vars(model).update(state)
+
+
+def check_fitted_array(name: str, value: object, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where a learned array is not finite numbers of this shape."""
+    array = as_array(name, value)
+    if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite numbers {shape}; got {describe(array)}")
