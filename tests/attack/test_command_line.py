@@ -118,7 +118,7 @@ def test_a_folder_that_was_left_is_mentioned(config: Path, capsys: pytest.Captur
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 def test_a_full_disk_ends_no_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def told(_: object) -> int:
-        print("word " * 10_000)
+        sys.stdout.write("word " * 10_000)
         return 0
 
     monkeypatch.setattr("rmspace.cli._main", told)
