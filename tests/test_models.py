@@ -179,7 +179,7 @@ class TestContract:
             (good.astype(float), TypeError, "integer item ids"),
             (good[:0], ValueError, "n at least 1"),
             (np.array([[1, 1]]), ValueError, "two different items"),
-            (None, TypeError, "items alone"),
+            (None, TypeError, "items and comparisons; got .* alone"),
         ):
             with pytest.raises(error, match=message):
                 estimator.fit(train.items, comparisons)
@@ -526,7 +526,7 @@ class TestLightGBM:
 
     def test_too_few_comparisons(self, banks: Banks, comparisons: IntArray) -> None:
         train, _ = banks
-        with pytest.raises(ValueError, match="lower min_child_samples"):
+        with pytest.raises(ValueError, match="smaller min_child_samples"):
             trees().fit(train.items, comparisons[:5])
         with pytest.warns(UserWarning, match="no tree has a split"):
             trees(rm.classification).fit(train.items, comparisons[:5])
