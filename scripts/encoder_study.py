@@ -37,6 +37,8 @@ def main() -> int:
         found.append(study.results().assign(encoder=name))
     print(accuracies(pd.concat(found)))
     print()
+    print(differences(pd.concat(found)))
+    print()
     print(people(options.data))
     return 0
 
@@ -60,6 +62,16 @@ def accuracies(results: pd.DataFrame) -> str:
     for model in dict.fromkeys(model for *_, model in cells):
         lines.append(f"| {model} | " + " | ".join(cells[*column, model] for column in columns) + " |")
     return "\n".join(lines)
+
+
+def differences(results: pd.DataFrame) -> str:
+    """Return the paired differences of the encoders, and of the models of each encoder, in accuracy."""
+    models = results[results.model.isin(["BT-linear", "BT-MLP", "CLF-MLP", "BT-LGB"])]
+    tables = [models[models.encoder == name] for name in models.encoder.unique()]
+    found = [rm.compare_models(table, metric="accuracy", overlap=OVERLAP) for table in tables]
+    if len(tables) > 1:
+        found.insert(0, rm.compare_models(models, metric="accuracy", axis="encoder", overlap=OVERLAP))
+    return "\n\n".join(table.round(3).to_string(index=False) for table in found)
 
 
 def people(data: Path) -> str:

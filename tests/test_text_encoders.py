@@ -237,7 +237,7 @@ def test_options_that_cannot_be(bert: str, options: dict[str, Any], message: str
 
 
 def test_a_limit_without_room_for_the_reply(bert: str) -> None:
-    with pytest.raises(ValueError, match="max_length must leave room for the reply"):
+    with pytest.raises(ValueError, match="max_length must leave tokens for the reply"):
         TransformersEncoder(bert, max_length=2).encode(items_of("a b c", ["d"]))
 
 

@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "equal but for rounding": (
         lambda: rm.annotate(PAIRS, np.repeat([0.1 + 0.2, 0.3], 20), rm.oracle, rng=RNG, scale="std"),
-        r"rewards that differ; all are 0\.3, but for rounding",
+        r"rewards that differ; all are 0\.3, except for rounding",
     ),
     "tiny gaps": (lambda: rm.beta_for_error(PAIRS, np.arange(40) * 1e-308, 0.2), "largest gap must be .* 1e-308"),
     "tiny gaps of labels": (

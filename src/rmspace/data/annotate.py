@@ -102,7 +102,7 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
         largest = float(np.abs(centred).max())
         if largest <= _ROUNDING * size or largest == 0:
             raise ValueError(
-                f'scale="std" needs rewards that differ; all are {flat[0]:g}, but for rounding; give a number'
+                f'scale="std" needs rewards that differ; all are {flat[0]:g}, except for rounding; give a number'
             )
         if 1e-150 < largest < 1e150:
             return float(np.sqrt(centred @ centred / len(flat)))

@@ -73,8 +73,8 @@ def clean(text: str) -> tuple[str, Note]:
         text.encode("utf-8")
         return text, Note(0)
     except UnicodeEncodeError:
-        mended = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return mended, Note.REPLACED if mended.count("\ufffd") > text.count("\ufffd") else Note(0)
+        decoded = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return decoded, Note.REPLACED if decoded.count("\ufffd") > text.count("\ufffd") else Note(0)
 
 
 def clean_item(item: TextItem) -> tuple[TextItem, Note]:

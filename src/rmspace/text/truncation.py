@@ -47,15 +47,15 @@ def find_cut(n_prompt: int, n_reply: int, n_fixed: int, limits: Limits) -> Cut:
     >>> find_cut(5, 9, 2, Limits(8, prompt=4, side="right"))
     Cut(prompt=slice(0, 4, None), reply=2, note=<Note.PROMPT_CUT|REPLY_CUT: 3>)
     """
-    room = limits.length - n_fixed
+    free = limits.length - n_fixed
     most = n_prompt if limits.prompt is None else min(n_prompt, limits.prompt)
-    if room < 1 or (limits.side == "right" and most >= room and n_reply):
+    if free < 1 or (limits.side == "right" and most >= free and n_reply):
         raise ValueError(
-            f"max_length must leave room for the reply; {limits.length} tokens hold {n_fixed} of the template and "
+            f"max_length must leave tokens for the reply; {limits.length} tokens hold {n_fixed} of the template and "
             f"the tokenizer and {most if limits.side == 'right' else 0} of the prompt; raise max_length"
         )
-    kept = most if limits.side == "right" else min(most, max(0, room - n_reply))
-    reply = min(n_reply, room - kept)
+    kept = most if limits.side == "right" else min(most, max(0, free - n_reply))
+    reply = min(n_reply, free - kept)
     note = (Note.PROMPT_CUT if kept < n_prompt else Note(0)) | (Note.REPLY_CUT if reply < n_reply else Note(0))
     return Cut(slice(0, kept) if limits.side == "right" else slice(n_prompt - kept, n_prompt), reply, note)
 

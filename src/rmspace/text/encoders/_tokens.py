@@ -50,9 +50,9 @@ class Tokens:
         return rows, np.array(notes, dtype=np.int64)
 
     def _render(self, place: int, item: TextItem) -> tuple[Rendered, Note]:
-        mended, note = clean_item(item)
+        cleaned, note = clean_item(item)
         try:
-            return self.template(mended), note
+            return self.template(cleaned), note
         except ValueError as error:
             raise BadItem(place, str(error)) from error
 

@@ -246,8 +246,8 @@ def _limits(
         check_int("max_prompt", max_prompt, low=1)
     if side == "right" and (max_prompt is None or max_prompt >= length):
         raise ValueError(
-            "with side='right', max_prompt must be given and below max_length, so that a long prompt leaves room for "
-            f"the reply; got max_prompt={max_prompt} and max_length={length}"
+            "with side='right', max_prompt must be given and below max_length, so that a long prompt leaves tokens "
+            f"for the reply; got max_prompt={max_prompt} and max_length={length}"
         )
     return Limits(length, max_prompt, side)
 

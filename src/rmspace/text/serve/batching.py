@@ -142,13 +142,13 @@ class Batcher:
     def _take(self) -> list[_Part]:
         """Take a batch from the front of the queue."""
         parts: list[_Part] = []
-        room = self._limits.max_batch
-        while room and self._jobs:
+        free = self._limits.max_batch
+        while free and self._jobs:
             job = self._jobs[0]
             if not job.future.done():
-                stop = min(len(job.items), job.taken + room)
+                stop = min(len(job.items), job.taken + free)
                 parts.append(_Part(job, job.taken, stop))
-                room -= stop - job.taken
+                free -= stop - job.taken
                 self._waiting -= stop - job.taken
                 job.taken = stop
                 if stop < len(job.items):
