@@ -1,13 +1,10 @@
 """Small studies that several tests run, models that fail in every way, and the command in a process of its own."""
 
-import contextlib
 import os
 import signal
-import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 import rmspace as rm
+from faults import processes
 
 SYNTHETIC = "{use: make_synthetic_banks, n_prompts: 40, n_test_prompts: 15, n_responses: 6, dim: 16}"
 BASE = f"""\
@@ -39,10 +37,10 @@ grid:
 """
 )
 
-Process = subprocess.Popen[str]
 ALLOW = ["study_cases"]  # this module is not beside the grids that name `study_cases.Faulty`
 # Other processes find `study_cases.Faulty` too.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+PATHS = [Path(__file__).parent, Path(processes.__file__).parents[1]]
+ENVIRONMENT = {**processes.ENVIRONMENT, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
 
 
 class Faulty(BaseEstimator):  # type: ignore[misc]
@@ -121,52 +119,10 @@ def faulty_grid(kinds: Iterable[str], seeds: Iterable[int], seconds: float = 0.0
     )
 
 
-def start(*arguments: Any, **options: Any) -> Process:
+def start(*arguments: Any, **options: Any) -> processes.Process:
     """Start `rmspace study` in a process group of its own, which Ctrl-C interrupts."""
-    command = [sys.executable, "-m", "rmspace", "study", *map(str, arguments), "--allow", *ALLOW]
-    hears: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    pipes: dict[str, Any] = {
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-        "start_new_session": True,
-    }
-    return subprocess.Popen(command, env=ENVIRONMENT, **{**pipes, **hears, **options})
-
-
-def finish(process: Process, seconds: float = 600) -> tuple[int, str, str]:
-    """Return (status, output, errors) of a process that must end by itself."""
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out, err
-
-
-def worker_processes(pid: int) -> list[int]:
-    """Return the numbers of the worker processes below a process."""
-    import psutil  # type: ignore[import-untyped]  # distributed needs it too
-
-    found = []
-    for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.Error):
-            if any("spawn_main" in word for word in child.cmdline()):
-                found.append(child.pid)
-    return found
-
-
-def wait_for(condition: Callable[[], Any], process: Process | None = None, seconds: float = 300) -> Any:
-    """Return the value of `condition` as soon as it is true. The file of a study may not exist yet.
-
-    Raises as soon as `process`, which should make the condition true, has ended.
-    """
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended = process is not None and process.poll() is not None  # asked first: it may meet the condition, then end
-        with contextlib.suppress(OSError, ValueError, TypeError, IndexError, sqlite3.Error):
-            if value := condition():
-                return value
-        if process is not None and ended:
-            raise AssertionError(f"the process ended too soon: {finish(process)}")
-        time.sleep(0.02)
-    raise TimeoutError(condition)
+    words = ["-m", "rmspace", "study", *arguments, "--allow", *ALLOW]
+    return processes.start(*words, **{"env": ENVIRONMENT, **options})
 
 
 def numbers(folder: Path) -> pd.DataFrame:

@@ -151,8 +151,9 @@ def test_tables_and_figures_of_a_claim_share_their_tests(
     grids: tuple[dict[str, Any], Path], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, claim: str
 ) -> None:
     """A difference is bold in every table exactly when it is filled in the figure."""
-    from findings import claims, objectives, page, studies
     from matplotlib.figure import Figure
+
+    from findings import claims, objectives, page, studies
 
     figures: list[pd.DataFrame] = []
     marks: dict[tuple[float, float], set[bool]] = {}

@@ -2,14 +2,12 @@
 
 import os
 import platform
-import random
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 
 import rmspace as rm
+from faults.processes import finish, small_files, wait_for, workers_of
 from rmspace.study.engine import pool
 from rmspace.study.engine.dispatch import Batch
 from rmspace.study.engine.task import Outcome
@@ -26,10 +25,7 @@ from study_cases import (
     ENVIRONMENT,
     assert_same,
     faulty_grid,
-    finish,
     start,
-    wait_for,
-    worker_processes,
     write_grid,
 )
 
@@ -40,7 +36,6 @@ pytestmark = [
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'reward-space[cluster]'")
 
 Scheduler = tuple[str, Callable[..., subprocess.Popen[bytes]]]  # its address, and a function that starts a worker
-KILLS = int(os.environ.get("RMSPACE_KILLS", "20"))  # each one starts a driver, which takes some five seconds
 MANY = BASE + "grid: {annotator.beta: [1, 3, 5, 10], n_pairs: [20, 30, 40, 50, 60, 70, 80, 90, 100, 110], seed: [%s]}\n"
 
 
@@ -57,56 +52,6 @@ def driver_began(folder: Path, pid: int) -> Callable[[], Any]:
 def has_cells(folder: Path, count: int) -> Callable[[], bool]:
     """Whether so many cells have ended."""
     return lambda: query(folder, "SELECT COUNT(*) FROM cell")[0][0] >= count
-
-
-def test_a_driver_killed_at_many_moments(tmp_path: Path) -> None:
-    path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
-    rm.run_study(path, tmp_path / "whole")
-    out, rng = tmp_path / "out", random.Random(0)
-    known: dict[str, str] = {}
-    kills = 0
-    while kills < KILLS:
-        driver = start(path, "--out", out)
-        wait_for(driver_began(out, driver.pid), driver)
-        if kills % 2:  # every second kill comes after new cells, the others at any moment
-            wait_for(has_cells(out, len(known) + 1), driver)
-        time.sleep(rng.uniform(0, 0.5))
-        driver.kill()
-        _, _, said = finish(driver)
-        assert driver.returncode == -signal.SIGKILL, f"the study was through before the kill: {said}"
-        kills += 1
-        store = rm.Study.open(out)  # undoes what was half committed
-        assert query(out, "PRAGMA integrity_check") == [("ok",)]
-        rows = query(out, "SELECT key, ended, (SELECT COUNT(*) FROM result WHERE cell = cell.id) FROM cell")
-        assert all(count == 3 for *_, count in rows)
-        found = {key: ended for key, ended, _ in rows}
-        assert known.items() <= found.items()  # what was done was not done again
-        known = found
-        assert store.results().shape[0] == 3 * len(found)
-    assert 0 < len(known) < 200
-    code, _, said = finish(start(path, "--out", out))
-    assert code == 0
-    assert "which is dead" in said
-    assert_same(out, tmp_path / "whole")
-    assert query(out, "SELECT COUNT(*), COUNT(DISTINCT key), MAX(attempts) FROM cell") == [(200, 200, 1)]
-
-
-def test_workers_killed_at_random(tmp_path: Path) -> None:
-    path = write_grid(tmp_path, MANY % "0, 1, 2, 3, 4")
-    rm.run_study(path, tmp_path / "whole")
-    driver = start(path, "--out", tmp_path / "out", "--workers", 2)
-    rng, kills = random.Random(1), 0
-    wait_for(has_cells(tmp_path / "out", 6), driver)
-    while kills < 5 and driver.poll() is None:
-        workers = worker_processes(driver.pid)
-        if workers:
-            os.kill(rng.choice(workers), signal.SIGKILL)
-            kills += 1
-        time.sleep(rng.uniform(0.2, 1.5))
-    code, out, said = finish(driver)
-    assert (code, kills) == (0, 5), said
-    assert "200 done" in out
-    assert_same(tmp_path / "out", tmp_path / "whole")
 
 
 def test_the_numbers_are_the_same_on_workers_and_without(tmp_path: Path) -> None:
@@ -146,16 +91,9 @@ def test_a_cell_that_takes_too_long(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    import resource
-
-    limit = 100_000
     path = write_grid(tmp_path, MANY % "0")
     rm.run_study(path, tmp_path / "whole")
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    code, _, said = finish(start(path, "--out", tmp_path / "out", preexec_fn=small_files))
+    code, _, said = finish(start(path, "--out", tmp_path / "out", preexec_fn=small_files(100_000)))
     assert code == 2
     assert "study.sqlite could not be read or written" in said
     assert "free space on the disk or correct the permissions, and run the same command again" in said
@@ -190,7 +128,7 @@ def test_ctrl_c(tmp_path: Path, workers: int) -> None:
     out = tmp_path / "out"
     driver = start(path, "--out", out, "--workers", workers)
     wait_for(has_cells(out, 3), driver)
-    processes = worker_processes(driver.pid)
+    processes = workers_of(driver.pid)
     os.killpg(driver.pid, signal.SIGINT)  # like a terminal: the driver and its workers get the signal
     code, _, said = finish(driver)
     assert code == 130, said
@@ -236,7 +174,7 @@ def test_the_workers_of_a_scheduler(tmp_path: Path, scheduler: Scheduler) -> Non
     nannies = [worker("--nthreads", "1") for _ in range(2)]
     driver = start(path, "--out", tmp_path / "out", "--scheduler", address)
     wait_for(has_cells(tmp_path / "out", 3), driver)
-    os.kill(worker_processes(nannies[0].pid)[0], signal.SIGKILL)
+    os.kill(workers_of(nannies[0].pid)[0], signal.SIGKILL)
     code, out, said = finish(driver)
     assert (code, "40 done" in out) == (0, True), said
     assert_same(tmp_path / "out", tmp_path / "whole")

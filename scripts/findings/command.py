@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import machine
-
 from findings.claims import plan
 from findings.contrasts import FAMILIES
 from findings.leak import leak

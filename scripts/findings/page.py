@@ -27,10 +27,10 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 def write(template: Path, page: Path, blocks: Mapping[str, Block], missing: str | None = None) -> None:
     """Write the page, with its figures in a folder beside it; a mark without a block gets the text `missing`."""
     folder = page.parent / f"{page.stem}-figures"
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {}
     for name, block in blocks.items():
         if isinstance(block, Figure):
+            folder.mkdir(parents=True, exist_ok=True)
             block.savefig(folder / f"{name}.png", dpi=150, metadata={"Software": None})
             texts[name] = f"![{name}]({folder.name}/{name}.png)"
         else:

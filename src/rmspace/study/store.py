@@ -191,7 +191,7 @@ class Store:
         """
         problems = self.rows("PRAGMA integrity_check(1)")
         if problems != [("ok",)]:
-            raise ValueError(f"{self.path} is damaged ({problems[0][0]}); {RESTORE}")
+            raise ValueError(f"{self.path} is damaged ({' '.join(problems[0][0].split())}); {RESTORE}")
         measures, facts = self._rows_of_cells("result", MEASURES), self._rows_of_cells("fit", FACTS_OF_MODELS)
         environments = dict(self.rows("SELECT id, text FROM environment"))
         found = []
