@@ -12,10 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import rmspace as rm
 import rmspace.cli
 from rmspace.cli.main import main
 from rmspace.cli.run_folder import copy_modules
 from rmspace.data.files import left_behind
+from study_cases import LINEAR, write_grid
 
 CONFIG = """\
 data: {use: make_synthetic_banks, n_prompts: 30, n_test_prompts: 10, n_responses: 4, dim: 16}
@@ -192,10 +194,11 @@ def test_a_figure_of_nothing_is_left_out(config: Path, n: str) -> None:
     assert (out / "best_of_n.png").exists()
 
 
-def test_a_report_is_not_written_over_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rmspace.data.files import write_whole
-
+def test_a_report_needs_a_place_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rm.run_study(write_grid(tmp_path, LINEAR), tmp_path / "study")
     monkeypatch.chdir(tmp_path)
-    for path in (Path(), tmp_path):
-        with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
-            write_whole(path, "text")
+    for out, message in ((".", ". is a folder; give the name"), ("no/report.html", "there is no folder no; make it")):
+        assert main(["report", "study", "--out", out]) == 2
+        assert message in capsys.readouterr().err

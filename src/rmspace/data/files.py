@@ -92,14 +92,26 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
         )
 
 
+def check_new_file(path: Path) -> None:
+    """Raise an OSError where no file can be written, before the work that it is for.
+
+    Raises:
+        IsADirectoryError: `path` is a folder.
+        FileNotFoundError: there is no folder for it.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all, also when the disk is full or somebody reads it meanwhile.
 
     Raises:
-        IsADirectoryError: `path` is a folder.
+        IsADirectoryError, FileNotFoundError: as `check_new_file`.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
+    check_new_file(path)
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(text, encoding="utf-8")

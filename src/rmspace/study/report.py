@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 
 from rmspace._typing import PathLike
-from rmspace.data.files import write_whole
+from rmspace.data.files import check_new_file, write_whole
 from rmspace.plots.choose import drawn, main_metric, pictures_of
 from rmspace.plots.style import svg_text
 from rmspace.results.compare import compare_models
@@ -29,7 +29,9 @@ def write_report(study: Study, path: PathLike) -> None:
 
     Raises:
         ValueError: no cell has run yet.
+        IsADirectoryError, FileNotFoundError: `path` is a folder, or its folder is missing.
     """
+    check_new_file(Path(path))
     results, cells = study.results(), study.cells()
     if cells.status.isna().all():
         raise ValueError(f"the study at {study.path} has no results yet; run it first")
