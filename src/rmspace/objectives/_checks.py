@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from rmspace._checks import check_number
+from rmspace.kinds import Objective
+
+_OF_ONE_SIDE = ("winner_", "loser_", "choice")
 
 
 def gap_of(winner: Tensor, loser: Tensor) -> Tensor:
@@ -54,6 +59,19 @@ def check_marks(name: str, value: Tensor, gap: Tensor) -> Tensor:
     if not ((column == 0) | (column == 1)).all():
         raise ValueError(f"{name} must be True or False for each pair; got {column.unique()[:5].tolist()}")
     return column.bool()
+
+
+def in_both_orders(objective: Objective, winner: Tensor, loser: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the losses of an objective for both orders; its columns stay the same, so none may belong to one side."""
+    function = objective
+    while isinstance(function, partial):
+        if wrong := [name for name in function.keywords if name.startswith(_OF_ONE_SIDE)]:
+            raise ValueError(
+                f"an objective that is measured in both orders must have no column of one side; it has {wrong[0]!r}; "
+                "take this objective alone"
+            )
+        function = function.keywords.get("objective", function.func)
+    return objective(winner, loser), objective(loser, winner)
 
 
 def _kind(value: object) -> str:
