@@ -219,8 +219,14 @@ def generalized_cross_entropy(winner: Tensor, loser: Tensor, *, q: float = 0.5) 
 
 
 def _log_mixed(gap: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-    """Return log(right sigma(gap) + wrong sigma(-gap))."""
-    return torch.logaddexp(right.log() + logsigmoid(gap), wrong.log() + logsigmoid(-gap))
+    """Return log(right sigma(gap) + wrong sigma(-gap)), right above 0; exact, with its derivatives, at any gap."""
+    some = wrong.clamp(min=torch.finfo(gap.dtype).tiny)
+    ratio = (some / right).log()
+    above = right.log() - logsigmoid(gap - ratio) + logsigmoid(gap)
+    below = some.log() - logsigmoid(-gap + ratio) + logsigmoid(-gap)
+    # the same number in two ways: each keeps its digits on one side
+    mixed = torch.where(gap > 0, above, below)
+    return torch.where(wrong == 0, right.log() + logsigmoid(gap), mixed)
 
 
 def _rate(rate: float | Tensor, gap: Tensor) -> float | Tensor:

@@ -77,7 +77,10 @@ def davidson(winner: Tensor, loser: Tensor, *, tie: Tensor | None = None, nu: fl
     """
     gap = gap_of(winner, loser)
     nu = check_number("nu", nu, low=0.0)
-    wins = -logsigmoid(gap) if nu == 0 else -logsigmoid(-torch.logaddexp(-gap, math.log(nu) - gap / 2))
+    if nu == 0:
+        wins = -logsigmoid(gap)
+    else:
+        wins = torch.stack([torch.zeros_like(gap), -gap, math.log(nu) - gap / 2]).logsumexp(dim=0)
     if tie is None or not (tied := check_marks("tie", tie, gap)).any():
         return wins
     if nu == 0:
