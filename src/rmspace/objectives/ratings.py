@@ -63,6 +63,8 @@ def huber_rating(
 ) -> Tensor:
     """Huber's loss of both scores: e^2 / 2 for an error e up to delta, and delta (|e| - delta / 2) above.
 
+    Its curvature is 0 above delta. Trees start at scores of 0: give them ratings of which many are within delta of 0.
+
     Args:
         winner, loser: scores (n_pairs,).
         winner_rating, loser_rating: (n_pairs,), columns of the comparisons.

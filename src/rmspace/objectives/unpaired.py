@@ -68,7 +68,8 @@ def kahneman_tversky(
     """Loss of KTO's form on scores: desirable sigma(z - s) for a good item, undesirable sigma(s - z) for a bad one.
 
     KTO takes z from the policy that it trains. A reward model has no policy, so z is a number that you give. The loss
-    is bounded and not convex; an item that the scores call wrong by far pulls on them less.
+    is bounded and not convex; an item that the scores call wrong by far pulls on them less. Its curvature at s = z is
+    0, so that `LightGBMReward` finds no split where z is 0.
 
     Args:
         winner, loser: scores (n_pairs,).
