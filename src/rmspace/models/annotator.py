@@ -27,16 +27,16 @@ __all__ = ["AnnotatorReward"]
 
 
 class AnnotatorReward(BaseReward):
-    """Linear reward model with a reliability for each annotator: P(w beats l | annotator a) = sigma(beta_a (s_w - s_l)).
+    """Linear reward model that learns how reliable each annotator is: P(w beats l) = sigma(beta_a (s_w - s_l)).
 
-    The comparisons need the column `annotator`, with at least two of them. A reward and betas are learned together, by
-    L-BFGS from equal betas, which minimises
+    beta_a is that of annotator a, who is named in the column `annotator` of the comparisons. The reward and the betas
+    are learned together, by L-BFGS from equal betas, which minimises
 
         sum of losses + n alpha / 2 (d |w|)^2 + sum_a (log beta_a / spread)^2 / 2
 
-    n is the number of comparisons, and d is that of `LinearReward`. Only ratios of betas matter, so their geometric mean
-    is 1: a score is in the unit of the average annotator. All betas are above 0: an annotator who judges at random, or
-    against the reward, has a beta near 0.
+    n is the number of comparisons, and d is that of `LinearReward`. Only ratios of betas matter, so their geometric
+    mean is 1: a score is in the unit of the average annotator. All betas are above 0: an annotator who judges at
+    random, or against the reward, has a beta near 0.
 
     An annotator seen rarely stays near 1, by the last term; one who is seen once has an interval about as wide as the
     spread. Comparisons marked as ties count as half a win of each order.
@@ -56,15 +56,14 @@ class AnnotatorReward(BaseReward):
     Source: the likelihood is the Boltzmann-rational choice of arXiv 2002.04833; for annotators who differ see Chen et
     al., "Pairwise ranking aggregation in a crowdsourced setting" (2013).
 
-    >>> from rmspace import Preferences, logistic, make_synthetic_banks, same_prompt
     >>> from functools import partial
-    >>> train, _ = make_synthetic_banks(300, 10, 8, 4, noise_std=0.0, seed=0)
+    >>> from rmspace import annotate, logistic
     >>> rng = np.random.default_rng(0)
-    >>> parts = [Preferences.from_bank(train, same_prompt(train, 1000, rng), partial(logistic, beta=beta), rng=rng)
-    ...          for beta in (0.5, 4.0)]
-    >>> comparisons = np.concatenate([part.comparisons for part in parts])
-    >>> model = AnnotatorReward().fit(train.items, comparisons, columns={"annotator": ["ann"] * 1000 + ["bob"] * 1000})
-    >>> model.annotators_.tolist(), bool(4 < model.betas_[1] / model.betas_[0] < 16)
+    >>> items, pairs = rng.normal(size=(2000, 4)), np.arange(2000).reshape(1000, 2)
+    >>> comparisons = [annotate(pairs, items[:, 0], partial(logistic, beta=beta), rng=rng) for beta in (0.5, 2.0)]
+    >>> columns = {"annotator": np.repeat(["ann", "bob"], 1000)}
+    >>> model = AnnotatorReward().fit(items, np.concatenate(comparisons), columns=columns)
+    >>> model.annotators_.tolist(), bool(3 < model.betas_[1] / model.betas_[0] < 5)
     (['ann', 'bob'], True)
     """
 
@@ -152,8 +151,9 @@ class AnnotatorReward(BaseReward):
         found = minimize(_loss_and_gradient, start, (fit, total), jac=True, method="L-BFGS-B", options=options)
         if (left := float(np.abs(found.jac).max())) > small:
             warnings.warn(
-                f"AnnotatorReward stopped after {found.nit} iterations (max_iter={steps}) with a gradient of {left:.1e}, "
-                f"above {small:.1e} (tol={self.tol:g} of the first one); raise max_iter, alpha or tol, or lower spread",
+                f"AnnotatorReward stopped after {found.nit} iterations (max_iter={steps}) with a gradient of "
+                f"{left:.1e}, above {small:.1e} (tol={self.tol:g} of the first one); raise max_iter, alpha or tol, or "
+                "lower spread",
                 ConvergenceWarning,
                 stacklevel=4,
             )
