@@ -11,15 +11,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
-from rmspace._typing import Float64Array
+from rmspace._typing import FloatArray
 from rmspace.models import LengthFreeReward
 
 BIAS, GOLD = 0.5, np.array([1.0, -0.6, 0.4, 0.0])
 MIX = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
-WAYS = ("joint", "post_hoc")
+WAYS: tuple[Any, ...] = ("joint", "post_hoc")
 
 
-def biased(n: int, seed: int) -> tuple[rm.Preferences, Float64Array, Float64Array]:
+def biased(n: int, seed: int) -> tuple[rm.Preferences, FloatArray, FloatArray]:
     """Draw comparisons by judges who add half of a standard deviation of length to the gold reward.
 
     The embedding knows the length only with noise, mixed into all of its numbers.
@@ -36,7 +36,7 @@ def biased(n: int, seed: int) -> tuple[rm.Preferences, Float64Array, Float64Arra
     return data, gold, length
 
 
-def slope(scores: Float64Array, length: Float64Array, gold: Float64Array) -> float:
+def slope(scores: FloatArray, length: FloatArray, gold: FloatArray) -> float:
     """Return how much the score rises with length, in units in which it rises by 1 with gold."""
     by_gold, by_length, _ = np.linalg.lstsq(np.column_stack([gold, length, np.ones(len(gold))]), scores, rcond=None)[0]
     return float(by_length / by_gold)
@@ -81,8 +81,8 @@ def test_a_feature_and_two_columns_are_the_same() -> None:
     lengths = train.features["length"][train.comparisons]
     columns = {"winner_length": lengths[:, 0], "loser_length": lengths[:, 1]}
     for how in WAYS:
-        one = LengthFreeReward(how=how).fit(train)  # type: ignore[arg-type]
-        other = LengthFreeReward(how=how).fit(train.items, train.comparisons, columns=columns)  # type: ignore[arg-type]
+        one = LengthFreeReward(how=how).fit(train)
+        other = LengthFreeReward(how=how).fit(train.items, train.comparisons, columns=columns)
         np.testing.assert_array_equal(one.predict(train.items), other.predict(train.items))
 
 

@@ -125,7 +125,7 @@ RANKINGS = [[0, 1, 2, 3], [1, 0, 3], [3, 2], [2, 0, 1], [0, 3, 2, 1], [1, 2], [3
 def test_rankings_are_those_of_choix() -> None:
     comparisons, columns = choices_of(RANKINGS)
     model = rm.LinearReward(objectives.plackett_luce, **EXACT).fit(np.eye(4), comparisons, columns=columns)
-    expected = choix.opt_rankings(4, RANKINGS, tol=1e-12)
+    expected = choix.opt_rankings(4, [tuple(r) for r in RANKINGS], tol=1e-12)
     scores = model.predict(np.eye(4))
     np.testing.assert_allclose(scores - scores.mean(), expected - np.mean(expected), atol=1e-4)
 
@@ -133,7 +133,7 @@ def test_rankings_are_those_of_choix() -> None:
 def test_the_first_choices_alone_are_choixs_top_one() -> None:
     comparisons, columns = choices_of(RANKINGS, top_k=1)
     model = rm.LinearReward(objectives.plackett_luce, **EXACT).fit(np.eye(4), comparisons, columns=columns)
-    expected = choix.opt_top1(4, [(r[0], r[1:]) for r in RANKINGS], tol=1e-12)
+    expected = choix.opt_top1(4, [(r[0], tuple(r[1:])) for r in RANKINGS], tol=1e-12)
     scores = model.predict(np.eye(4))
     np.testing.assert_allclose(scores - scores.mean(), expected - np.mean(expected), atol=1e-4)
 

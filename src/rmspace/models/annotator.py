@@ -102,6 +102,9 @@ class AnnotatorReward(BaseReward):
             check_fitted_array(name, getattr(self, name), (self.n_features_in_,))
         for name in ("betas_", "errors_"):
             check_fitted_array(name, getattr(self, name), (n,))
+        counts = as_array("n_judged_", self.n_judged_)
+        if counts.shape != (n,) or counts.dtype.kind != "i":
+            raise ValueError(f"n_judged_ must be whole numbers ({n},); got {describe(counts)}")
         if self.betas_.min() <= 0:
             raise ValueError(f"betas_ must be above 0; got {self.betas_.min():g}")
         super().check_state()
@@ -147,8 +150,14 @@ class AnnotatorReward(BaseReward):
         start = np.zeros(fit.rows.shape[1] + fit.contrasts.shape[1])
         small = check_number("tol", self.tol, low=0.0) * float(np.abs(_loss_and_gradient(start, fit, total)[1]).max())
         steps = check_int("max_iter", self.max_iter, low=1)
-        options = {"maxiter": steps, "maxfun": 4 * steps, "gtol": small, "ftol": 0.0, "maxcor": 20}
-        found = minimize(_loss_and_gradient, start, (fit, total), jac=True, method="L-BFGS-B", options=options)
+        found = minimize(
+            _loss_and_gradient,
+            start,
+            (fit, total),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": steps, "maxfun": 4 * steps, "gtol": small, "ftol": 0.0, "maxcor": 20},
+        )
         if (left := float(np.abs(found.jac).max())) > small:
             warnings.warn(
                 f"AnnotatorReward stopped after {found.nit} iterations (max_iter={steps}) with a gradient of "
@@ -166,7 +175,7 @@ class AnnotatorReward(BaseReward):
 class _Fit(NamedTuple):
     """The data of a fit, and the strengths of its penalties on the sum of losses."""
 
-    rows: Float64Array  # (n_rows, dim), centred and of root-mean-square length 1
+    rows: FloatArray  # (n_rows, dim), centred and of root-mean-square length 1
     pairs: IntArray  # (n, 2) positions in `rows`; column 0 won
     codes: IntArray  # (n,) numbers of the annotators
     weights: Float64Array  # (n,)
@@ -220,7 +229,7 @@ def _errors(fit: _Fit, weights: Float64Array, log_betas: Float64Array) -> Float6
     of_weights = fit.rows.T @ (gaps.T @ (gaps * (at.curvature * at.beta**2)[:, None])) @ fit.rows
     of_weights[np.diag_indices_from(of_weights)] += fit.alpha
     mixed = (at.curvature * at.margin + at.slope) * at.beta
-    both = fit.rows.T @ (gaps.T @ (judged * mixed[:, None])).toarray()
+    both = fit.rows.T @ csr_array(gaps.T @ (judged * mixed[:, None])).toarray()
     of_betas = np.diag(
         np.bincount(fit.codes, at.curvature * at.margin**2 + at.slope * at.margin, n_betas) + fit.precision
     )

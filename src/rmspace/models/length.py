@@ -101,9 +101,10 @@ class LengthFreeReward(BaseReward):
         )
 
     def check_state(self) -> None:
-        """Raise ValueError where the member is no model, or the direction is not one of its features."""
-        if not hasattr(self.member_, "predict"):
-            raise ValueError(f"member_ must be a model; got {shown(self.member_)}")
+        """Raise ValueError where the member is no model of this width, or the direction is of another width."""
+        width = self.n_features_in_ + (self.how == "joint")  # the length is a number of its own
+        if not hasattr(self.member_, "predict") or self.member_.n_features_in_ != width:
+            raise ValueError(f"member_ must be a model of {width} features; got {shown(self.member_)}")
         for name in ("mean_", "direction_"):
             check_fitted_array(name, getattr(self, name), (self.n_features_in_,))
         super().check_state()
@@ -122,7 +123,7 @@ class LengthFreeReward(BaseReward):
         fit = self._fit_joint if self.how == "joint" else self._fit_post_hoc
         fit(clone(member), data, rows, z)
 
-    def _fit_joint(self, member: Any, data: FitData, rows: Float64Array, z: Float64Array) -> None:
+    def _fit_joint(self, member: Any, data: FitData, rows: FloatArray, z: Float64Array) -> None:
         centred = rows - self.mean_
         covariance = centred.T @ z
         size = float(np.linalg.norm(covariance))
@@ -132,7 +133,7 @@ class LengthFreeReward(BaseReward):
         _fit_member(member, data, np.column_stack([erased, _LENGTH_SCALE * spread * z]))
         self.member_ = member
 
-    def _fit_post_hoc(self, member: Any, data: FitData, rows: Float64Array, z: Float64Array) -> None:
+    def _fit_post_hoc(self, member: Any, data: FitData, rows: FloatArray, z: Float64Array) -> None:
         _fit_member(member, data, rows)
         centred, scores = rows - self.mean_, np.asarray(member.predict(rows))
         spread = (centred**2).sum()  # alphas in units of all that varies
@@ -180,7 +181,7 @@ def _standard(lengths: Float64Array, feature: str) -> Float64Array:
     return np.asarray((lengths - lengths.mean()) / lengths.std())
 
 
-def _fit_member(member: Any, data: FitData, rows: Float64Array) -> None:
+def _fit_member(member: Any, data: FitData, rows: FloatArray) -> None:
     """Fit a member on other numbers of the used items."""
     fit_model(
         member,

@@ -61,6 +61,12 @@ def check_marks(name: str, value: Tensor, gap: Tensor) -> Tensor:
     return column.bool()
 
 
+def check_unused_ties(tie: Tensor | None, gap: Tensor) -> None:
+    """Check marks of ties where an objective does not need them; without its parameter, ties would be turned."""
+    if tie is not None:
+        check_marks("tie", tie, gap)
+
+
 def in_both_orders(objective: Objective, winner: Tensor, loser: Tensor) -> tuple[Tensor, Tensor]:
     """Return the losses of an objective for both orders; its columns stay the same, so none may belong to one side."""
     function = objective

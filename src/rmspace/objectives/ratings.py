@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss, logsigmoid
 
 from rmspace._checks import check_int, check_number
-from rmspace.objectives._checks import check_column, gap_of
+from rmspace.objectives._checks import check_column, check_unused_ties, gap_of
 
 __all__ = ["huber_rating", "ordinal_rating", "squared_rating"]
 
@@ -26,7 +26,7 @@ def squared_rating(
     *,
     winner_rating: Tensor,
     loser_rating: Tensor,
-    tie: Tensor | None = None,  # noqa: ARG001
+    tie: Tensor | None = None,
 ) -> Tensor:
     """Half the squared error of both scores: ((s_w - r_w)^2 + (s_l - r_l)^2) / 2.
 
@@ -48,7 +48,7 @@ def squared_rating(
     ...                loser_rating=torch.tensor([1.0])).tolist()
     [0.5]
     """
-    errors = _errors(winner, loser, winner_rating, loser_rating)
+    errors = _errors(winner, loser, winner_rating, loser_rating, tie)
     return (errors[0].square() + errors[1].square()) / 2
 
 
@@ -58,7 +58,7 @@ def huber_rating(
     *,
     winner_rating: Tensor,
     loser_rating: Tensor,
-    tie: Tensor | None = None,  # noqa: ARG001
+    tie: Tensor | None = None,
     delta: float = 1.0,
 ) -> Tensor:
     """Huber's loss of both scores: e^2 / 2 for an error e up to delta, and delta (|e| - delta / 2) above.
@@ -85,7 +85,7 @@ def huber_rating(
     [1.5]
     """
     delta = check_number("delta", delta, low=1e-12)
-    errors = _errors(winner, loser, winner_rating, loser_rating)
+    errors = _errors(winner, loser, winner_rating, loser_rating, tie)
     return sum((huber_loss(e, torch.zeros_like(e), reduction="none", delta=delta) for e in errors), torch.zeros(()))
 
 
@@ -95,7 +95,7 @@ def ordinal_rating(
     *,
     winner_rating: Tensor,
     loser_rating: Tensor,
-    tie: Tensor | None = None,  # noqa: ARG001
+    tie: Tensor | None = None,
     thresholds: Sequence[float] = (-1.5, -0.5, 0.5, 1.5),
     lowest: int = 1,
 ) -> Tensor:
@@ -108,8 +108,7 @@ def ordinal_rating(
         winner_rating, loser_rating: (n_pairs,) whole numbers from `lowest` to `lowest` + the number of thresholds,
             columns of the comparisons.
         tie: not used.
-        thresholds: ascending, at least one, in units of the score. `OrdinalReward` learns them together with a linear
-            reward.
+        thresholds: ascending, at least one, in units of the score.
         lowest: the lowest rating.
 
     Returns:
@@ -126,6 +125,7 @@ def ordinal_rating(
     [4.0]
     """
     gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
     cuts = check_thresholds(thresholds)
     lowest = check_int("lowest", lowest)
     loss = torch.zeros_like(gap)
@@ -159,8 +159,12 @@ def _ordinal_loss(scores: Tensor, category: Tensor, cuts: Sequence[float]) -> Te
     return over + under + constant
 
 
-def _errors(winner: Tensor, loser: Tensor, winner_rating: Tensor, loser_rating: Tensor) -> tuple[Tensor, Tensor]:
+def _errors(
+    winner: Tensor, loser: Tensor, winner_rating: Tensor, loser_rating: Tensor, tie: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return scores minus ratings, of winners and losers."""
     gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
     return (
         winner - check_column("winner_rating", winner_rating, gap),
         loser - check_column("loser_rating", loser_rating, gap),

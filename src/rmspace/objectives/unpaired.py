@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from rmspace._checks import check_number
-from rmspace.objectives._checks import check_marks, gap_of
+from rmspace.objectives._checks import check_marks, check_unused_ties, gap_of
 
 __all__ = ["good_or_bad", "kahneman_tversky"]
 
@@ -22,7 +22,7 @@ def good_or_bad(
     *,
     winner_label: Tensor,
     loser_label: Tensor,
-    tie: Tensor | None = None,  # noqa: ARG001
+    tie: Tensor | None = None,
 ) -> Tensor:
     """Logistic loss of two items with labels of their own: -log sigma(s) for a good one, -log sigma(-s) for a bad one.
 
@@ -47,6 +47,7 @@ def good_or_bad(
     [0.626523]
     """
     gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
     loss = torch.zeros_like(gap)
     for name, scores, labels in (("winner_label", winner, winner_label), ("loser_label", loser, loser_label)):
         good = check_marks(name, labels, gap)
@@ -60,7 +61,7 @@ def kahneman_tversky(
     *,
     winner_label: Tensor,
     loser_label: Tensor,
-    tie: Tensor | None = None,  # noqa: ARG001
+    tie: Tensor | None = None,
     reference: float = 0.0,
     desirable: float = 1.0,
     undesirable: float = 1.0,
@@ -92,6 +93,7 @@ def kahneman_tversky(
     [2.0]
     """
     gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
     z = check_number("reference", reference)
     good_weight = check_number("desirable", desirable, low=0.0)
     bad_weight = check_number("undesirable", undesirable, low=0.0)
