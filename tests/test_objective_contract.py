@@ -79,7 +79,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "MLPReward": partial(
         rm.MLPReward,
         hidden_sizes=(16,),
-        max_epochs=150,
+        max_epochs=50,
         learning_rate=2e-2,
         batch_size=1000,
         validation_fraction=0.0,

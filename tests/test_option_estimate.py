@@ -24,11 +24,11 @@ def noisy(n: int, rate: float, seed: int) -> rm.Preferences:
 def test_the_estimate_is_the_best_of_a_grid_and_the_interval_its_likelihood_ratio() -> None:
     data = noisy(500, 0.2, 0)
     found = estimate_option(objectives.forward_corrected, "rate", data, low=0.0, high=0.45)
-    grid = np.linspace(0.0, 0.45, 91)
+    grid = np.linspace(0.0, 0.45, 31)
     losses = [500 * rm.LinearReward(partial(objectives.forward_corrected, rate=float(e))).fit(data).loss_ for e in grid]
-    assert found.value == pytest.approx(grid[int(np.argmin(losses))], abs=0.005)
+    assert found.value == pytest.approx(grid[int(np.argmin(losses))], abs=0.016)
     inside = grid[2 * (np.array(losses) - min(losses)) < 3.841]
-    assert (found.low, found.high) == pytest.approx((inside.min(), inside.max()), abs=0.006)
+    assert (found.low, found.high) == pytest.approx((inside.min(), inside.max()), abs=0.016)
     assert found.low < 0.2 < found.high
 
 

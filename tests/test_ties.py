@@ -1,10 +1,10 @@
 """Objectives that know ties: their probabilities, their best scores, and Bradley-Terry's half wins."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 import torch
@@ -31,12 +31,11 @@ def chances(name: str, gap: float, value: float) -> list[float]:
 
 def textbook(name: str, gap: float, value: float) -> list[float]:
     """Return the same, from strengths pi = exp(score), as in the papers."""
-    mpmath.mp.dps = 50
-    p, q, v = mpmath.exp(mpmath.mpf(gap)), mpmath.mpf(1), mpmath.mpf(value)
+    p, q, v = math.exp(gap), 1.0, value
     if name == "rao_kupper":
-        return [float(x) for x in (p / (p + v * q), (v**2 - 1) * p * q / ((p + v * q) * (v * p + q)), q / (q + v * p))]
-    total = p + q + v * mpmath.sqrt(p * q)
-    return [float(x) for x in (p / total, v * mpmath.sqrt(p * q) / total, q / total)]
+        return [p / (p + v * q), (v**2 - 1) * p * q / ((p + v * q) * (v * p + q)), q / (q + v * p)]
+    total = p + q + v * math.sqrt(p * q)
+    return [p / total, v * math.sqrt(p * q) / total, q / total]
 
 
 @pytest.mark.parametrize("name", WITH_TIES)
