@@ -26,6 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
+from rmspace import models, objectives
+from rmspace.data.pointwise import pair_up
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
 
@@ -58,6 +60,7 @@ class Example(NamedTuple):
 
     call: Callable[..., Any]
     arrays: Mapping[str, Any]
+    takes_tensors: bool = False  # and refuses all else
 
 
 def _rng() -> np.random.Generator:
@@ -85,7 +88,13 @@ def _from_bank(**arrays: Any) -> Any:
 
 
 def _predictions(model: Any, columns: Any = None, **arrays: Any) -> Any:
-    return model.fit(**arrays, **({} if columns is None else {"columns": {"margin": columns}})).predict(ITEMS)
+    return model.fit(**arrays, **({} if columns is None else {"columns": _columns(columns)})).predict(ITEMS)
+
+
+def _columns(margin: Any) -> dict[str, Any]:
+    """Return the columns that any of the models asks for."""
+    lengths = LENGTHS.ravel()[PAIRS] % 5
+    return {"margin": margin, "annotator": JUDGES, "winner_length": lengths[:, 0], "loser_length": lengths[:, 1]}
 
 
 def _fitted_model(columns: Any, **arrays: Any) -> Any:
@@ -93,25 +102,32 @@ def _fitted_model(columns: Any, **arrays: Any) -> Any:
     return rm.fit_model(model, columns={"margin": columns}, **arrays).predict(ITEMS)
 
 
-def _tensors(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the call with what is a plain array as a tensor: objectives take tensors only."""
+def _losses(call: Callable[..., Any], **columns: Any) -> Example:
+    """Return the example of an objective, which takes tensors only: what is a plain array becomes one."""
 
     def is_plain(array: Any) -> bool:
         return type(array) is np.ndarray and array.dtype == np.float64 and array.strides == (8,)
 
-    return lambda **arrays: call(**{n: torch.from_numpy(a) if is_plain(a) else a for n, a in arrays.items()})
+    def losses(**arrays: Any) -> Any:
+        return call(**{n: torch.from_numpy(a) if is_plain(a) else a for n, a in arrays.items()})
+
+    return Example(losses, {"winner": GAPS, "loser": GAPS[::-1].copy(), **columns}, takes_tensors=True)
 
 
 _MEASURED = {"scores": SCORES, "rewards": TABLE}
 _SIDES = {"winner_scores": WEIGHTS, "loser_scores": MARGINS, "tie": TIES}
 _FIT = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS, "groups": GROUPS, "columns": MARGINS}
 _FITTED = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS}
-_LOSSES = {"winner": GAPS, "loser": GAPS[::-1].copy()}
+_MARKS = np.array([0.0, 1.0, 1.0, 0.0])
+_RATINGS = {"winner_rating": np.array([3.0, 1.0, 5.0, 2.0]), "loser_rating": np.ones(4), "tie": _MARKS}
+_LABELS = {"winner_label": _MARKS, "loser_label": 1 - _MARKS, "tie": _MARKS}
 _MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fraction=0.0, random_state=0, device="cpu")
 
 MODELS: dict[str, Any] = {
+    "AnnotatorReward": models.AnnotatorReward(),
     "ClassifierReward": rm.ClassifierReward(),
     "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
+    "LengthFreeReward": models.LengthFreeReward(),
     "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
     "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
     "MLPReward": _MLP(),
@@ -144,12 +160,30 @@ EXAMPLES: dict[str, Example] = {
     "probit": Example(partial(rm.probit, beta=1.0), {"gap": GAPS}),
     "lapse": Example(partial(rm.lapse, beta=1.0, rate=0.5), {"gap": GAPS}),
     "oracle": Example(rm.oracle, {"gap": GAPS}),
-    "bradley_terry": Example(_tensors(rm.bradley_terry), _LOSSES),
-    "classification": Example(_tensors(rm.classification), _LOSSES),
-    "thurstone": Example(_tensors(rm.thurstone), _LOSSES),
-    "hinge": Example(_tensors(rm.hinge), {**_LOSSES, "margin": np.abs(GAPS)}),
-    "margin_bradley_terry": Example(_tensors(rm.margin_bradley_terry), {**_LOSSES, "margin": np.abs(GAPS)}),
-    "label_smoothed": Example(_tensors(rm.label_smoothed), _LOSSES),
+    "bradley_terry": _losses(rm.bradley_terry),
+    "classification": _losses(rm.classification),
+    "thurstone": _losses(rm.thurstone),
+    "hinge": _losses(rm.hinge, margin=np.abs(GAPS)),
+    "margin_bradley_terry": _losses(rm.margin_bradley_terry, margin=np.abs(GAPS)),
+    "label_smoothed": _losses(rm.label_smoothed),
+    "rao_kupper": _losses(objectives.rao_kupper, tie=_MARKS),
+    "davidson": _losses(objectives.davidson, tie=_MARKS),
+    "soft_labelled": _losses(objectives.soft_labelled, probability=_MARKS),
+    "forward_corrected": _losses(objectives.forward_corrected, rate=_MARKS / 4),
+    "backward_corrected": _losses(objectives.backward_corrected, rate=_MARKS / 4),
+    "class_corrected": _losses(objectives.class_corrected, winner_class=_MARKS, tie=1 - _MARKS),
+    "symmetric_cross_entropy": _losses(objectives.symmetric_cross_entropy),
+    "generalized_cross_entropy": _losses(objectives.generalized_cross_entropy),
+    "centred": _losses(objectives.centred),
+    "scaled": _losses(objectives.scaled, beta=np.abs(GAPS)),
+    "squared_rating": _losses(objectives.squared_rating, **_RATINGS),
+    "huber_rating": _losses(objectives.huber_rating, **_RATINGS),
+    "ordinal_rating": _losses(objectives.ordinal_rating, **_RATINGS),
+    "good_or_bad": _losses(objectives.good_or_bad, **_LABELS),
+    "kahneman_tversky": _losses(objectives.kahneman_tversky, **_LABELS),
+    "plackett_luce": _losses(
+        objectives.plackett_luce, choice=np.arange(4.0), n_alternatives=np.ones(4), tie=np.zeros(4)
+    ),
     "mean": Example(rm.mean, {"scores": SCORES}),
     "minimum": Example(rm.minimum, {"scores": SCORES}),
     "lower_confidence": Example(rm.lower_confidence, {"scores": SCORES}),
@@ -193,6 +227,7 @@ EXAMPLES: dict[str, Example] = {
     "sign_flip_test": Example(
         partial(rm.sign_flip_test, n_resamples=100), {"differences": GAPS, "groups": np.array([0, 0, 1, 2])}
     ),
+    "pair_up": Example(pair_up, {"items": ITEMS, "values": np.arange(12.0), "groups": GROUPS}),
     "fit_model": Example(_fitted_model, _FIT),
     "annotation_quality": Example(partial(theory.annotation_quality, gap_std=1.0), {"beta": np.abs(GAPS)}),
     "theory.error_rate": Example(partial(theory.error_rate, gap_std=1.0), {"beta": np.abs(GAPS)}),
@@ -213,7 +248,7 @@ for _name, _model in MODELS.items():
     _fit = {**_FIT, "sample_weight": np.ones(8)} if _name == "ProtocolMLPReward" else _FIT
     EXAMPLES[f"{_name}.fit"] = Example(partial(_predictions, _model), _fit)
     _trained = _model.__class__(**_model.get_params(deep=False)).fit(
-        ITEMS, PAIRS, groups=GROUPS, columns={"margin": MARGINS}
+        ITEMS, PAIRS, groups=GROUPS, columns=_columns(MARGINS)
     )
     EXAMPLES[f"{_name}.predict"] = Example(_trained.predict, {"items": ITEMS})
     EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
@@ -309,7 +344,7 @@ def _attack(example: Example, name: str, form: str, expected: Any) -> str:
     try:
         answer = _plain(example.call(**{**arrays, name: value}))
     except Exception as error:
-        is_right = form not in SAME or name in ("winner", "loser", "margin") or _is_place(name, form)
+        is_right = form not in SAME or example.takes_tensors or _is_place(name, form)
         fault = _fault(error) if is_right else f"refused: {error}"
     else:
         if form in SAME and not _same(answer, expected):

@@ -13,17 +13,21 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import rmspace as rm
+from rmspace import models
 from rmspace.data.files import file_hash
 from rmspace.models.io import format as persistence
 from rmspace.paper.protocol import ProtocolMLPReward
 
 PAIRS = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] * 8)
 ITEMS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+COLUMNS = {"annotator": [0, 1] * 20, "winner_length": PAIRS[:, 0], "loser_length": PAIRS[:, 1]}
 MODELS: dict[str, Any] = {
     "linear": rm.LinearReward(),
     "mlp": rm.MLPReward(hidden_sizes=(3,), max_epochs=1, validation_fraction=0.0, random_state=1),
     "classifier": rm.ClassifierReward(),
     "ensemble": rm.EnsembleReward(rm.LinearReward(), 2, bootstrap=True, random_state=0),
+    "annotator": models.AnnotatorReward(),
+    "length": models.LengthFreeReward(),
     "protocol": ProtocolMLPReward(hidden_sizes=(3,), max_epochs=1, random_state=0),
 }
 Forgery = Callable[[dict[str, Any], Path], None]
@@ -57,6 +61,13 @@ FORGERIES: dict[str, tuple[str, Forgery, str]] = {
     "weights as a text": ("linear", _state(coef_="abcd"), "coef_ must be finite numbers"),
     "weights that are nan": ("linear", _arrays(coef_=np.full(4, np.nan)), "coef_ must be finite"),
     "features as a text": ("linear", _state(n_features_in_="4"), "n_features_in_ must be an integer|coef_"),
+    "a beta below 0": ("annotator", _arrays(betas_=np.array([-1.0, 1.0])), "betas_ must be above 0; got -1"),
+    "a beta too few": ("annotator", _arrays(betas_=np.ones(1)), r"betas_ must be finite numbers \(2,\)"),
+    "errors that are nan": ("annotator", _arrays(errors_=np.full(2, np.nan)), "errors_ must be finite"),
+    "counts too few": ("annotator", _arrays(n_judged_=np.ones(1, int)), r"n_judged_ must be whole numbers \(2,\)"),
+    "short weights of annotators": ("annotator", _arrays(coef_=np.zeros(1)), r"coef_ must be finite numbers \(4,\)"),
+    "a short direction": ("length", _arrays(direction_=np.zeros(3)), r"direction_ must be finite numbers \(4,\)"),
+    "a number as the member": ("length", _state(member_=3), "member_ must be a model of 5 features; got 3"),
     "no features": ("linear", _state(n_features_in_=0), "n_features_in_ must be|coef_ must be"),
     "a text as network": ("mlp", _state(network_="net"), "network_ must be a network of 4 inputs; got 'net'"),
     "a network of other items": ("mlp", _state(n_features_in_=5), "network_ must be a network of 5 inputs"),
@@ -75,7 +86,7 @@ def _seal(folder: Path, head: dict[str, Any]) -> None:
 def test_what_no_fit_can_have_made_is_refused_on_load(case: str, tmp_path: Path) -> None:
     name, forge, says = FORGERIES[case]
     folder = tmp_path / "model"
-    MODELS[name].fit(ITEMS, PAIRS).save(folder)
+    MODELS[name].fit(ITEMS, PAIRS, columns=COLUMNS).save(folder)
     head = json.loads((folder / "model.json").read_bytes())
     _seal(folder, head)
     rm.load(folder)  # a seal alone changes nothing

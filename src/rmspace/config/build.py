@@ -23,7 +23,7 @@ from rmspace.data.bank import ResponseBank
 from rmspace.data.preferences import Preferences
 from rmspace.experiment import run
 from rmspace.kinds import Annotator, Baseline, Kind, Metric, Objective, PairStrategy, Reader, RewardModel
-from rmspace.objectives import try_objective
+from rmspace.objectives.trial import try_objective
 
 Data = ResponseBank | Preferences
 
@@ -38,6 +38,7 @@ _PROTOCOLS = {
 }
 KINDS_OF_KEYS = {name: kind_of(protocol) for name, protocol in _PROTOCOLS.items()}
 BLOCKS_OF_NAMES = ("models", "metrics", "baselines")
+_OWN_OBJECTIVES = "rmspace.objectives."  # their options are tried when the config is read
 
 
 class Made(NamedTuple):
@@ -205,7 +206,7 @@ class _Builder:
         keywords = {name: made.value for name, made in given.items()}
         plain = {"use": node.get("use"), **{name: made.plain for name, made in given.items()}}
         value = _called(node, target, keywords) if inspect.isclass(target) else _bound(target, keywords)
-        if target.__module__ == try_objective.__module__:
+        if target.__module__.startswith(_OWN_OBJECTIVES):
             _try_objective(target, keywords, node)
         return Made(value, {**plain, **{name: v for name, v in call.defaults.items() if name not in plain}})
 

@@ -24,7 +24,8 @@ from rmspace.models.core.data import FitData
 from rmspace.models.core.gradients import check_curvature, score_slope
 from rmspace.models.core.precision import find_threads
 from rmspace.models.io.booster_text import check_booster_text, trees_alone
-from rmspace.objectives import bradley_terry, classification
+from rmspace.objectives.gap import bradley_terry
+from rmspace.objectives.single import classification
 
 __all__ = ["LightGBMReward"]
 

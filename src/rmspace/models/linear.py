@@ -17,7 +17,7 @@ from rmspace.models.core.columns import bind, to_tensors
 from rmspace.models.core.data import FitData
 from rmspace.models.core.gradients import score_slope
 from rmspace.models.io.state import check_fitted_array
-from rmspace.objectives import bradley_terry
+from rmspace.objectives.gap import bradley_terry
 
 __all__ = ["LinearReward"]
 

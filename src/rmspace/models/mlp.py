@@ -25,7 +25,7 @@ from rmspace.models.core.reuse import reused
 from rmspace.models.core.scoring import Block, Scorer
 from rmspace.models.core.training import Comparisons, Learner, Record, Schedule, scores_of, train
 from rmspace.models.io.tensors import read_rows
-from rmspace.objectives import bradley_terry
+from rmspace.objectives.gap import bradley_terry
 
 __all__ = ["MLPReward"]
 
