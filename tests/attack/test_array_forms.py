@@ -28,6 +28,8 @@ import rmspace as rm
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
+from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
+from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
 SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
 ARRAY = re.compile(r"ArrayLike|\w*Array\b|\bRewards\b|\bTensor\b")
@@ -158,6 +160,12 @@ EXAMPLES: dict[str, Example] = {
     "normalized_gain": Example(rm.normalized_gain, _MEASURED),
     "regret": Example(rm.regret, _MEASURED),
     "quantile_of_chosen": Example(rm.quantile_of_chosen, _MEASURED),
+    "tilted_reward": Example(partial(rm.metrics.tilted_reward, temperature=[0.0, 1.0]), _MEASURED),
+    "tilted_kl": Example(partial(rm.metrics.tilted_kl, temperature=1.0), _MEASURED),
+    "overoptimisation_table": Example(partial(overoptimisation_table, temperatures=[1.0]), _MEASURED),
+    "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
+    "best_of_n_kl": Example(best_of_n_kl, {"n": np.array([1, 2, 5])}),
+    "fitted_gain": Example(partial(fitted_gain, "tilting", alpha=1.0, beta=0.5), {"kl": np.abs(GAPS)}),
     "spearman": Example(rm.spearman, _MEASURED),
     "kendall": Example(rm.kendall, _MEASURED),
     "pairwise_accuracy": Example(rm.pairwise_accuracy, _MEASURED),
