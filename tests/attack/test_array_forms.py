@@ -114,6 +114,7 @@ _MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fractio
 MODELS: dict[str, Any] = {
     "ClassifierReward": rm.ClassifierReward(),
     "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
+    "LaplaceReward": rm.models.LaplaceReward(rm.margin_bradley_terry),
     "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
     "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
     "MLPReward": _MLP(),
@@ -153,6 +154,9 @@ EXAMPLES: dict[str, Example] = {
     "margin_bradley_terry": Example(_tensors(rm.margin_bradley_terry), {**_LOSSES, "margin": np.abs(GAPS)}),
     "label_smoothed": Example(_tensors(rm.label_smoothed), _LOSSES),
     "mean": Example(rm.mean, {"scores": SCORES}),
+    "median": Example(rm.reductions.median, {"scores": SCORES}),
+    "rank_mean": Example(rm.reductions.rank_mean, {"scores": SCORES}),
+    "uncertainty_weighted": Example(rm.reductions.uncertainty_weighted, {"scores": SCORES}),
     "minimum": Example(rm.minimum, {"scores": SCORES}),
     "lower_confidence": Example(rm.lower_confidence, {"scores": SCORES}),
     "best_of_n": Example(partial(rm.best_of_n, n=[1, 2]), _MEASURED),
@@ -224,6 +228,8 @@ for _name, _model in MODELS.items():
         ITEMS, PAIRS, groups=GROUPS, columns={"margin": MARGINS}
     )
     EXAMPLES[f"{_name}.predict"] = Example(_trained.predict, {"items": ITEMS})
+    if hasattr(_trained, "predict_members"):
+        EXAMPLES[f"{_name}.predict_members"] = Example(_trained.predict_members, {"items": ITEMS})
     EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
 
 

@@ -70,7 +70,8 @@ def overoptimisation(
     axes.set_xlim(left=0.0)
     axes.axhline(0.0, color="0.2", linewidth=0.8)
     gains = f"gain over a random response\n{interval_words(rows, confidence)}"
-    set_labels(figure, axes, f"KL divergence in nats ({_WORDS[policy]})", gains)
+    legend = "" if fits is None else "\ndots: fit; triangle: where it turns down"
+    set_labels(figure, axes, f"KL divergence in nats ({_WORDS[policy]}){legend}", gains)
     add_legend(figure, axes, given=ax is not None)
     return figure
 
