@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
+import rmspace.active as active
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
@@ -110,6 +111,14 @@ _FIT = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS, "groups"
 _FITTED = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS}
 _LOSSES = {"winner": GAPS, "loser": GAPS[::-1].copy()}
 _MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fraction=0.0, random_state=0, device="cpu")
+
+_POOL = {"differences": ITEMS[:4], "gaps": SCORES[:, :2].T.copy(), "chosen": np.array([1])}
+
+
+def _drawn(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule with new random numbers in each call."""
+    return lambda **arrays: rule(**arrays, n=2, rng=_rng())
+
 
 MODELS: dict[str, Any] = {
     "ClassifierReward": rm.ClassifierReward(),
@@ -206,6 +215,7 @@ EXAMPLES: dict[str, Example] = {
         partial(rm.sign_flip_test, n_resamples=100), {"differences": GAPS, "groups": np.array([0, 0, 1, 2])}
     ),
     "fit_model": Example(_fitted_model, _FIT),
+    **{name: Example(_drawn(getattr(active, name)), _POOL) for name in sorted(set(dir(active)) - {"active_study"})},
     "annotation_quality": Example(partial(theory.annotation_quality, gap_std=1.0), {"beta": np.abs(GAPS)}),
     "theory.error_rate": Example(partial(theory.error_rate, gap_std=1.0), {"beta": np.abs(GAPS)}),
     "quality_density": Example(partial(theory.quality_density, beta=1.0, gap_std=1.0), {"tau": np.array([0.5, 0.75])}),

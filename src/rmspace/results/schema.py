@@ -36,6 +36,9 @@ FACTS = (
 )
 """Columns of facts of a fit: the same in every row of a model."""
 
+SELECTION = (Column("choose_seconds", "float64", "seconds that the rule took to choose the latest pairs"),)
+"""Columns of `active_study` beside the measures and facts."""
+
 CELL = (
     Column("status", "str", "done, failed, crashed, timeout, changed; missing where the cell has not run"),
     Column("attempts", "Int64", "how often the cell was started"),
@@ -181,5 +184,5 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({name: dtype for name, dtype in dtypes.items() if name in table.columns})
 
 
-RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(CELL), CURRENT})
+RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(SELECTION), *names(CELL), CURRENT})
 """Names that no axis of a grid may have."""
