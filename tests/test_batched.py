@@ -264,7 +264,7 @@ def test_a_saved_ensemble_keeps_how_it_was_trained(banks: BanksAndComparisons, t
 class Negated(rm.LinearReward):
     """A member with a `predict` of its own."""
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
+    def predict(self, items: npt.ArrayLike) -> FloatArray:  # type: ignore[override]
         return -super().predict(items)
 
 

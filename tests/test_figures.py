@@ -162,8 +162,8 @@ def test_every_form_is_found_and_takes_axes() -> None:
     import rmspace.plots as plots
 
     names = set(dir(plots))
-    assert names == {"best_of_n_curve", "gain_bars", "reliability_curve", "study_bars", "study_contrast",
-                     "study_curves", "study_differences", "study_scatter"}  # fmt: skip
+    assert names == {"best_of_n_curve", "gain_bars", "overoptimisation", "reliability_curve", "study_bars",
+                     "study_contrast", "study_curves", "study_differences", "study_scatter"}  # fmt: skip
     for name in names:
         assert "ax" in inspect.signature(getattr(plots, name)).parameters, name
     assert {BEST, RANDOM} == {"best response", "random response"}

@@ -25,11 +25,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
+import rmspace.active as active
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
 from rmspace import models, objectives
 from rmspace.data.pointwise import pair_up
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
+from rmspace.results.bias import bias_table
+from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
+from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
 SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
 ARRAY = re.compile(r"ArrayLike|\w*Array\b|\bRewards\b|\bTensor\b")
@@ -123,15 +127,25 @@ _RATINGS = {"winner_rating": np.array([3.0, 1.0, 5.0, 2.0]), "loser_rating": np.
 _LABELS = {"winner_label": _MARKS, "loser_label": 1 - _MARKS, "tie": _MARKS}
 _MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fraction=0.0, random_state=0, device="cpu")
 
+_POOL = {"differences": ITEMS[:4], "gaps": SCORES[:, :2].T.copy(), "chosen": np.array([1])}
+
+
+def _drawn(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the rule with new random numbers in each call."""
+    return lambda **arrays: rule(**arrays, n=2, rng=_rng())
+
+
 MODELS: dict[str, Any] = {
     "AnnotatorReward": models.AnnotatorReward(),
     "ClassifierReward": rm.ClassifierReward(),
     "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
+    "LaplaceReward": models.LaplaceReward(rm.margin_bradley_terry),
     "LengthFreeReward": models.LengthFreeReward(),
     "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
     "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
     "MLPReward": _MLP(),
     "ProtocolMLPReward": protocol.ProtocolMLPReward(hidden_sizes=(4,), max_epochs=1, random_state=0),
+    "TunedReward": models.TunedReward(rm.LinearReward(rm.margin_bradley_terry), {"alpha": [1.0]}, n_splits=2),
 }
 EXAMPLES: dict[str, Example] = {
     "ResponseBank": Example(
@@ -185,6 +199,9 @@ EXAMPLES: dict[str, Example] = {
         objectives.plackett_luce, choice=np.arange(4.0), n_alternatives=np.ones(4), tie=np.zeros(4)
     ),
     "mean": Example(rm.mean, {"scores": SCORES}),
+    "median": Example(rm.reductions.median, {"scores": SCORES}),
+    "rank_mean": Example(rm.reductions.rank_mean, {"scores": SCORES}),
+    "uncertainty_weighted": Example(rm.reductions.uncertainty_weighted, {"scores": SCORES}),
     "minimum": Example(rm.minimum, {"scores": SCORES}),
     "lower_confidence": Example(rm.lower_confidence, {"scores": SCORES}),
     "best_of_n": Example(partial(rm.best_of_n, n=[1, 2]), _MEASURED),
@@ -192,6 +209,15 @@ EXAMPLES: dict[str, Example] = {
     "normalized_gain": Example(rm.normalized_gain, _MEASURED),
     "regret": Example(rm.regret, _MEASURED),
     "quantile_of_chosen": Example(rm.quantile_of_chosen, _MEASURED),
+    "tilted_reward": Example(partial(rm.metrics.tilted_reward, temperature=[0.0, 1.0]), _MEASURED),
+    "tilted_kl": Example(partial(rm.metrics.tilted_kl, temperature=1.0), _MEASURED),
+    "overoptimisation_table": Example(partial(overoptimisation_table, temperatures=[1.0]), _MEASURED),
+    "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
+    "bias_table": Example(
+        lambda length, **arrays: bias_table(**arrays, features={"f": length}), _MEASURED | {"length": LENGTHS}
+    ),
+    "best_of_n_kl": Example(best_of_n_kl, {"n": np.array([1, 2, 5])}),
+    "fitted_gain": Example(partial(fitted_gain, "tilting", alpha=1.0, beta=0.5), {"kl": np.abs(GAPS)}),
     "spearman": Example(rm.spearman, _MEASURED),
     "kendall": Example(rm.kendall, _MEASURED),
     "pairwise_accuracy": Example(rm.pairwise_accuracy, _MEASURED),
@@ -229,6 +255,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "pair_up": Example(pair_up, {"items": ITEMS, "values": np.arange(12.0), "groups": GROUPS}),
     "fit_model": Example(_fitted_model, _FIT),
+    **{name: Example(_drawn(getattr(active, name)), _POOL) for name in sorted(set(dir(active)) - {"active_study"})},
     "annotation_quality": Example(partial(theory.annotation_quality, gap_std=1.0), {"beta": np.abs(GAPS)}),
     "theory.error_rate": Example(partial(theory.error_rate, gap_std=1.0), {"beta": np.abs(GAPS)}),
     "quality_density": Example(partial(theory.quality_density, beta=1.0, gap_std=1.0), {"tau": np.array([0.5, 0.75])}),
@@ -251,6 +278,8 @@ for _name, _model in MODELS.items():
         ITEMS, PAIRS, groups=GROUPS, columns=_columns(MARGINS)
     )
     EXAMPLES[f"{_name}.predict"] = Example(_trained.predict, {"items": ITEMS})
+    if hasattr(_trained, "predict_members"):
+        EXAMPLES[f"{_name}.predict_members"] = Example(_trained.predict_members, {"items": ITEMS})
     EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
 
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from rmspace._checks import as_numbers, check_bool, check_function, check_int, describe, shown
-from rmspace._typing import FloatArray
+from rmspace._typing import Float64Array, FloatArray
 from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
 from rmspace.data.progress import progress
@@ -38,10 +39,13 @@ class EnsembleReward(BaseReward):
     member k's scores over the items of the training comparisons. Rewards are fixed only up to a constant and, across
     members, a scale; without this step the member with the largest scores would decide.
 
+    `predict(items, return_std=True)` also gives the standard deviation of the members' scores (of a sample).
+
     Args:
         member: the reward model, or pipeline ending in one, that is cloned; an `MLPReward` when None.
         n_members: the number of members.
-        reduce: (n_members, n_items) -> (n_items,): `mean`, `minimum`, `lower_confidence` or your own.
+        reduce: (n_members, n_items) -> (n_items,): a function of `rmspace.reductions`, or your own. It gets the scores
+            of all items of a call of `predict`.
         bootstrap: give each member its own sample of the comparisons, drawn with replacement (as weights). Members
             whose training has no randomness differ only by this sample.
         batched: train the members as one program of batched products, which is possible for `MLPReward` without
@@ -153,18 +157,39 @@ class EnsembleReward(BaseReward):
     def _device(self) -> torch.device:
         return _device_of(self.members_)
 
-    def _scorer(self, device: torch.device) -> Scorer:
-        score_members = _members_scorer(self.members_, device)
-        return lambda block: self._combine(score_members(block))
+    def predict_members(self, items: npt.ArrayLike) -> Float64Array:
+        """Score items with each member, on the one scale of the ensemble: (s_k(x) - m_k) / d_k.
 
-    def _combine(self, scores: FloatArray) -> FloatArray:
-        """Put the members' scores on one scale and reduce them, (n_members, n_items) -> (n_items,)."""
-        combined = as_numbers(
-            "reduced scores", self.reduce((scores - self.locations_[:, None]) / self.scales_[:, None])
-        )
-        if combined.shape != scores.shape[1:]:
-            raise ValueError(f"reduce must return one score per item, {scores.shape[1:]}; got {describe(combined)}")
-        return combined
+        Args:
+            items: (n_items, dim), finite.
+
+        Returns:
+            float64 (n_members, n_items).
+
+        Raises:
+            sklearn.exceptions.NotFittedError, ValueError, FloatingPointError, RuntimeError: as `predict`.
+        """
+        return self._member_scores(self._checked(items))
+
+    def _member_scores(self, items: FloatArray) -> Float64Array:
+        table = on_device(self._device(), lambda device: score_blocks(items, _members_scorer(self.members_, device)))
+        return (table - self.locations_[:, None]) / self.scales_[:, None]
+
+    def _predict(self, items: FloatArray) -> FloatArray:
+        return self._combine(self._member_scores(items))
+
+    def _predict_with_std(self, items: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if len(self.members_) < 2:
+            raise ValueError("return_std needs two members, since it is their spread; got 1; raise n_members")
+        table = self._member_scores(items)
+        return self._combine(table), table.std(axis=0, ddof=1)
+
+    def _combine(self, table: Float64Array) -> FloatArray:
+        """Reduce the members' scores of all items, so that a reduction may compare items with one another."""
+        combined = as_numbers("reduced scores", self.reduce(table))
+        if combined.shape != table.shape[1:]:
+            raise ValueError(f"reduce must return one score per item, {table.shape[1:]}; got {describe(combined)}")
+        return finite_scores(combined)
 
 
 def _resampled(data: FitData, rng: np.random.Generator) -> FitData:
@@ -215,7 +240,10 @@ def _fit_batched(members: Sequence[MLPReward], parts: Sequence[FitData]) -> bool
 
 def _scores_in_blocks(member: Any) -> bool:
     """Say whether a member scores as the base class does; a member with its own `predict` is scored by that."""
-    return isinstance(member, BaseReward) and type(member).predict is BaseReward.predict
+    kind = type(member)
+    return (
+        isinstance(member, BaseReward) and kind.predict is BaseReward.predict and kind._predict is BaseReward._predict
+    )
 
 
 def _device_of(members: Sequence[Any]) -> torch.device:

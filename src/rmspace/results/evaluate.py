@@ -75,7 +75,7 @@ def evaluate(
     """
     rows = []
     for name, array in named(scores).items():
-        score, gold, prompts = _rated(array, rewards)
+        score, gold, prompts = rated_of(array, rewards)
         for metric, size, values, function in _measure(score, gold, n, metrics):
             interval = mean_interval(
                 values, groups=prompts, confidence=confidence, binary=_is_outcome(function, values)
@@ -118,8 +118,8 @@ def compare(
     >>> bool((table.set_index("metric").low["best_of_n"] > 0).all())
     True
     """
-    score, gold, prompts = _rated(scores, rewards)
-    other, _, _ = _rated(others, rewards)
+    score, gold, prompts = rated_of(scores, rewards)
+    other, _, _ = rated_of(others, rewards)
     rows = []
     measured = zip(_measure(score, gold, n, metrics), _measure(other, gold, n, metrics), strict=True)
     for (metric, size, a, _), (_, _, b, _) in measured:
@@ -140,7 +140,7 @@ def named(scores: npt.ArrayLike | Mapping[str, npt.ArrayLike]) -> Mapping[str, n
     return scores
 
 
-def _rated(
+def rated_of(
     scores: npt.ArrayLike, rewards: npt.ArrayLike | ResponseBank
 ) -> tuple[Float64Array, Float64Array, IntArray | None]:
     """Return the scores and rewards of the prompts with a rated response, and their numbers where ids may repeat."""

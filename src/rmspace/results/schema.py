@@ -36,6 +36,9 @@ FACTS = (
 )
 """Columns of facts of a fit: the same in every row of a model."""
 
+SELECTION = (Column("choose_seconds", "float64", "seconds that the rule took to choose the latest pairs"),)
+"""Columns of `active_study` beside the measures and facts."""
+
 CELL = (
     Column("status", "str", "done, failed, crashed, timeout, changed; missing where the cell has not run"),
     Column("attempts", "Int64", "how often the cell was started"),
@@ -121,6 +124,52 @@ BY_LENGTH = (
 )
 """Columns of `accuracy_by_length`: one row per model and part."""
 
+BIAS = (
+    Column("model", "str", "name of the model"),
+    Column("feature", "str", "name of the feature"),
+    Column("measure", "str", "what is measured; see bias_table"),
+    Column("value", "float64", "the measure, over prompts"),
+    Column("low", "float64", "lower end of the interval over prompts"),
+    Column("high", "float64", "upper end of that interval"),
+    Column("n_prompts", "int64", "prompts where it is defined"),
+)
+"""Columns of `bias_table`: one row per model, feature and measure."""
+
+OVEROPTIMISATION = (
+    Column("model", "str", "name of the model"),
+    Column("policy", "str", "best_of_n or tilting"),
+    Column("n", "Int64", "N of Best-of-N; missing for tilting"),
+    Column("temperature", "float64", "temperature of tilting, in units of the score; missing for Best-of-N"),
+    Column("kl", "float64", "KL divergence in nats; for tilting its mean over prompts"),
+    Column("proxy", "float64", "mean gain in score over a random response, on the scale of the rewards"),
+    Column("proxy_low", "float64", "lower end of the interval over prompts"),
+    Column("proxy_high", "float64", "upper end of that interval"),
+    Column("gold", "float64", "mean gain in gold reward over a random response"),
+    Column("gold_low", "float64", "lower end of the interval over prompts"),
+    Column("gold_high", "float64", "upper end of that interval"),
+    Column("n_prompts", "int64", "prompts that the means are over"),
+)
+"""Columns of `overoptimisation_table`: one row per model, policy and n or temperature."""
+
+OVEROPTIMISATION_FIT = (
+    Column("model", "str", "name of the model"),
+    Column("policy", "str", "best_of_n or tilting"),
+    Column("alpha", "float64", "how fast the gold reward rises at first"),
+    Column("alpha_low", "float64", "lower end of the interval over prompts"),
+    Column("alpha_high", "float64", "upper end of that interval"),
+    Column("beta", "float64", "how fast the rise gets weaker"),
+    Column("beta_low", "float64", "lower end of the interval over prompts"),
+    Column("beta_high", "float64", "upper end of that interval"),
+    Column("turn", "float64", "KL in nats at which the fitted gold reward is largest; missing beyond the range"),
+    Column("turn_low", "float64", "lower end of the interval over prompts; missing beyond the range"),
+    Column("turn_high", "float64", "upper end of that interval; missing beyond the range"),
+    Column("turns", "str", "within the range, not within the range, or not certain"),
+    Column("range", "float64", "largest KL of the curve"),
+    Column("fit_error", "float64", "root-mean-square difference of curve and fit, in units of reward"),
+    Column("n_prompts", "int64", "prompts that the means are over"),
+)
+"""Columns of `overoptimisation_fit`: one row per model and policy."""
+
 SEED, MODELS, N_PAIRS, CURRENT = "seed", "models", "n_pairs", "current"
 """Axes with a special meaning, and the column that says whether a cell belongs to the latest grid."""
 
@@ -146,5 +195,5 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({name: dtype for name, dtype in dtypes.items() if name in table.columns})
 
 
-RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(CELL), CURRENT})
+RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(SELECTION), *names(CELL), CURRENT})
 """Names that no axis of a grid may have."""

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from rmspace._checks import check_number
-from rmspace.results.schema import FACTS, MEASURES, MODELS, SEED, SUMMARY, names
+from rmspace.results.schema import FACTS, MEASURES, MODELS, SEED, SELECTION, SUMMARY, names
 
 
 def axes_of(table: pd.DataFrame) -> list[str]:
@@ -23,7 +23,7 @@ def axes_of(table: pd.DataFrame) -> list[str]:
     columns = [str(name) for name in table.columns]
     if "model" not in columns:
         raise ValueError(f"a table of results must have a column model; got {columns}")
-    others = {*names(MEASURES), *names(FACTS), *data_seeds(table)}
+    others = {*names(MEASURES), *names(FACTS), *names(SELECTION), *data_seeds(table)}
     return [name for name in columns if name not in others]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from rmspace._checks import check_int
+from rmspace._checks import check_bool, check_int
 from rmspace._typing import FloatArray, PathLike
 from rmspace.data.arrays import check_items
 from rmspace.data.mapped import choose
@@ -110,26 +110,29 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.n_features_in_ = data.dim
         return self
 
-    def predict(self, items: npt.ArrayLike) -> FloatArray:
+    @overload
+    def predict(self, items: npt.ArrayLike, *, return_std: Literal[False] = False) -> FloatArray: ...
+    @overload
+    def predict(self, items: npt.ArrayLike, *, return_std: Literal[True]) -> tuple[FloatArray, FloatArray]: ...
+    def predict(self, items: npt.ArrayLike, *, return_std: bool = False) -> FloatArray | tuple[FloatArray, FloatArray]:
         """Score items. They are read in blocks, so that a memory-mapped bank is never held whole.
 
         Args:
             items: (n_items, dim), finite.
+            return_std: return the standard deviation of each score too; only for models that state their uncertainty.
 
         Returns:
-            float64 (n_items,), higher is better.
+            float64 (n_items,), higher is better; with `return_std` a tuple of the scores and their standard deviations.
 
         Raises:
             sklearn.exceptions.NotFittedError: before `fit`.
-            ValueError: another dim than in the fit, or values that are not finite.
+            ValueError: another dim than in the fit, values that are not finite, or `return_std` for a model that has
+                no uncertainty.
             FloatingPointError: items so large that their scores overflow.
             RuntimeError: the items lie in a file that changed.
         """
-        check_is_fitted(self)
-        array = check_items(items)
-        if array.shape[1] != self.n_features_in_:
-            raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
-        return on_device(self._device(), lambda device: score_blocks(array, self._scorer(device)))
+        array = self._checked(items)
+        return self._predict_with_std(array) if check_bool("return_std", return_std) else self._predict(array)
 
     def score(
         self,
@@ -193,6 +196,24 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _has_epochs(self) -> bool:
         """Say whether the model trains in epochs."""
         return False
+
+    def _checked(self, items: npt.ArrayLike) -> FloatArray:
+        """Return items of the dim of the fit, without reading them."""
+        check_is_fitted(self)
+        array = check_items(items)
+        if array.shape[1] != self.n_features_in_:
+            raise ValueError(f"items must have the {self.n_features_in_} numbers of the fit; got {array.shape[1]}")
+        return array
+
+    def _predict(self, items: FloatArray) -> FloatArray:
+        """Score checked items."""
+        return on_device(self._device(), lambda device: score_blocks(items, self._scorer(device)))
+
+    def _predict_with_std(self, items: FloatArray) -> tuple[FloatArray, FloatArray]:  # noqa: ARG002
+        """Return the scores of checked items and their standard deviations."""
+        raise ValueError(
+            f"{type(self).__name__} states no uncertainty; leave return_std out, or use EnsembleReward or LaplaceReward"
+        )
 
     def _device(self) -> torch.device:
         """Return the device on which the model computes its scores."""
