@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
 from rmspace._typing import FloatArray
+from rmspace.config.build import load_config
 from rmspace.models import LengthFreeReward
 
 BIAS, GOLD = 0.5, np.array([1.0, -0.6, 0.4, 0.0])
@@ -109,6 +110,21 @@ def test_saved_and_loaded(how: Any, tmp_path: Path) -> None:
     model = LengthFreeReward(how=how).fit(train)
     model.save(tmp_path / "model")
     np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(train.items), model.predict(train.items))
+
+
+def test_it_runs_from_yaml_with_the_lengths_as_columns(tmp_path: Path) -> None:
+    train, _, _ = biased(300, 7)
+    lengths = train.features["length"][train.comparisons]
+    _other(train, winner_length=lengths[:, 0], loser_length=lengths[:, 1]).save(tmp_path / "train")
+    rm.Preferences(train.items * 1.01, train.comparisons, train.groups + 1000).save(tmp_path / "test")
+    (tmp_path / "a.yaml").write_text(
+        "data: {use: open_preferences, train: train, test: test}\n"
+        "models: {L: {use: LengthFreeReward, how: post_hoc, member: {use: LinearReward, alpha: 0.01}}}\n"
+    )
+    experiment = load_config(tmp_path / "a.yaml")
+    data, held_out = experiment.data()
+    table = rm.run(train=data, test=held_out, **experiment.options)
+    assert table[table.metric == "accuracy"].value.item() > 0.6
 
 
 def _other(train: rm.Preferences, **columns: Any) -> rm.Preferences:

@@ -136,7 +136,7 @@ class LengthFreeReward(BaseReward):
     def _fit_post_hoc(self, member: Any, data: FitData, rows: FloatArray, z: Float64Array) -> None:
         _fit_member(member, data, rows)
         centred, scores = rows - self.mean_, np.asarray(member.predict(rows))
-        spread = (centred**2).sum()  # alphas in units of all that varies
+        spread = float((centred**2).sum()) or 1.0  # alphas in units of all that varies
         ridge = RidgeCV(alphas=spread * np.logspace(-9, 0, 10), fit_intercept=False).fit(centred, z)
         predicted = centred @ ridge.coef_
         variance = float(predicted @ predicted)

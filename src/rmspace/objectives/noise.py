@@ -2,8 +2,8 @@
 
 Three kinds. `forward_corrected` and `class_corrected` are likelihoods of noisy labels, so that values of their rates
 can be compared by the loss on held-out comparisons. `label_smoothed` and `backward_corrected` mix the losses of both
-orders. `generalized_cross_entropy` and `symmetric_cross_entropy` need no rate: a comparison that the scores call wrong
-by far pulls on them less.
+orders. `generalized_cross_entropy` and the second term of `symmetric_cross_entropy` need no rate and are bounded: their
+pull goes to 0 where the scores call a label wrong by far.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ def plackett_luce(
     this is Bradley-Terry. Each row carries an equal share of the loss of its choice.
 
     The rows of a choice must come together. `LinearReward` and `LightGBMReward` always see all rows. Give `MLPReward` a
-    `batch_size` of at least the number of comparisons. The curvature of a taken item is an upper bound.
+    `batch_size` of at least the number of comparisons, and all rows of a choice one weight. The curvature of a taken
+    item is an upper bound.
 
     Args:
         winner, loser: scores (n_pairs,).
