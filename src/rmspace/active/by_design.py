@@ -56,7 +56,9 @@ def d_optimal(
     """
     pool = check_pool(differences, gaps, chosen, n, rng)
     rows, unit = _informed(pool, ridge)
-    return _greedy(pool, rows[pool.left] / np.sqrt(unit))
+    candidates = rows[pool.left]
+    candidates /= np.sqrt(unit)
+    return _greedy(pool, candidates)
 
 
 def past_aware_d_optimal(
@@ -91,19 +93,20 @@ def past_aware_d_optimal(
     rows, unit = _informed(pool, ridge)
     past = rows[pool.chosen]
     factor = cholesky(past.T @ past + unit * np.eye(rows.shape[1]), lower=True)
-    return _greedy(pool, solve_triangular(factor, rows[pool.left].T, lower=True).T)
+    return _greedy(pool, np.ascontiguousarray(solve_triangular(factor, rows[pool.left].T, lower=True).T))
 
 
 def _informed(pool: Pool, ridge: float) -> tuple[Float64Array, float]:
     """Return sqrt(p (1 - p)) z of each candidate, and the information that is known beforehand in each direction."""
     ridge = check_number("ridge", ridge, low=_SMALLEST)
     p = expit(pool.members.mean(axis=0))
-    rows = pool.vectors() * np.sqrt(p * (1 - p))[:, None]
-    largest = float(np.abs(rows).max())
+    rows = pool.vectors()  # a copy, changed in place: a pool may be large
+    rows *= np.sqrt(p * (1 - p))[:, None]
+    largest = float(max(rows.max(), -rows.min()))
     if largest == 0:
         raise ValueError("no candidate tells anything: each has a difference of 0 or an outcome that is certain")
     rows /= largest
-    return rows, ridge * float((rows**2).mean())
+    return rows, ridge * float(np.einsum("ij,ij->", rows, rows)) / rows.size
 
 
 class _Determinant:
