@@ -54,7 +54,7 @@ class Endpoint:
         headers, stop = self._headers(), threading.Event()
         with need("httpx").Client() as client, ThreadPoolExecutor(self.concurrency) as pool:
             places = {
-                pool.submit(post, client, self.url, {"model": self.model, **body}, headers, self.policy, stop): k
+                pool.submit(post, client, self.url, body, headers, self.policy, stop): k
                 for k, body in enumerate(bodies)
             }
             found: dict[int, T] = {}

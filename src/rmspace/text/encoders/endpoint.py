@@ -121,7 +121,7 @@ class EndpointEncoder(Endpoint):
         """Return the embeddings of each batch, and stop asking at the first error."""
         options = {} if self.dimensions is None else {"dimensions": self.dimensions}
         return self.ask(
-            [{"input": texts, **options} for texts in batches],
+            [{"model": self.model, "input": texts, **options} for texts in batches],
             lambda answer, k: read_vectors(answer, len(batches[k])),
             lambda k: done(len(batches[k])),
         )
