@@ -47,7 +47,9 @@ def check_ratings(name: str, found: Any, n: int) -> Ratings:
         ValueError: another number of rewards; NaN or infinity.
     """
     if not isinstance(found, Ratings) or not found.columns:
-        raise TypeError(f"the gold {name!r} must return rmspace.text.Ratings with at least one column; got {shown(found)}")
+        raise TypeError(
+            f"the gold {name!r} must return rmspace.text.Ratings with at least one column; got {shown(found)}"
+        )
     columns = {column: _checked(f"{name} {column}".strip(), values, n) for column, values in found.columns.items()}
     unread = {each.place for each in found.unread}
     for column, values in columns.items():
@@ -55,7 +57,7 @@ def check_ratings(name: str, found: Any, n: int) -> Ratings:
         if bad:
             raise ValueError(
                 f"gold rewards must be finite; the gold {f'{name} {column}'.strip()!r} gave {values[bad[0]]} for "
-                f"{len(bad)} of {n} responses, first for number {bad[0]} of the shard; correct it, and run the same again"
+                f"{len(bad)} of {n} responses, first for number {bad[0]} of the shard; correct it, and run again"
             )
     return Ratings(columns, list(found.unread), found.notes)
 

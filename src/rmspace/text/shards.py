@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from rmspace.data.array_files import head_text
 from rmspace.data.files import FolderKind
-from rmspace.text import folder_lock
+from rmspace.text.folder_lock import NAME as LOCK
 
 _BLOCK = 1 << 24
 
@@ -42,7 +42,7 @@ class ShardFolder:
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         if folder.exists() and not folder.is_dir():
             raise FileExistsError(f"{folder} is not a folder; choose another place for the {self.what}")
-        if foreign := sorted(names - {*self.files, folder_lock.NAME, _part(self.kind)}):
+        if foreign := sorted(names - {*self.files, LOCK, _part(self.kind)}):
             raise FileExistsError(
                 f"{folder} holds {', '.join(foreign[:3])} and no {self.kind.marker}, so it is not a folder of "
                 f"{self.what}; choose another one"

@@ -79,6 +79,11 @@ def read_index(folder: Path, committed: Committed) -> tuple[dict[bytes, int], In
     return places, index["notes"].astype(np.int64)
 
 
+def read_notes(folder: Path, committed: Committed) -> IntArray:
+    """Return the notes of each row."""
+    return np.fromfile(folder / INDEX, dtype=_ENTRY, count=committed.n)["notes"].astype(np.int64)
+
+
 def map_rows(folder: Path, committed: Committed) -> FloatArray:
     """Map the committed rows (n, dim) for reading; rows that are added later do not change them."""
     return np.memmap(folder / ROWS, dtype=committed.dtype, mode="r", shape=(committed.n, committed.dim))

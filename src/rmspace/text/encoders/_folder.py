@@ -36,8 +36,8 @@ def find_folder(model: str, revision: str | None, *, code: bool) -> Path:
     if not (folder / "config.json").is_file():
         if (folder / _ADAPTER).is_file():
             raise ValueError(
-                f"{model} is an adapter for {_read(folder / _ADAPTER).get('base_model_name_or_path')!r} and not a whole "
-                "model; merge it with that base first: peft's merge_and_unload(), then save_pretrained(folder)"
+                f"{model} is an adapter for {_read(folder / _ADAPTER).get('base_model_name_or_path')!r} and not a "
+                "whole model; merge it with that base first: peft's merge_and_unload(), then save_pretrained(folder)"
             )
         raise ValueError(f"{model} is not a model of transformers: it has no config.json")
     if not _matching(folder, _WEIGHTS):

@@ -94,7 +94,9 @@ class TransformersEncoder:
         config = _folder.load_config(self._folder, code=trust_remote_code)
         self._device, self._precision, self.dtype = place(device, dtype)
         self.layer = _check_layer(layer, config)
-        self.limits = limits_of(max_length, max_prompt, side, *_folder.most_tokens(self._folder, config, self._tokenizer))
+        self.limits = limits_of(
+            max_length, max_prompt, side, *_folder.most_tokens(self._folder, config, self._tokenizer)
+        )
         self.template, self._template = template_of(template, self._tokenizer)
         chat = self._template
         self.template_hash = chat.hash if isinstance(chat, ChatTemplate) else template_hash(self.template)

@@ -71,9 +71,7 @@ class Sampler:
             return torch.tensor([cut_at(text, self.stop)[1] for text in texts], device=before.device)
 
         options = {"stopping_criteria": [stopped]} if self.stop else {}
-        made = self.model.generate(
-            input_ids=ids, attention_mask=mask, logits_processor=[choose], **_lists(options)
-        )
+        made = self.model.generate(input_ids=ids, attention_mask=mask, logits_processor=[choose], **_lists(options))
         return made[:, width:]
 
     def _reply(self, ids: list[int]) -> Reply:

@@ -65,5 +65,7 @@ class FunctionGenerator:
         texts = self.function([opening(self._template, prompt) for prompt in prompts], list(seeds))
         if isinstance(texts, str) or len(texts) != len(prompts) or not all(isinstance(text, str) for text in texts):
             came = f"{len(texts)} of them" if not isinstance(texts, str) else "one text"
-            raise ValueError(f"{self.name} must return one text per prompt, {len(prompts)}; got {came}, or other things")
+            raise ValueError(
+                f"{self.name} must return one text per prompt, {len(prompts)}; got {came}, or other things"
+            )
         return [Reply(text.strip()) for text in texts]

@@ -109,7 +109,11 @@ def _outputs(config: Any, attributes: Sequence[str] | None) -> dict[str, int]:
     labels = {str(name): int(column) for column, name in config.id2label.items()}
     if attributes is None:
         return labels if len(labels) > 1 else {"": 0}
-    if isinstance(attributes, str) or not attributes or (missing := [name for name in attributes if name not in labels]):
+    if (
+        isinstance(attributes, str)
+        or not attributes
+        or (missing := [name for name in attributes if name not in labels])
+    ):
         wrong = attributes if isinstance(attributes, str) or not attributes else ", ".join(missing)
         raise ValueError(f"attributes must be a list of outputs of the model, {', '.join(labels)}; got {wrong!r}")
     return {name: labels[name] for name in attributes}

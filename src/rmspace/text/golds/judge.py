@@ -1,10 +1,10 @@
-"""A language model behind the OpenAI protocol as a judge: a rating per response, or verdicts on pairs in both orders."""
+"""A language model behind the OpenAI protocol as a judge: ratings, or verdicts on pairs in both orders."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -117,7 +117,7 @@ class JudgeGold(Endpoint):
         if self.mode == "rating":
             return self._rated(items)
         edges = np.cumsum([0, *(len(group) for group in groups)]).tolist()
-        games = [game for a, b in zip(edges, edges[1:], strict=False) for game in _games(a, b, self.opponents)]
+        games = [game for a, b in pairwise(edges) for game in _games(a, b, self.opponents)]
         return self._compared(items, games)
 
     def _rated(self, items: Sequence[TextItem]) -> Ratings:
@@ -198,11 +198,13 @@ def _check_question(question: str | None, mode: str) -> str:
     if question is None:
         return _RATING if mode == "rating" else _PAIRWISE
     fields = _FIELDS[mode]
-    given = {name: "\0" for name in fields} | ({"low": 0.0, "high": 0.0} if mode == "rating" else {})
+    given = dict.fromkeys(fields, "\0") | ({"low": 0.0, "high": 0.0} if mode == "rating" else {})
     try:
         count = _fill(question, **given).count("\0")
     except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"question has a field or brace that cannot be filled ({error}); write {{{{ for a brace") from error
+        raise ValueError(
+            f"question has a field or brace that cannot be filled ({error}); write {{{{ for a brace"
+        ) from error
     if count < len(fields) or not all(f"{{{name}}}" in question for name in fields):
         raise ValueError(f"question must have the fields {', '.join(f'{{{name}}}' for name in fields)}; it lacks one")
     return question
