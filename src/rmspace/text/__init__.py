@@ -7,6 +7,6 @@ __getattr__, __dir__ = attach(
     "rmspace.text.encoders",
     "rmspace.text.generators",
     "rmspace.text.golds",
-    "rmspace.text.build",
+    "rmspace.text.pipeline",
     "rmspace.text.rewardbench",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class LineStore:
         Raises:
             OSError: the disk is full, or cannot be written; what was committed stays.
         """
-        data = ["".join(f"{_JSON.encode(line)}\n" for line in part).encode() for part in parts]
+        data = [json_lines(part) for part in parts]
         with self._kind.clear_when_full(self.folder, self.n):
             hashes = self._kind.append(self.folder, data)
             shard = LineShard(tuple(map(len, parts)), tuple(map(len, data)), tuple(hashes))
@@ -131,3 +131,12 @@ class LineStore:
         content = {"about": self.about, "lines": sum(shard.n[0] for shard in shards), "complete": complete}
         self._kind.write_manifest(self.folder, content | {"shards": [vars(shard) for shard in shards]})
         self.shards, self.complete = shards, complete
+
+
+def json_lines(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return lines as a file has them.
+
+    >>> json_lines([{"id": "a"}])
+    b'{"id":"a"}\\n'
+    """
+    return "".join(f"{_JSON.encode(line)}\n" for line in lines).encode()
