@@ -6,14 +6,14 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-_KIND = frozenset(
-    "please thanks thank glad help happy sure sorry welcome hope safe careful enjoy best good great".split()
+_KIND = frozenset({"best", "careful", "glad", "good", "great", "happy", "help", "please", "safe", "sure", "thanks"})
+_UNKIND = frozenset(
+    {"angry", "awful", "bad", "boring", "hate", "never", "stupid", "terrible", "ugly", "useless", "wrong"}
 )
-_UNKIND = frozenset("bad worst hate stupid awful terrible never useless wrong angry boring ugly fail".split())
 _PREFERRED_WORDS = 40
 
 
-def lexicon(prompts: list[str], responses: list[str]) -> npt.NDArray[np.float64]:
+def lexicon(_prompts: list[str], responses: list[str]) -> npt.NDArray[np.float64]:
     """Score the share of kind words minus that of unkind words, less a penalty for the distance from 40 words."""
     return np.array([_lexicon(response) for response in responses])
 

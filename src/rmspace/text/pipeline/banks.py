@@ -14,10 +14,10 @@ import numpy as np
 from rmspace.data.bank import ResponseBank
 from rmspace.data.files import left_behind
 from rmspace.data.mapped import choose
+from rmspace.text.line_store import Line, LineStore
 from rmspace.text.pipeline.embeddings import Embedded
 from rmspace.text.pipeline.rewards import column_name
 from rmspace.text.pipeline.step import Say, key_of
-from rmspace.text.line_store import Line, LineStore
 
 SPLITS = ("train", "test")
 
@@ -75,8 +75,8 @@ def write_banks(
         FileExistsError: something else stands where a bank would.
         OSError: the disk is full; what the steps committed stays.
     """
-    inputs = {"responses": responses.fingerprint(), **{name: gold.fingerprint() for name, gold in golds.items()}}
-    key = key_of({**description, "input": inputs})
+    rated = [[name, gold.fingerprint()] for name, gold in golds.items()]  # a list, because the first is the reward
+    key = key_of({**description, "input": [responses.fingerprint(), *rated]})
     for split in SPLITS:
         for folder in left_behind(out / split):  # of a build that was killed; the lock says that none runs
             shutil.rmtree(folder)

@@ -11,12 +11,12 @@ from rmspace._checks import check_int, check_names
 from rmspace._typing import ExistingPath, PathLike
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Encoder, Generator, Gold
+from rmspace.text.folder_lock import folder_lock
 from rmspace.text.pipeline.banks import write_banks
 from rmspace.text.pipeline.embeddings import embeddings_step
 from rmspace.text.pipeline.prompts import Source, prompts_step
 from rmspace.text.pipeline.responses import Plan, responses_step
 from rmspace.text.pipeline.rewards import rewards_step
-from rmspace.text.folder_lock import folder_lock
 
 __all__ = ["Recipe", "build_banks"]
 
@@ -45,7 +45,7 @@ class Recipe:
     >>> recipe = Recipe(
     ...     "prompts.jsonl",
     ...     FunctionGenerator(lambda prompts, seeds: [str(seed) for seed in seeds], name="seeds"),
-    ...     {"length": FunctionGold(lambda prompts, responses: [len(text) for text in responses], name="length")},
+    ...     {"size": FunctionGold(lambda prompts, responses: [len(text) for text in responses], name="size")},
     ...     FunctionEncoder(lambda texts: [[len(text)] for text in texts], name="length"),
     ...     n=4,
     ... )

@@ -11,11 +11,11 @@ import numpy as np
 from rmspace._typing import FloatArray
 from rmspace.data.progress import progress
 from rmspace.kinds import Encoder
-from rmspace.text.pipeline.responses import groups_of
-from rmspace.text.pipeline.step import Say, step_folder
 from rmspace.text.embedding import encode_shard
 from rmspace.text.line_store import LineStore
 from rmspace.text.notes import count_notes, say_notes
+from rmspace.text.pipeline.responses import groups_of
+from rmspace.text.pipeline.step import Say, step_folder
 from rmspace.text.records import digest
 from rmspace.text.vector_store import Writer, map_rows, read_committed, read_notes
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from rmspace._checks import check_int
+from rmspace.text.embedding import encode_shard
+from rmspace.text.line_store import Line, json_lines
 from rmspace.text.pipeline.building import Recipe, check_recipe, plan_of, source_of
 from rmspace.text.pipeline.prompts import prompts_step
 from rmspace.text.pipeline.responses import Generating, groups_of
 from rmspace.text.pipeline.rewards import rated
-from rmspace.text.embedding import encode_shard
-from rmspace.text.line_store import Line, json_lines
 
 __all__ = ["estimate_build"]
 
@@ -50,11 +50,11 @@ def estimate_build(recipe: Recipe, *, sample: int = 32, clock: Callable[[], floa
     ...     _ = path.write_text("".join(json.dumps({"prompt": f"{k} + 1?"}) + "\\n" for k in range(100)))
     ...     recipe = Recipe(
     ...         path, FunctionGenerator(lambda prompts, seeds: [str(seed) for seed in seeds], name="seeds"),
-    ...         {"length": FunctionGold(lambda prompts, texts: [len(text) for text in texts], name="length")},
+    ...         {"size": FunctionGold(lambda prompts, texts: [len(text) for text in texts], name="size")},
     ...         FunctionEncoder(lambda texts: [[len(text)] for text in texts], name="length"), n=10, n_test=500,
     ...     )
     ...     estimate_build(recipe).set_index("step").rows.to_dict()
-    {'prompts': 100, 'generate': 10800, 'gold length': 10800, 'embed': 10800, 'banks': 10800}
+    {'prompts': 100, 'generate': 10800, 'gold size': 10800, 'embed': 10800, 'banks': 10800}
     """
     check_recipe(recipe)
     check_int("sample", sample, low=1)
@@ -75,11 +75,18 @@ class _Sample(NamedTuple):
     seconds: float
     total: int
     """The responses of the whole build, without those to prompts that the generator refuses."""
+    prompts: float
+    """How many prompts of the build each of the sample stands for."""
 
     @property
     def factor(self) -> float:
         """How many responses of the build each of the sample stands for."""
         return self.total / self.n
+
+    def size(self, lines: list[Line]) -> float:
+        """Return the bytes that lines like these will have: a part per prompt, and a part per response."""
+        whole, per_prompt = len(json_lines(lines)), len(json_lines(map(_without_responses, lines)))
+        return self.prompts * per_prompt + self.factor * (whole - per_prompt)
 
 
 def _chosen(work: Generating, n_prompts: int, sample: int) -> list[Line]:
@@ -96,14 +103,15 @@ def _generated(work: Generating, chosen: list[Line], sample: int, clock: Callabl
     seconds = clock() - start
     if not lines:
         raise ValueError(f"the generator refuses all {len(chosen)} prompts of the sample: {left_out[0]['reason']}")
-    return _Sample(lines, each * len(lines), seconds, round(work.total * len(lines) / len(chosen)))
+    total = round(work.total * len(lines) / len(chosen))
+    return _Sample(lines, each * len(lines), seconds, total, work.prompts.n / len(chosen))
 
 
 def _of_generating(found: _Sample) -> dict[str, Any]:
     counted = [tokens for line in found.lines for tokens in line["tokens"] if tokens is not None]
     letters = sum(len(text) for line in found.lines for text in line["responses"])
     tokens = sum(counted) if counted else letters / _CHARACTERS_PER_TOKEN
-    size = found.factor * len(json_lines(found.lines))
+    size = found.size(found.lines)
     return _row("generate", found.total, found.factor * found.seconds, size, tokens=round(found.factor * tokens))
 
 
@@ -113,8 +121,8 @@ def _of_gold(recipe: Recipe, name: str, found: _Sample, clock: Callable[[], floa
     start = clock()
     lines, unread = rated(name, recipe.golds[name], found.lines)
     seconds = clock() - start
-    size = len(json_lines([*lines, *unread]))
-    return _row(f"gold {name}", found.total, found.factor * seconds, found.factor * size)
+    size = found.size(lines) + found.factor * len(json_lines(unread))
+    return _row(f"gold {name}", found.total, found.factor * seconds, size)
 
 
 def _of_embedding(recipe: Recipe, found: _Sample, clock: Callable[[], float]) -> list[dict[str, Any]]:
@@ -128,6 +136,13 @@ def _of_embedding(recipe: Recipe, found: _Sample, clock: Callable[[], float]) ->
         _row("embed", found.total, found.factor * seconds, found.total * (width + _KEY_BYTES)),
         _row("banks", found.total, 0.0, found.total * (width + numbers)),
     ]
+
+
+def _without_responses(line: Line) -> Line:
+    """Return a line with empty lists where it has one value per response."""
+    rewards = {"rewards": dict.fromkeys(line["rewards"], [])} if "rewards" in line else {}
+    lists = {name: [] for name, value in line.items() if isinstance(value, list) and name != "prompt"}
+    return {**line, **lists, **rewards}
 
 
 def _row(step: str, rows: int, seconds: float, size: float, *, tokens: int = 0) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmspace.data.files import file_hash
-from rmspace.text.pipeline.step import Say, grow, open_step
 from rmspace.text.formats._fields import items, present
 from rmspace.text.line_store import Line, LineStore
+from rmspace.text.pipeline.step import Say, grow, open_step
 from rmspace.text.reading import read_records
 from rmspace.text.records import Message, Record, digest
 from rmspace.text.row_files import Row

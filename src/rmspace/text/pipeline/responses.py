@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from rmspace.data.split import count_of_test
 from rmspace.kinds import Generator
+from rmspace.text.line_store import Line, LineStore
 from rmspace.text.pipeline.prompts import prompt_of
 from rmspace.text.pipeline.step import Say, grow, open_step
-from rmspace.text.line_store import Line, LineStore
 from rmspace.text.records import TextItem, digest
 from rmspace.text.replies import Reply
 

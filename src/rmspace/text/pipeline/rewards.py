@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rmspace._typing import Float64Array
 from rmspace.kinds import Gold
-from rmspace.text.pipeline.responses import groups_of
-from rmspace.text.pipeline.step import Say, grow, open_step
 from rmspace.text.line_store import Line, LineStore
 from rmspace.text.notes import say_notes
+from rmspace.text.pipeline.responses import groups_of
+from rmspace.text.pipeline.step import Say, grow, open_step
 from rmspace.text.ratings import check_ratings
 
 FILES = ("rewards.jsonl", "unread.jsonl")
