@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 _KIND = frozenset({"best", "careful", "glad", "good", "great", "happy", "help", "please", "safe", "sure", "thanks"})
-_UNKIND = frozenset(
-    {"angry", "awful", "bad", "boring", "hate", "never", "stupid", "terrible", "ugly", "useless", "wrong"}
-)
+_UNKIND = frozenset({"angry", "awful", "bad", "boring", "hate", "never", "stupid", "terrible", "useless", "wrong"})
 _PREFERRED_WORDS = 40
 
 

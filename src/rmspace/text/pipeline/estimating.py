@@ -140,7 +140,7 @@ def _of_embedding(recipe: Recipe, found: _Sample, clock: Callable[[], float]) ->
 
 def _without_responses(line: Line) -> Line:
     """Return a line with empty lists where it has one value per response."""
-    rewards = {"rewards": dict.fromkeys(line["rewards"], [])} if "rewards" in line else {}
+    rewards = {"rewards": {name: [] for name in line["rewards"]}} if "rewards" in line else {}
     lists = {name: [] for name, value in line.items() if isinstance(value, list) and name != "prompt"}
     return {**line, **lists, **rewards}
 
