@@ -49,7 +49,7 @@ def save_classifier(folder: Path, kind: str, labels: list[str], **options: Any) 
 @pytest.mark.parametrize("pad", ["</s>", "<pad>", None])
 @pytest.mark.parametrize("template", ["plain", "chat"])
 def test_a_decoder_is_read_at_its_last_token(tmp_path: Path, pad: str | None, template: Any) -> None:
-    """Where the padding is the end of text, or there is none, the head of transformers reads another token, or fails."""
+    """With padding that is the end of text, or with none, the head of transformers reads another token, or fails."""
     folder = save_classifier(
         tmp_path, "Llama", ["reward"], pad=pad, chat=text_models.CHATML.replace("<|im_end|>", "</s>")
     )
