@@ -151,7 +151,13 @@ def test_options_that_cannot_be(model: str, options: dict[str, Any], message: st
 
 def test_a_description_says_what_responses_depend_on(model: str) -> None:
     one = generator(model).describe()
-    others = [{"temperature": 0.5}, {"top_p": 0.9}, {"stop": ["a"]}, {"template": "plain"}, {"max_new_tokens": 9}]
+    others: list[dict[str, Any]] = [
+        {"temperature": 0.5},
+        {"top_p": 0.9},
+        {"stop": ["a"]},
+        {"template": "plain"},
+        {"max_new_tokens": 9},
+    ]
     assert len({json.dumps(generator(model, **each).describe()) for each in [{}, *others]}) == 6
     assert generator(model, batch_size=3).describe() == one
     assert one["weights"]["model.safetensors"]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import rmspace as rm
-from rmspace.text import ClassifierGold, FunctionGold, Message, TextItem, TransformersEncoder, TransformersGenerator
+from rmspace.cli.main import main
+from rmspace.text import ClassifierGold, FunctionGold, Message, TextItem
 from rmspace.text.notes import Note
-from rmspace.text.pipeline.building import Recipe, build_banks
 from rmspace.text.ratings import Ratings, check_ratings
 from rmspace.text.records import items_of
 
@@ -102,41 +102,39 @@ def test_functions_and_their_columns() -> None:
     assert found["b"].dtype == np.float64
     turns = (Message("user", "Hi."), Message("assistant", "Hello."), Message("user", "Bye."))
     seen: list[str] = []
-    FunctionGold(lambda prompts, responses: seen.extend(prompts) or [0.0], name="g").rate([[TextItem(turns, "r")]])
+
+    def listen(prompts: list[str], responses: list[str]) -> list[float]:
+        seen.extend(prompts)
+        return [0.0]
+
+    FunctionGold(listen).rate([[TextItem(turns, "r")]])
     assert seen == ["Hi.\n\nHello.\n\nBye."]
     with pytest.raises(TypeError, match="needs one, so that its rewards can be told apart"):
         FunctionGold(lambda prompts, responses: [0.0])
     with pytest.raises(TypeError, match=r"must return rmspace\.text\.Ratings"):
         check_ratings("mine", [0.0], 1)
     with pytest.raises(TypeError, match="got text"):
-        check_ratings("mine", Ratings({"": np.array(["a"])}), 1)  # type: ignore[dict-item]
+        check_ratings("mine", Ratings({"": np.array(["a"])}), 1)
 
 
-def test_from_prompts_to_banks_with_models(tmp_path: Path) -> None:
-    """The small cousin of configs/text/endtoend.yaml: random models, and a Best-of-N curve at the end."""
-    path = tmp_path / "prompts.csv"
-    path.write_text("prompt\n" + "".join(f"What is {k} + {k}?\n" for k in range(12)), encoding="utf-8")
-    writer = save_causal(tmp_path / "writer", pad="</s>", chat=text_models.CHATML)
+def test_the_shipped_config_with_small_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole way of configs/text/endtoend.yaml with random models, and a Best-of-N curve at the end."""
+    prompts, out = tmp_path / "prompts.csv", tmp_path / "out"
+    prompts.write_text("prompt\n" + "".join(f"What is {k} + {k}?\n" for k in range(20)), encoding="utf-8")
+    model = save_causal(tmp_path / "model", pad="</s>", chat=text_models.CHATML)
     rater = save_classifier(tmp_path / "rater", "Bert", ["reward"])
-    recipe = Recipe(
-        path,
-        TransformersGenerator(writer, max_new_tokens=12),
-        {"rater": ClassifierGold(rater), "size": FunctionGold(lambda p, r: [len(t) for t in r], name="size")},
-        TransformersEncoder(writer, pooling="last", template="chat", max_length=120),
-        n=4,
-        n_test=6,
-        test_size=4,
-    )
-    train, test = build_banks(recipe, tmp_path / "out")
-    assert (train.n_prompts, train.n_responses, test.n_prompts, test.n_responses) == (8, 4, 4, 6)
-    assert not (set(train.health().severity) | set(test.health().severity)) & {"error"}
-    table = rm.run(
-        train=train,
-        test=test,
-        pairs=rm.same_prompt,
-        n_pairs=20,
-        annotator=rm.oracle,
-        models={"BT": rm.LinearReward()},
-        seed=0,
-    )
-    assert table.value.notna().any()
+    words = [
+        *(f"path={prompts}", "limit=12", "test_size=4", "n=4"),
+        *(f"generator.model={model}", "generator.max_new_tokens=12", "generator.max_prompt=100"),
+        *(f"encoder.model={model}", "encoder.pooling=last", "encoder.max_length=120"),
+        f"golds.rater={{use: ClassifierGold, model: {rater}}}",
+    ]
+    shipped = Path(__file__).parents[1] / "configs" / "text" / "endtoend.yaml"
+    assert main(["build", str(shipped), *words, "--out", str(out)]) == 0, capsys.readouterr().err
+    train, test = rm.open_banks(str(out / "train"), str(out / "test"))
+    assert (train.n_prompts, train.n_responses, test.n_prompts, test.n_responses) == (8, 4, 4, 4)
+    assert sorted(train.features) == ["length", "overlap", "rater"]
+    assert "error" not in {*train.health().severity, *test.health().severity}
+    models = {"BT": rm.LinearReward()}
+    table = rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=20, annotator=rm.oracle, models=models)
+    assert table[table.metric == "best_of_n"].value.notna().all()

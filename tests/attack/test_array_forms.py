@@ -31,7 +31,7 @@ from rmspace.paper import advice, protocol, theory
 
 SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
 ARRAY = re.compile(r"ArrayLike|\w*Array\b|\bRewards\b|\bTensor\b")
-MODULES = [kind.module for kind in KINDS if kind.name != "encoder"]  # an encoder takes texts
+MODULES = [kind.module for kind in KINDS if not kind.module.startswith("rmspace.text.")]  # those take texts
 WITHOUT_EXAMPLE = {"BaseReward"}  # its methods are those of the models
 
 # All numbers are multiples of 1/8, so that each precision holds them exactly.

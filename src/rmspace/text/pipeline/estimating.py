@@ -140,9 +140,10 @@ def _of_embedding(recipe: Recipe, found: _Sample, clock: Callable[[], float]) ->
 
 def _without_responses(line: Line) -> Line:
     """Return a line with empty lists where it has one value per response."""
-    rewards = {"rewards": {name: [] for name in line["rewards"]}} if "rewards" in line else {}
-    lists = {name: [] for name, value in line.items() if isinstance(value, list) and name != "prompt"}
-    return {**line, **lists, **rewards}
+    empty: Line = {name: [] for name, value in line.items() if isinstance(value, list) and name != "prompt"}
+    if "rewards" in line:
+        empty["rewards"] = {name: [] for name in line["rewards"]}
+    return {**line, **empty}
 
 
 def _row(step: str, rows: int, seconds: float, size: float, *, tokens: int = 0) -> dict[str, Any]:
