@@ -78,5 +78,27 @@ def test_swapped_layout() -> None:
 
 def test_the_real_bank(alpacaeval: Banks) -> None:
     table = found(alpacaeval[0])
-    assert set(table.index) <= {"duplicated_rows", "constant_dimensions", "few_distinct_rewards", "tied_rewards"}
+    assert set(table.index) <= {
+        "duplicated_rows",
+        "constant_dimensions",
+        "empty_responses",
+        "few_distinct_rewards",
+        "tied_rewards",
+    }
     assert table.n_found["tied_rewards"] > 0
+
+
+def test_replies_that_are_not_in_the_embedding() -> None:
+    """A text that is cut at its end loses the reply where the prompt is long."""
+    embeddings, rewards = prompt_bank()
+    embeddings[:3] = embeddings[:3, :1]
+    rewards[2] = 1.0  # equal rewards are no sign of it
+    assert found(rm.ResponseBank(embeddings, rewards)).n_found["reply_not_embedded"] == 2
+    assert "reply_not_embedded" not in found(rm.ResponseBank(embeddings)).index
+
+
+def test_empty_responses() -> None:
+    embeddings, rewards = prompt_bank()
+    lengths = np.full(rewards.shape, 9)
+    lengths[0, :3] = 0
+    assert found(rm.ResponseBank(embeddings, rewards, features={"length": lengths})).n_found["empty_responses"] == 3

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmspace.text import EndpointEncoder, TextItem, embed, encoder_from
-from rmspace.text.encoders import _requests
+from rmspace.text import EndpointEncoder, TextItem, _requests, embed, encoder_from
 from rmspace.text.notes import Note
 from rmspace.text.records import items_of
 

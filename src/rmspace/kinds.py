@@ -132,6 +132,34 @@ class Encoder(Protocol):
         ...
 
 
+class Generator(Protocol):
+    """Prompts, each a tuple of `rmspace.text.Message`, and one seed each -> one `rmspace.text.Reply` each."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return all that the replies depend on, as JSON can hold it: the model and its hash, template, settings."""
+        ...
+
+    def refusals(self, prompts: Sequence[Any], /) -> Sequence[str | None]:
+        """Return why a prompt cannot be answered, such as its length; None where it can."""
+        ...
+
+    def generate(self, prompts: Sequence[Any], seeds: Sequence[int], /) -> Sequence[Any]:
+        """Answer each prompt once, in their order. A prompt that comes again with the same seed gets the same reply."""
+        ...
+
+
+class Gold(Protocol):
+    """The responses of some prompts as text -> gold rewards."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return all that the rewards depend on, as JSON can hold it."""
+        ...
+
+    def rate(self, groups: Sequence[Sequence[Any]], /) -> Any:
+        """Rate the responses of each prompt, given as `rmspace.text.TextItem`; returns `rmspace.text.Ratings`."""
+        ...
+
+
 class Reduction(Protocol):
     """Scores of the members of an ensemble (n_members, n_items) -> one score per item (n_items,)."""
 
@@ -157,6 +185,8 @@ KINDS = (
     Kind("objective", "objectives", "rmspace.objectives", Objective),
     Kind("reward model", "reward models", "rmspace.models", RewardModel),
     Kind("encoder", "encoders", "rmspace.text.encoders", Encoder),
+    Kind("generator", "generators", "rmspace.text.generators", Generator),
+    Kind("gold", "golds", "rmspace.text.golds", Gold),
     Kind("reduction", "reductions", "rmspace.reductions", Reduction),
     Kind("metric", "metrics", "rmspace.metrics", Metric),
     Kind("baseline", "baselines", "rmspace.baselines", Baseline),

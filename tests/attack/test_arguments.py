@@ -30,7 +30,10 @@ KNOWN: dict[str, Any] = {
 def _of_data() -> dict[str, tuple[Callable[..., Any], str]]:
     """Return each public function with a parameter that is a bank or preferences."""
     functions = {name: getattr(rm, name) for name in rm.__all__}
-    for module in [*(importlib.import_module(kind.module) for kind in KINDS if kind.name != "encoder"), protocol]:
+    for module in [
+        *(importlib.import_module(kind.module) for kind in KINDS if not kind.module.startswith("rmspace.text.")),
+        protocol,
+    ]:
         functions |= {name: getattr(module, name) for name in module.__all__}
     found: dict[str, tuple[Callable[..., Any], str]] = {}
     for name, function in functions.items():

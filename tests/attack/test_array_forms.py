@@ -37,7 +37,7 @@ from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
 SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
 ARRAY = re.compile(r"ArrayLike|\w*Array\b|\bRewards\b|\bTensor\b")
-MODULES = [kind.module for kind in KINDS if kind.name != "encoder"]  # an encoder takes texts
+MODULES = [kind.module for kind in KINDS if not kind.module.startswith("rmspace.text.")]  # those take texts
 WITHOUT_EXAMPLE = {"BaseReward"}  # its methods are those of the models
 
 # All numbers are multiples of 1/8, so that each precision holds them exactly.

@@ -148,7 +148,7 @@ def build_part(root: Node, name: str, *, folders: Sequence[Path], allow: Sequenc
         default = _PARAMETERS[name].default
         return Part(default, default, given=False, modules={})
     names = Names(folders, allow)
-    builder = _Builder(names, has_columns=not is_judged(root))
+    builder = Builder(names, has_columns=not is_judged(root))
     made = builder.part(name, root[name])
     if name == "data":
         _check_reader(root, made.value)
@@ -170,7 +170,7 @@ def _is_given(root: Node, name: str) -> bool:
     return name in root and root[name].value is not None
 
 
-class _Builder:
+class Builder:
     """Makes the objects of one config.
 
     Args:
@@ -201,7 +201,7 @@ class _Builder:
         if not node.is_block or not isinstance(node.get("use"), str):
             raise node.error(f"must be a block {{use: name, ...}}; got {node.plain()!r}")
         target, call = self._target(node, kind)
-        given = {name: self._keyword(inner, call) for name, inner in node.value.items() if name != "use"}
+        given = {name: self.keyword(inner, call) for name, inner in node.value.items() if name != "use"}
         self._check_required(node, call, kind)
         keywords = {name: made.value for name, made in given.items()}
         plain = {"use": node.get("use"), **{name: made.plain for name, made in given.items()}}
@@ -217,7 +217,7 @@ class _Builder:
         except (BadName, TypeError) as error:
             raise node["use"].error(str(error)) from error
 
-    def _keyword(self, node: Node, call: Call) -> Made:
+    def keyword(self, node: Node, call: Call) -> Made:
         """Make the value of one keyword, and check it against the annotation of its parameter."""
         name = str(node.key[-1])
         if name in call.by_run:

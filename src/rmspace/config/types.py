@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from rmspace._typing import ExistingPath, OutputPath
-from rmspace.kinds import KINDS, Classifier, Encoder, Kind, RewardModel
+from rmspace.kinds import KINDS, Classifier, Encoder, Generator, Gold, Kind, RewardModel
 
 
 class Mismatch(Exception):
@@ -149,11 +149,19 @@ def _check_made(value: Any, annotation: Any) -> None:
             hasattr(value, "get_params") and (hasattr(value, "decision_function") or hasattr(value, "predict_proba"))
         ):
             raise Mismatch("a classifier of scikit-learn, such as {use: sklearn.linear_model.LogisticRegression}")
-    elif annotation is Encoder:
-        if not (hasattr(value, "describe") and hasattr(value, "encode")):
-            raise Mismatch("an encoder, such as {use: TransformersEncoder, model: a name or a folder}")
+    elif annotation in _OF_TEXT:
+        method, expected = _OF_TEXT[annotation]
+        if not (hasattr(value, "describe") and hasattr(value, method)):
+            raise Mismatch(f"{expected}, model: a name or a folder}}")
     elif _is_function_type(annotation) and not callable(value):
         raise Mismatch("a function, written {use: its_name}")
+
+
+_OF_TEXT: Mapping[Any, tuple[str, str]] = {
+    Encoder: ("encode", "an encoder, such as {use: TransformersEncoder"),
+    Generator: ("generate", "a generator, such as {use: TransformersGenerator"),
+    Gold: ("rate", "a gold, such as {use: ClassifierGold"),
+}
 
 
 def _is_function_type(annotation: Any) -> bool:

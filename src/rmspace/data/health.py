@@ -35,9 +35,10 @@ class Finding(NamedTuple):
 def findings(bank: ResponseBank) -> pd.DataFrame:
     """Return one row per finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
 
-    Checks: `non_finite_embeddings`, `constant_rows`, `duplicated_rows`, `constant_dimensions`, `float16_overflow`,
-    `layout_looks_swapped`, `repeated_prompt_ids`, `infinite_rewards`, `unrated_responses`, `unrated_prompts`,
-    `few_distinct_rewards`, `tied_rewards`, `sorted_by_reward`. The embeddings are read once, in blocks.
+    Checks: `non_finite_embeddings`, `constant_rows`, `duplicated_rows`, `reply_not_embedded`, `constant_dimensions`,
+    `float16_overflow`, `layout_looks_swapped`, `repeated_prompt_ids`, `empty_responses` (by the feature "length"),
+    `infinite_rewards`, `unrated_responses`, `unrated_prompts`, `few_distinct_rewards`, `tied_rewards`,
+    `sorted_by_reward`. The embeddings are read once, in blocks.
 
     >>> from rmspace import ResponseBank
     >>> embeddings = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
@@ -45,7 +46,7 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     >>> findings(ResponseBank(embeddings))[["check", "severity", "n_found", "n_checked"]].to_string(index=False)
     '                check severity  n_found  n_checked\\nnon_finite_embeddings    error        1         12'
     """
-    found = [*_embedding_findings(bank), *_id_findings(bank)]
+    found = [*_embedding_findings(bank), *_id_findings(bank), *_length_findings(bank)]
     if bank.has_rewards:
         found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64), bank.counts)
     return table_of(found)
@@ -109,6 +110,7 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
         detail = "items whose numbers are all equal; an embedding of a padding token looks like this"
         yield Finding("constant_rows", "warning", constant, n, detail)
     yield from _duplicates(hashes, bank.groups)
+    yield from _equal_responses(hashes, bank)
     if flat := int((low == high).sum()):
         yield Finding("constant_dimensions", "note", flat, bank.dim, "dimensions with one value everywhere")
     if largest > _FLOAT16_MAX:
@@ -138,6 +140,27 @@ def _duplicates(hashes: Hashes, groups: IntArray) -> Iterator[Finding]:
         inside = len(rows) - len(np.unique(np.stack([hashes[rows], groups[rows].astype(np.uint64)]), axis=1).T)
         detail = f"items that repeat an earlier item's embedding, {inside} of them inside one prompt"
         yield Finding("duplicated_rows", "warning", len(again), hashes.size, detail)
+
+
+def _equal_responses(hashes: Hashes, bank: ResponseBank) -> Iterator[Finding]:
+    """Find prompts whose responses have different rewards and one embedding."""
+    if not bank.has_rewards:
+        return
+    starts = bank.offsets[:-1]
+    equal = np.minimum.reduceat(hashes, starts) == np.maximum.reduceat(hashes, starts)
+    rewards = np.asarray(bank.item_rewards, dtype=np.float64)
+    low, high = np.fmin.reduceat(rewards, starts), np.fmax.reduceat(rewards, starts)
+    if blind := int((equal & (low < high)).sum()):
+        detail = (
+            "prompts whose responses have different rewards and one embedding: was the reply cut off before it was "
+            "embedded?"
+        )
+        yield Finding("reply_not_embedded", "warning", blind, bank.n_prompts, detail)
+
+
+def _length_findings(bank: ResponseBank) -> Iterator[Finding]:
+    if "length" in bank.features and (empty := int((bank.features["length"] == 0).sum())):
+        yield Finding("empty_responses", "note", empty, bank.n_items, "responses of length 0")
 
 
 def _id_findings(bank: ResponseBank) -> Iterator[Finding]:

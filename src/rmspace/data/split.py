@@ -44,7 +44,7 @@ def split_prompts(data: Data, test_size: int | float, seed: int) -> tuple[Data, 
     seed = check_int("seed", seed, low=0)
     prompts = _prompts(data)
     n_prompts = int(prompts.max()) + 1
-    n_test = _test_prompts(test_size, n_prompts)
+    n_test = count_of_test(test_size, n_prompts)
     order = np.random.default_rng(seed).permutation(n_prompts)
     held_out = np.isin(prompts, order[:n_test])
     if isinstance(data, ResponseBank):
@@ -99,7 +99,12 @@ def _prompts(data: ResponseBank | Preferences) -> IntArray:
     return number_ids(data.groups[data.comparisons].ravel()).reshape(-1, 2)
 
 
-def _test_prompts(test_size: int | float, n_prompts: int) -> int:
+def count_of_test(test_size: int | float, n_prompts: int) -> int:
+    """Return how many of the prompts are for the test, of a number or a share of them.
+
+    >>> count_of_test(0.25, 10), count_of_test(3, 10)
+    (2, 3)
+    """
     if isinstance(test_size, float):
         if not 0 < test_size < 1:
             raise ValueError(f"test_size must be a number of prompts or a share in (0, 1); got {test_size!r}")

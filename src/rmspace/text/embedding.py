@@ -160,16 +160,21 @@ def _encode(job: _Job, known: Mapping[bytes, int]) -> Iterator[tuple[list[bytes]
     with _bar(len(chosen), job.progress) as done:
         for start in range(0, len(chosen), job.shard):
             part = chosen[start : start + job.shard]
-            rows, notes = _encode_shard(job.encoder, [job.items[k] for k in part], part, done)
+            rows, notes = encode_shard(job.encoder, [job.items[k] for k in part], part, done)
             if dim not in (None, rows.shape[1]):
                 raise ValueError(f"the encoder gave {rows.shape[1]} numbers per text, and {dim} before")
             dim = rows.shape[1]
             yield [job.keys[k] for k in part], rows, notes
 
 
-def _encode_shard(
+def encode_shard(
     encoder: Encoder, items: list[TextItem], places: list[int], done: Callable[[int], object]
 ) -> tuple[FloatArray, IntArray]:
+    """Return the embeddings (n, dim) and the notes (n,) of some items; `places` are their numbers in messages.
+
+    Raises:
+        ValueError: an item that cannot be embedded, or embeddings that are not finite (n, dim).
+    """
     noted = getattr(encoder, "encode_noted", None)
     try:
         if noted is not None:

@@ -85,6 +85,20 @@ def template_hash(name: str) -> str:
 _SAMPLE = TextItem((Message("system", "s"), Message("user", "u"), Message("assistant", "a"), Message("user", "v")), "r")
 
 
+def opening(template: Template, prompt: tuple[Message, ...]) -> str:
+    r"""Return the text of a prompt after which a model writes the reply.
+
+    It does not end with a space, which would be a token that replies in a training text do not follow.
+
+    >>> opening(hh, (Message("user", "2 + 2?"),))
+    '\n\nHuman: 2 + 2?\n\nAssistant:'
+    """
+    if isinstance(template, ChatTemplate):
+        return template.opening(prompt)
+    rendered = template(TextItem(prompt, ""))
+    return (rendered.prompt + rendered.header).rstrip(" ")
+
+
 class ChatTemplate:
     """The chat template of a tokenizer, which runs in the sandbox that transformers gives it.
 
@@ -120,6 +134,17 @@ class ChatTemplate:
         end = len(whole) - min(_common(whole[::-1], other[::-1]), len(whole) - start)
         first = min(_common(whole, prompt), start)
         return Rendered(whole[:first], whole[first:start], whole[start:end], whole[end:].rstrip())
+
+    def opening(self, prompt: tuple[Message, ...]) -> str:
+        """Return the text after which a model writes the reply.
+
+        Raises:
+            ValueError: the template refuses the conversation.
+        """
+        try:
+            return self._render([message._asdict() for message in prompt], True)
+        except Exception as error:  # a template raises what it likes
+            raise ValueError(f"the chat template refuses the conversation ({error}); use template='plain'") from error
 
     def _frame(self, prompt: tuple[Message, ...]) -> tuple[str, str]:
         """Return the text with a reply that no data holds, and the text of the prompt alone; keep the last prompt's."""

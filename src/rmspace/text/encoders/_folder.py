@@ -16,6 +16,7 @@ _WEIGHTS = ("*.safetensors",)
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json")
 _OTHER = ("config.json", "*.safetensors.index.json", "chat_template*", "sentence_bert_config.json", "1_Pooling/*.json")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+_ADAPTER = "adapter_config.json"
 _UNUSED = ("pooler.",)  # a layer that is not read here may be missing
 _NO_LIMIT = 1 << 24  # transformers writes 10^30 where a tokenizer has no limit
 
@@ -33,6 +34,11 @@ def find_folder(model: str, revision: str | None, *, code: bool) -> Path:
     if not folder.is_dir():
         folder = _download(model, revision, code=code)
     if not (folder / "config.json").is_file():
+        if (folder / _ADAPTER).is_file():
+            raise ValueError(
+                f"{model} is an adapter for {_read(folder / _ADAPTER).get('base_model_name_or_path')!r} and not a "
+                "whole model; merge it with that base first: peft's merge_and_unload(), then save_pretrained(folder)"
+            )
         raise ValueError(f"{model} is not a model of transformers: it has no config.json")
     if not _matching(folder, _WEIGHTS):
         found = ", ".join(path.name for path in _matching(folder, _PICKLED)) or "no weights"
@@ -93,32 +99,33 @@ def load_tokenizer(folder: Path, *, code: bool) -> Any:
         raise ValueError(f"the tokenizer of {folder} cannot be loaded ({_first_line(error)})") from error
 
 
-def load_model(folder: Path, dtype: Any, *, code: bool) -> Any:
-    """Load the body of a model, without a head, in evaluation mode; of an encoder-decoder, the encoder.
+def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel") -> Any:
+    """Load a model in evaluation mode: its body without a head, or with one, such as "AutoModelForCausalLM".
+
+    Of an encoder-decoder, the body is the encoder.
 
     Raises:
-        ValueError: it cannot be loaded, or lacks weights.
+        ValueError: it cannot be loaded, or lacks weights, such as those of the head.
     """
-    need("transformers")
-    from transformers import AutoModel
-
-    own: Any = AutoModel
+    auto: Any = getattr(need("transformers"), head)
     try:
         with _no_progress_bar():
-            model, found = own.from_pretrained(
+            model, found = auto.from_pretrained(
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
         raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
-    missing = [name for name in found["missing_keys"] if not name.startswith(_UNUSED)]
+    is_body = head == "AutoModel"
+    missing = [name for name in found["missing_keys"] if not (is_body and name.startswith(_UNUSED))]
     if missing or found.get("mismatched_keys"):
         raise ValueError(
             f"the weights of {folder} do not fit its config: {len(missing)} are missing, such as "
             f"{', '.join(sorted(missing)[:3])}; they would be random numbers"
         )
-    if model.config.is_encoder_decoder:
+    if is_body and model.config.is_encoder_decoder:
         model = model.get_encoder()
-    model.config.use_cache = False
+    if is_body:
+        model.config.use_cache = False
     return model.eval()
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from rmspace._checks import check_int, check_number
+from rmspace._checks import check_int
 from rmspace._typing import FloatArray, IntArray
-from rmspace.text._extras import need
-from rmspace.text.encoders._requests import Policy, post, shown
+from rmspace.text._endpoint import Endpoint
+from rmspace.text._requests import shown
 from rmspace.text.notes import clean_item
 from rmspace.text.records import TextItem
 from rmspace.text.templates import find_template, template_hash
@@ -22,7 +18,7 @@ from rmspace.text.templates import find_template, template_hash
 __all__ = ["EndpointEncoder"]
 
 
-class EndpointEncoder:
+class EndpointEncoder(Endpoint):
     """A server with `/v1/embeddings` of the OpenAI protocol as an encoder.
 
     The server sees whole texts. What it cuts, and where, is its own setting, and is not counted here: most servers
@@ -62,12 +58,17 @@ class EndpointEncoder:
         api_key_env: str = "OPENAI_API_KEY",
         dimensions: int | None = None,
     ) -> None:
-        self.url, self.model = _address(url), str(model)
+        super().__init__(
+            url,
+            "/v1/embeddings",
+            model,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            api_key_env=api_key_env,
+        )
         self.template, self._render = template, find_template(template)
         self.batch_size = check_int("batch_size", batch_size, low=1)
-        self.concurrency = check_int("concurrency", concurrency, low=1)
-        self.policy = Policy(check_number("timeout", timeout, low=0.001), check_int("retries", retries, low=0))
-        self.api_key_env = api_key_env
         self.dimensions = None if dimensions is None else check_int("dimensions", dimensions, low=1)
         self._dim = self.dimensions
 
@@ -118,29 +119,12 @@ class EndpointEncoder:
 
     def _answers(self, batches: list[list[str]], done: Callable[[int], object]) -> list[FloatArray]:
         """Return the embeddings of each batch, and stop asking at the first error."""
-        headers, stop = self._headers(), threading.Event()
-        with need("httpx").Client() as client, ThreadPoolExecutor(self.concurrency) as pool:
-            asked = [pool.submit(self._ask, client, batch, headers, stop) for batch in batches]
-            sizes = {one: len(batch) for one, batch in zip(asked, batches, strict=True)}
-            try:
-                for one in as_completed(asked):
-                    one.result()
-                    done(sizes[one])
-            except BaseException:
-                stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            return [one.result() for one in asked]
-
-    def _ask(self, client: Any, texts: list[str], headers: dict[str, str], stop: threading.Event) -> FloatArray:
-        body: dict[str, Any] = {"model": self.model, "input": texts}
-        if self.dimensions is not None:
-            body["dimensions"] = self.dimensions
-        answer = post(client, self.url, body, headers, self.policy, stop)
-        try:
-            return read_vectors(answer, len(texts))
-        except ValueError as error:
-            raise ValueError(f"{shown(self.url)}, model {self.model!r}: {error}") from error
+        options = {} if self.dimensions is None else {"dimensions": self.dimensions}
+        return self.ask(
+            [{"model": self.model, "input": texts, **options} for texts in batches],
+            lambda answer, k: read_vectors(answer, len(batches[k])),
+            lambda k: done(len(batches[k])),
+        )
 
     def _check_dim(self, vectors: FloatArray) -> FloatArray:
         self._dim = self._dim or vectors.shape[1]
@@ -151,12 +135,6 @@ class EndpointEncoder:
                 "does it still serve the same model?"
             )
         return vectors
-
-    def _headers(self) -> dict[str, str]:
-        key = os.environ.get(self.api_key_env, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise ValueError(f"the key in {self.api_key_env} must be printable ASCII; it holds other characters")
-        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def read_vectors(answer: Any, n: int) -> FloatArray:
@@ -197,15 +175,3 @@ def _numbers(vectors: list[Any]) -> FloatArray:
     if not np.isfinite(rows).all():
         raise ValueError("embeddings must be finite; the server sent NaN or infinity")
     return rows
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(str(url))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"url must be the http or https address of a server; got {shown(str(url))!r}")
-    if parts.username or parts.password:
-        raise ValueError("url must not hold a password, because it is written down; put the key in the environment")
-    path = parts.path.rstrip("/")
-    if not path.endswith("/embeddings"):
-        path += "/embeddings" if path.endswith("/v1") else "/v1/embeddings"
-    return parts._replace(path=path, fragment="").geturl()

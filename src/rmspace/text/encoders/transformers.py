@@ -14,19 +14,15 @@ import numpy as np
 from rmspace._checks import check_int
 from rmspace._typing import FloatArray, IntArray, PathLike
 from rmspace.text.encoders import _folder
+from rmspace.text.encoders._text_model import TEMPLATE_NAMES, check_word, limits_of, place, template_of
 from rmspace.text.encoders._tokens import Tokens
 from rmspace.text.records import TextItem
-from rmspace.text.templates import TEMPLATES, ChatTemplate, Template, find_template, template_hash
-from rmspace.text.truncation import Limits
+from rmspace.text.templates import ChatTemplate, template_hash
 
 if TYPE_CHECKING:
     from rmspace.text.encoders._forward import Forward
 
 __all__ = ["TransformersEncoder"]
-
-# A date that a template may write; today's would change the embeddings from day to day.
-_DATE = "26 Jul 2024"
-_NO_CLOCK = f"{{%- macro strftime_now(format) -%}}{_DATE}{{%- endmacro -%}}"
 
 
 class TransformersEncoder:
@@ -86,7 +82,9 @@ class TransformersEncoder:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        _check_words(pooling=pooling, template=template, side=side, dtype=dtype, padding_side=padding_side)
+        given = {"pooling": pooling, "template": template, "side": side, "dtype": dtype, "padding_side": padding_side}
+        for name, value in given.items():
+            check_word(name, value, _WORDS[name])
         self.model, self.revision = str(model), revision
         self.pooling, self.normalize = pooling, bool(normalize)
         self.batch_size = check_int("batch_size", batch_size, low=1)
@@ -94,10 +92,12 @@ class TransformersEncoder:
         self.padding_side, self._code = padding_side, trust_remote_code
         self._tokenizer = _folder.load_tokenizer(self._folder, code=trust_remote_code)
         config = _folder.load_config(self._folder, code=trust_remote_code)
-        self._device, self._precision, self.dtype = _place(device, dtype)
+        self._device, self._precision, self.dtype = place(device, dtype)
         self.layer = _check_layer(layer, config)
-        self.limits = _limits(max_length, max_prompt, side, *_folder.most_tokens(self._folder, config, self._tokenizer))
-        self.template, self._template = _find_template(template, self._tokenizer)
+        self.limits = limits_of(
+            max_length, max_prompt, side, *_folder.most_tokens(self._folder, config, self._tokenizer)
+        )
+        self.template, self._template = template_of(template, self._tokenizer)
         chat = self._template
         self.template_hash = chat.hash if isinstance(chat, ChatTemplate) else template_hash(self.template)
         self._warn_of_another_pooling()
@@ -114,7 +114,7 @@ class TransformersEncoder:
         The hashes of the weights and the tokenizer say which model it is, so its name is under "about", with the
         versions of the libraries: another version of them changes an embedding by less than a batch does.
         """
-        place = str(self._folder.absolute()) if Path(self.model).is_dir() else self.model
+        at = str(self._folder.absolute()) if Path(self.model).is_dir() else self.model
         return {
             "kind": "transformers",
             **_folder.hashes(self._folder),
@@ -128,7 +128,7 @@ class TransformersEncoder:
             "side": self.limits.side,
             "dtype": self.dtype,
             "about": {
-                "model": place,
+                "model": at,
                 "revision": self.revision,
                 **{name: version(name) for name in ("torch", "transformers", "tokenizers")},
             },
@@ -199,77 +199,16 @@ class TransformersEncoder:
             )
 
 
-def _check_words(**given: str) -> None:
-    for name, value in given.items():
-        if value not in _WORDS[name]:
-            raise ValueError(f"{name} must be one of {', '.join(_WORDS[name])}; got {value!r}")
-
-
 _WORDS: dict[str, tuple[str, ...]] = {
     "pooling": ("mean", "last", "cls"),
-    "template": ("auto", "chat", *TEMPLATES),
+    "template": TEMPLATE_NAMES,
     "side": ("left", "right"),
     "dtype": ("auto", "float32", "bfloat16", "float16"),
     "padding_side": ("right", "left"),
 }
 
 
-def _place(device: str, dtype: str) -> tuple[Any, Any, str]:
-    """Return the device, the dtype, and the name of the dtype."""
-    import torch
-
-    from rmspace.models.core.precision import find_device, find_precision
-
-    place = find_device(device)
-    found = torch.float16 if dtype == "float16" else find_precision(dtype, place)
-    return place, found, str(found).removeprefix("torch.")
-
-
 def _check_layer(layer: int, config: Any) -> int:
     n = config.get_text_config().num_hidden_layers
     check_int("layer", layer, low=-n - 1, high=n)
     return layer - n - 1 if layer >= 0 else layer
-
-
-def _limits(
-    max_length: int | None, max_prompt: int | None, side: Literal["left", "right"], own: int | None, most: int | None
-) -> Limits:
-    """Return the limits, with the model's own where none was given; `most` is the number of its positions.
-
-    Raises:
-        ValueError: limits that the model or one another do not allow.
-    """
-    length = own if max_length is None else check_int("max_length", max_length, low=1, high=most)
-    if length is None:
-        raise ValueError("the model names no limit of its own; give max_length, the most tokens of a text")
-    if max_prompt is not None:
-        check_int("max_prompt", max_prompt, low=1)
-    if side == "right" and (max_prompt is None or max_prompt >= length):
-        raise ValueError(
-            "with side='right', max_prompt must be given and below max_length, so that a long prompt leaves tokens "
-            f"for the reply; got max_prompt={max_prompt} and max_length={length}"
-        )
-    return Limits(length, max_prompt, side)
-
-
-def _find_template(name: str, tokenizer: Any) -> tuple[str, Template]:
-    """Return the name of the template, never "auto", and the template."""
-    has_chat = bool(getattr(tokenizer, "chat_template", None))
-    if name == "plain" or name == "hh" or (name == "auto" and not has_chat):
-        name = "plain" if name == "auto" else name
-        return name, find_template(name)
-    if not has_chat:
-        raise ValueError("template='chat' needs a chat template, and the tokenizer has none; use 'plain'")
-
-    source = tokenizer.get_chat_template()
-
-    def render(messages: Any, header: bool) -> str:
-        return tokenizer.apply_chat_template(
-            messages,
-            chat_template=_NO_CLOCK + source,
-            tokenize=False,
-            add_generation_prompt=header,
-            date_string=_DATE,
-        )
-
-    return "chat", ChatTemplate(render, source)

@@ -1,0 +1,91 @@
+"""The third step of a build: gold rewards of the responses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from rmspace._typing import Float64Array
+from rmspace.kinds import Gold
+from rmspace.text.line_store import Line, LineStore
+from rmspace.text.notes import say_notes
+from rmspace.text.pipeline.responses import groups_of
+from rmspace.text.pipeline.step import Say, grow, open_step
+from rmspace.text.ratings import check_ratings
+
+FILES = ("rewards.jsonl", "unread.jsonl")
+
+
+def rewards_step(
+    out: Path,
+    responses: LineStore,
+    name: str,
+    gold: Gold,
+    sources: Mapping[str, str],
+    say: Say,
+    show: bool | None,
+) -> LineStore:
+    """Rate all responses: lines {id, rewards}, and the answers of a judge that could not be read.
+
+    Raises:
+        TypeError, ValueError: a gold that returns something else than one finite number per response, or the same for
+            all.
+    """
+    options = {"input": responses.fingerprint(), "gold": dict(gold.describe()), "sources": dict(sources)}
+    store = open_step(out, f"gold-{name}", FILES, options, say)
+
+    grow(store, responses.parts(), lambda part: rated(name, gold, part), f"gold {name}", show)
+    _check_spread(store, name)
+    cut = say_notes(np.array([note for line in store.lines() for note in line.get("notes", ())], dtype=np.int64))
+    say(f"gold {name}: {store.n:,} prompts; {store.count(1):,} answers could not be read" + (f"; {cut}" if cut else ""))
+    return store
+
+
+def column_name(gold: str, column: str) -> str:
+    """Return the name of a column of a bank.
+
+    >>> column_name("judge", ""), column_name("rm", "helpfulness")
+    ('judge', 'rm.helpfulness')
+    """
+    return f"{gold}.{column}" if column else gold
+
+
+def rated(name: str, gold: Gold, part: list[Line]) -> tuple[list[Line], list[Line]]:
+    """Return the lines of the rewards of some prompts, and of the answers that could not be read."""
+    groups = groups_of(part)
+    edges = np.cumsum([0, *map(len, groups)])
+    found = check_ratings(name, gold.rate(groups), int(edges[-1]))
+    lines: list[Line] = []
+    for line, start, stop in zip(part, edges[:-1], edges[1:], strict=True):
+        rewards = {column: _as_json(values[start:stop]) for column, values in found.columns.items()}
+        notes = [] if found.notes is None else found.notes[start:stop].tolist()
+        lines.append({"id": line["id"], "rewards": rewards} | ({"notes": notes} if any(notes) else {}))
+    unread = []
+    for place, answer in found.unread:
+        prompt = int(np.searchsorted(edges, place, side="right")) - 1
+        unread.append({"id": part[prompt]["id"], "response": place - int(edges[prompt]), "answer": answer})
+    return lines, unread
+
+
+def _as_json(values: Float64Array) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _check_spread(store: LineStore, name: str) -> None:
+    """Raise ValueError where a column has one value for all responses, or none at all."""
+    low: dict[str, float] = {}
+    high: dict[str, float] = {}
+    for column, values in ((c, v) for line in store.lines() for c, v in line["rewards"].items()):
+        known = [value for value in values if value is not None]
+        low[column] = min([low.get(column, math.inf), *known])
+        high[column] = max([high.get(column, -math.inf), *known])
+    for column in low:
+        if low[column] >= high[column]:
+            came = f"{low[column]:g}" if low[column] == high[column] else "no reward, because no answer could be read,"
+            raise ValueError(
+                f"a gold must tell responses apart; {column_name(name, column)!r} gives {came} for all of them; the "
+                f"rewards are kept in {store.folder}: correct the gold, or leave it out, and run the same again"
+            )

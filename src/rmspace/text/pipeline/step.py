@@ -1,0 +1,75 @@
+"""Steps of a build: each a folder named by a hash of all that its content depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rmspace.data.progress import progress
+from rmspace.text.descriptions import ABOUT, differences
+from rmspace.text.line_store import Line, LineStore
+
+Say = Callable[[str], object]
+Work = Callable[[list[Line]], Sequence[Sequence[Mapping[str, Any]]]]
+
+
+def key_of(options: Mapping[str, Any]) -> str:
+    """Return a hash of what a step depends on; what stands under "about" is left out at any depth.
+
+    >>> key_of({"model": {"sha256": "a", "about": {"place": "here"}}}) == key_of({"model": {"sha256": "a"}})
+    True
+    """
+    text = json.dumps(without_about(options), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def without_about(value: Any) -> Any:
+    """Return a value without what stands under "about" in any of its blocks."""
+    if isinstance(value, Mapping):
+        return {name: without_about(inner) for name, inner in value.items() if name != ABOUT}
+    return [without_about(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def step_folder(out: Path, name: str, options: Mapping[str, Any], say: Say) -> Path:
+    """Return the folder of a step; where an earlier one of the same name exists, say what is different now."""
+    folder = out / "steps" / f"{name}-{key_of(options)}"
+    if not folder.is_dir() and (before := _latest(out / "steps", name)) is not None:
+        found = differences(without_about(_about_of(before)), without_about(options))
+        what = "; ".join(found[:3]) + (f" and {len(found) - 3} others" if len(found) > 3 else "")
+        say(f"{name}: made again, because of {what}; {before.name} stays")
+    return folder
+
+
+def open_step(out: Path, name: str, files: tuple[str, ...], options: Mapping[str, Any], say: Say) -> LineStore:
+    """Return the store of a step, with what an earlier run committed."""
+    return LineStore(step_folder(out, name, options, say), files, options)
+
+
+def grow(store: LineStore, parts: Iterator[list[Line]], work: Work, what: str, show: bool | None) -> None:
+    """Bring a store to its end: work on the parts of its input that it does not hold yet, one shard for each."""
+    if store.complete:
+        return
+    store.start()
+    for part in progress(islice(parts, len(store.shards), None), what, show=show):
+        store.append(work(part))
+    store.finish()
+
+
+def _latest(steps: Path, name: str) -> Path | None:
+    """Return the newest other folder of a step."""
+    length = len(key_of({}))
+    folders = [
+        path
+        for path in (steps.iterdir() if steps.is_dir() else ())
+        if path.name[: -length - 1] == name and (path / "manifest.json").is_file()
+    ]
+    return max(folders, key=lambda path: (path / "manifest.json").stat().st_mtime_ns, default=None)
+
+
+def _about_of(folder: Path) -> dict[str, Any]:
+    head = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return head.get("about") or {"encoder": head.get("encoder")}

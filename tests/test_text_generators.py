@@ -1,0 +1,324 @@
+"""Generators: each response has its own seed, prompts too long are refused, and a server that fails is asked again."""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rmspace.text import EndpointGenerator, FunctionGenerator, JudgeGold, Message, TransformersGenerator
+from rmspace.text.records import items_of
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
+
+import text_models  # noqa: E402
+from rmspace.text.generators._sampling import draw  # noqa: E402
+
+PROMPTS = [(Message("user", text),) for text in ("Why is the sky blue?", "2 + 2?", "Name a colour of the light.", "hi")]
+
+
+def save_causal(folder: Path, **options: Any) -> str:
+    torch.manual_seed(0)
+    tokenizer = text_models.bpe_tokenizer(**options)
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=128,
+        )
+    )
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose padding is its end of text, as after the paper's fine-tuning."""
+    return save_causal(tmp_path_factory.mktemp("causal"), pad="</s>", chat=text_models.CHATML)
+
+
+def generator(model: str, **options: Any) -> TransformersGenerator:
+    return TransformersGenerator(model, **{"max_new_tokens": 8, **options})
+
+
+# Drawing a token
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    scores = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05]))
+    uniforms = (torch.arange(1000) + 0.5) / 1000
+    count = Counter(draw(scores.expand(1000, 4), uniforms, 1.0, 1.0).tolist())
+    assert [count[k] for k in range(4)] == pytest.approx([500, 300, 150, 50], abs=1)
+    sharp = Counter(draw(scores.expand(1000, 4), uniforms, 0.5, 1.0).tolist())
+    squares = np.array([0.5, 0.3, 0.15, 0.05]) ** 2
+    assert [sharp[k] for k in range(4)] == pytest.approx((1000 * squares / squares.sum()).tolist(), abs=1)
+
+
+def test_top_p_keeps_the_fewest_tokens() -> None:
+    scores = torch.log(torch.tensor([0.05, 0.3, 0.5, 0.15]))
+    uniforms = (torch.arange(1000) + 0.5) / 1000
+    for top_p, kept in ((0.4, {2}), (0.6, {1, 2}), (0.9, {1, 2, 3}), (1.0, {0, 1, 2, 3})):
+        assert set(draw(scores.expand(1000, 4), uniforms, 1.0, top_p).tolist()) == kept
+    count = Counter(draw(scores.expand(1000, 4), uniforms, 1.0, 0.6).tolist())
+    assert count[2] == pytest.approx(625, abs=1)
+
+
+def test_the_limits_of_the_uniform_numbers() -> None:
+    scores = torch.tensor([[0.0, 0.0, -torch.inf]]).expand(2, 3)
+    assert draw(scores, torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64), 1.0, 1.0).tolist() == [0, 1]
+    assert draw(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([0.0]), 0.0, 1.0).tolist() == [1]
+
+
+# Models of transformers
+
+
+def test_a_response_depends_on_its_prompt_and_seed_alone(model: str) -> None:
+    made = generator(model)
+    together = made.generate(PROMPTS * 2, list(range(8)))
+    assert len({reply.text for reply in together}) == 8
+    assert all(reply.tokens and reply.tokens <= 8 for reply in together)
+    assert generator(model, batch_size=3).generate(PROMPTS[::-1], [3, 2, 1, 0]) == together[:4][::-1]
+    assert made.generate(PROMPTS[1:2], [5]) == together[5:6]  # alone, so without padding
+
+
+def test_it_writes_what_the_model_would(model: str) -> None:
+    """At temperature 0, token by token with the whole text each time, and without a cache or padding."""
+    made = generator(model, temperature=0.0, template="plain")
+    own = transformers.AutoModelForCausalLM.from_pretrained(model).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    for prompt, reply in zip(PROMPTS, made.generate(PROMPTS, [0] * 4), strict=True):
+        ids = tokenizer(f"{prompt[0].content}\n\n")["input_ids"]
+        written: list[int] = []
+        while len(written) < 8:
+            with torch.no_grad():
+                token = int(own(torch.tensor([ids + written])).logits[0, -1].argmax())
+            if token == tokenizer.eos_token_id:
+                break
+            written.append(token)
+        assert reply.text == tokenizer.decode(written, skip_special_tokens=True).strip()
+
+
+def test_stop_strings_end_a_response(model: str) -> None:
+    free = generator(model, max_new_tokens=20).generate(PROMPTS, [0, 1, 2, 3])
+    stop = free[0].text[len(free[0].text) // 2]
+    cut = generator(model, max_new_tokens=20, stop=[stop]).generate(PROMPTS, [0, 1, 2, 3])
+    for one, other in zip(free, cut, strict=True):
+        assert other.text == one.text.split(stop)[0].strip()
+        assert other.finish == "stop" if stop in one.text else other.finish == one.finish
+    assert (cut[0].tokens or 0) < 20
+
+
+def test_prompts_that_are_too_long_are_refused_with_a_reason(model: str) -> None:
+    made = generator(model, max_prompt=40)
+    long = (Message("user", "sky " * 60),)
+    reasons = made.refusals([PROMPTS[0], long])
+    assert reasons[0] is None
+    assert str(reasons[1]).startswith("the prompt is over max_prompt=40: ")
+    with pytest.raises(ValueError, match=r"over max_prompt=40: .* leave such prompts out"):
+        made.generate([long], [0])
+    assert generator(model, max_new_tokens=100).max_prompt == 28  # what the places of the model leave
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be at least 0"),
+        ({"top_p": 0.0}, "top_p must be in"),
+        ({"stop": [""]}, "stop must hold no empty text"),
+        ({"max_new_tokens": 128}, "max_prompt must be given"),
+        ({"max_new_tokens": 100, "max_prompt": 29}, "must fit the 128 places of the model; got 29 and 100"),
+        ({"template": "none"}, "template must be one of"),
+    ],
+)
+def test_options_that_cannot_be(model: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        generator(model, **options)
+
+
+def test_a_description_says_what_responses_depend_on(model: str) -> None:
+    one = generator(model).describe()
+    others: list[dict[str, Any]] = [
+        {"temperature": 0.5},
+        {"top_p": 0.9},
+        {"stop": ["a"]},
+        {"template": "plain"},
+        {"max_new_tokens": 9},
+    ]
+    assert len({json.dumps(generator(model, **each).describe()) for each in [{}, *others]}) == 6
+    assert generator(model, batch_size=3).describe() == one
+    assert one["weights"]["model.safetensors"]
+
+
+def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "other/base"}', encoding="utf-8")
+    with pytest.raises(ValueError, match="is an adapter for 'other/base' and not a whole model; merge it"):
+        TransformersGenerator(tmp_path)
+
+
+def test_a_body_without_a_head_is_refused(tmp_path: Path) -> None:
+    folder = text_models.save_model(tmp_path)  # of a model that embeds: it has no weights that choose words
+    with pytest.raises(ValueError, match="they would be random numbers"):
+        generator(folder).generate(PROMPTS, [0] * 4)
+
+
+# Servers
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with the seed and the prompt; some calls fail."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.bodies: list[dict[str, Any]] = []
+        self.failing = 0.0
+        self.content: Any = None
+        self.rng = random.Random(0)
+        self.lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            fails = self.server.rng.random() < self.server.failing
+            self.server.bodies += [] if fails else [{"path": self.path, **body}]
+        text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+        content = self.server.content or (lambda text, seed: f"{seed} {text}STOP more")
+        made = content(text, body.get("seed"))
+        choice = {"message": {"content": made}} if "messages" in body else {"text": made}
+        answer = {"choices": [{**choice, "finish_reason": "length"}], "usage": {"completion_tokens": 3}}
+        data = json.dumps(answer).encode()
+        self.send_response(500 if fails else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    pytest.importorskip("httpx")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    found = Server()
+    threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def hurried(made: Any) -> Any:
+    made.policy = made.policy._replace(backoff=0.001)
+    return made
+
+
+@pytest.mark.parametrize("template", ["chat", "plain"])
+def test_a_server_that_fails_a_fifth_of_its_calls(server: Server, template: Any) -> None:
+    server.failing = 0.2
+    made = hurried(EndpointGenerator(server.url, "m", template=template, stop=["STOP"], retries=8))
+    found = made.generate(PROMPTS * 20, list(range(80)))
+    end = "" if template == "chat" else "\n\n"
+    expected = [f"{seed} {prompt[0].content}{end}".strip() for seed, prompt in enumerate(PROMPTS * 20)]
+    assert [reply.text for reply in found] == expected
+    assert {(reply.finish, reply.tokens) for reply in found} == {("stop", 3)}
+    assert Counter(body["seed"] for body in server.bodies) == Counter(range(80))  # complete, and nothing twice
+    assert server.bodies[0]["temperature"] == 1.0
+    assert server.bodies[0]["model"] == "m"
+
+
+def test_answers_of_a_server_that_are_none(server: Server) -> None:
+    made = hurried(EndpointGenerator(server.url, "m"))
+    server.content = lambda text, seed: None
+    assert made.generate(PROMPTS[:1], [0])[0].text == ""  # kept; the build counts it
+    server.content = lambda text, seed: 3
+    with pytest.raises(ValueError, match="model 'm': the choice must have a text"):
+        made.generate(PROMPTS[:1], [0])
+    assert made.refusals(PROMPTS) == [None] * 4
+    short = EndpointGenerator(server.url, "m", max_characters=10)
+    assert [reason is None for reason in short.refusals(PROMPTS)] == [False, True, False, True]
+
+
+# Judges
+
+
+def judge(server: Server, **options: Any) -> JudgeGold:
+    return hurried(JudgeGold(server.url, "m", **options))
+
+
+def response_in(text: str, tag: str = "response") -> str:
+    return text.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
+
+
+def test_ratings_are_read_and_never_guessed(server: Server) -> None:
+    answers = {
+        "a": "Fine. [[7]]",
+        "b": "It is a 7.",
+        "c": "[[11]]",
+        "d": "[[3]] or [[4]]",
+        "e": "[[3]], so [[3]]",
+        "f": "",
+    }
+    server.content = lambda text, seed: answers[response_in(text)]
+    found = judge(server).rate([items_of("Why?", list("abc")), items_of("How?", list("def"))])
+    np.testing.assert_array_equal(found.columns[""], [7, np.nan, np.nan, np.nan, 3, np.nan])
+    assert [(each.place, each.answer) for each in found.unread] == [(k, answers["abcdef"[k]]) for k in (1, 2, 3, 5)]
+    assert server.bodies[0]["temperature"] == 0.0
+
+
+@pytest.mark.parametrize(("opponents", "n_games"), [(None, 12 + 2), (1, 8 + 2)])
+def test_pairs_are_judged_in_both_orders(server: Server, opponents: int | None, n_games: int) -> None:
+    """This judge always takes the first one it is shown: that tells nothing, so all responses get 1/2."""
+    server.content = lambda text, seed: "[[A]]"
+    groups = [items_of("Why?", list("abcd")), items_of("How?", list("ef"))]
+    found = judge(server, mode="pairwise", opponents=opponents).rate(groups)
+    assert found.columns[""].tolist() == [0.5] * 6
+    assert len(server.bodies) == n_games
+
+
+def test_wins_and_ties_are_counted(server: Server) -> None:
+    def longer(text: str, seed: Any) -> str:
+        a, b = (len(response_in(text, f"response {tag}")) for tag in "AB")
+        return "no idea" if a + b == 5 else "[[A]]" if a > b else "[[B]]" if b > a else "[[C]]"
+
+    server.content = longer
+    found = judge(server, mode="pairwise").rate([items_of("Why?", ["aa", "bb", "ccc", "d"])])
+    # aa: ties bb, beats d; ccc: beats d; the games of aa and bb against ccc cannot be read
+    assert found.columns[""].tolist() == [0.75, 0.75, 1.0, 0.0]
+    assert Counter(each.place for each in found.unread) == {0: 2, 1: 2, 2: 4}
+    with pytest.raises(ValueError, match="needs at least two responses"):
+        judge(server, mode="pairwise").rate([items_of("Why?", ["a"])])
+
+
+@pytest.mark.parametrize("question", ["Rate it.", "{prompt} {response} {x}", "{prompt", "{prompt} {{response}}"])
+def test_questions_that_cannot_be(question: str) -> None:
+    with pytest.raises(ValueError, match="question"):
+        JudgeGold("http://localhost:1", "m", question=question)
+
+
+def test_functions() -> None:
+    made = FunctionGenerator(
+        lambda prompts, seeds: [f" {p} {s} " for p, s in zip(prompts, seeds, strict=True)], name="f"
+    )
+    assert made.generate(PROMPTS[:1], [3])[0].text == "Why is the sky blue?\n\n 3"
+    with pytest.raises(ValueError, match="f must return one text per prompt, 1; got one text"):
+        FunctionGenerator(lambda prompts, seeds: "text", name="f").generate(PROMPTS[:1], [0])
