@@ -18,7 +18,7 @@ from faults.processes import ENVIRONMENT, Process, finish, folder_of_scripts, sm
 from faults.promise import Found, Promise, same
 from rmspace.text import embed
 from rmspace.text.records import TextItem
-from rmspace.text.vector_store import KIND, read_committed
+from rmspace.text.vector_store import read_committed
 
 N, SHARD = 400, 10
 ITEMS = [TextItem((), f"text {k}") for k in range(N)]
@@ -73,7 +73,7 @@ class Attacked:
     def look(self) -> int:
         """Return how many committed texts were lost since the last look; a damaged folder loses all."""
         before, self.committed = self.committed, 0
-        if (self.out / KIND.marker).exists() and (found := read_committed(self.out)) is not None:
+        if (found := read_committed(self.out)) is not None:
             self.committed = found.n
         return max(0, before - self.committed)
 
