@@ -28,14 +28,21 @@ KILLS = ("killed drivers", "killed workers", "killed embedding")
 
 def main() -> int:
     options = _parse()
-    total, rows = Found(0, 0, 0), []
+    found = {}
     for promise, times in _attacks(options):
-        found = _attack(promise, times, options.seed)
-        total += found
-        rows.append(_row(promise, found))
-        print(f"{promise.name}: {_words(found)}", flush=True)
+        found[promise] = _attack(promise, times, options.seed)
+        print(f"{promise.name}: {_words(found[promise])}", flush=True)
+    total = sum(found.values(), Found(0, 0, 0))
     command = shlex.join(["python", "scripts/reliability.py", *sys.argv[1:]])
-    blocks = {"attacks": as_markdown(rows), "run": f"`{command}`\n\n{machine()}.\n\nIn all: {_words(total)}."}
+    blocks = {
+        "files": as_markdown(_row(each, one) for each, one in found.items() if each in damages.PROMISES),
+        "processes": as_markdown(
+            {"what": each.name, "promise": each.promise, "attack": each.attack, **_row(each, one)}
+            for each, one in found.items()
+            if each not in damages.PROMISES
+        ),
+        "run": f"`{command}`\n\n{machine()}.\n\nIn all: {_words(total)}.",
+    }
     write(PAGE, options.page, blocks)
     return int(total.lost > 0)
 
@@ -73,8 +80,6 @@ def _attack(promise: Promise, times: int, seed: int) -> Found:
 def _row(promise: Promise, found: Found) -> dict[str, str]:
     return {
         "what": promise.name,
-        "what is promised": promise.promise,
-        "how it is attacked": promise.attack,
         "times": f"{found.times:,}",
         "errors": f"{found.refused:,}",
         "lost": str(found.lost),

@@ -6,6 +6,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,16 @@ def attack(subject: Subject, times: int, folder: Path, rng: random.Random) -> Fo
     return found
 
 
-def promise(subject: Subject) -> Promise:
+def _promise(subject: Subject) -> Promise:
     return Promise(
         subject.name,
         "what is read is what was written, or an error says that it is damaged",
-        "a file of it with a changed bit, digit, 8 bytes or page; cut, lengthened, removed, or from another folder",
-        lambda times, folder, rng: attack(subject, times, folder, rng),
+        "one file is changed, cut, lengthened or removed, or comes from another folder",
+        partial(attack, subject),
     )
 
 
-PROMISES = tuple(map(promise, SUBJECTS))
+PROMISES = tuple(map(_promise, SUBJECTS))
 
 
 def _read(subject: Subject, folder: Path, right: list[Any]) -> Found:

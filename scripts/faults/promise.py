@@ -28,7 +28,7 @@ class Found(NamedTuple):
         return Found(self.times + other.times, self.refused + other.refused, self.lost + other.lost)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Promise:
     """A promise, and the attack on it."""
 
