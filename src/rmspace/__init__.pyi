@@ -1,3 +1,4 @@
+from . import active as active
 from . import annotators as annotators
 from . import baselines as baselines
 from . import candidates as candidates
@@ -27,8 +28,11 @@ from .candidates import diversified as diversified
 from .candidates import similar as similar
 from .config.build import load_config as load_config
 from .data.bank import ResponseBank as ResponseBank
+from .data.consensus import consensus as consensus
+from .data.pointwise import pair_up as pair_up
 from .data.preference_health import split_health as split_health
 from .data.preferences import Preferences as Preferences
+from .data.rankings import choices_of as choices_of
 from .data.split import prompt_folds as prompt_folds
 from .data.split import split_prompts as split_prompts
 from .experiment import run as run
@@ -87,6 +91,7 @@ from .reductions import mean as mean
 from .reductions import minimum as minimum
 from .results.agreement import agreement_table as agreement_table
 from .results.agreement import krippendorff_alpha as krippendorff_alpha
+from .results.bias import bias_table as bias_table
 from .results.by_length import accuracy_by_length as accuracy_by_length
 from .results.calibration import calibration_table as calibration_table
 from .results.calibration import expected_calibration_error as expected_calibration_error
@@ -97,9 +102,12 @@ from .results.evaluate_preferences import compare_preferences as compare_prefere
 from .results.evaluate_preferences import evaluate_preferences as evaluate_preferences
 from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
+from .results.option_estimate import estimate_option as estimate_option
+from .results.overoptimisation import overoptimisation_table as overoptimisation_table
 from .results.summarize import seed_means as seed_means
 from .results.temperature import preference_probability as preference_probability
 from .results.temperature import temperature_scale as temperature_scale
+from .results.turning import overoptimisation_fit as overoptimisation_fit
 from .study.results import Study as Study
 from .study.run import run_study as run_study
 
