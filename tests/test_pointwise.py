@@ -16,6 +16,8 @@ from rmspace import objectives
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.pointwise import pair_up
 from rmspace.data.rankings import choices_of
+from rmspace.models.core.columns import bind
+from rmspace.models.core.gradients import score_slope
 
 RNG = np.random.default_rng(0)
 ITEMS = RNG.normal(size=(60, 4))
@@ -149,9 +151,6 @@ def test_the_probabilities_of_all_rankings_sum_to_one() -> None:
 
 
 def test_gradient_and_curvature_of_a_choice_are_those_of_the_likelihood() -> None:
-    from rmspace.models.core.columns import bind
-    from rmspace.models.core.gradients import score_slope
-
     comparisons, columns = choices_of([[0, 1, 2, 3], [4, 2]], top_k=2)
     scores = np.array([0.5, -1.0, 1.5, 0.0, 0.2])
     slope = score_slope(
