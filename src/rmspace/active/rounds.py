@@ -30,6 +30,8 @@ from rmspace.results.schema import N_PAIRS, SEED, typed
 
 __all__ = ["active_study"]
 
+_FACTS = ("error_rate", "fit_seconds", "choose_seconds")
+
 
 @reuse_items()
 def active_study(
@@ -114,7 +116,7 @@ def active_study(
             table = evaluate({name: estimator.predict(test.items)}, test, n=n, metrics=metrics, confidence=confidence)
             table.insert(0, SEED, seed)
             table.insert(1, N_PAIRS, facts.pop(N_PAIRS))
-            tables.append(table.assign(**facts))
+            tables.append(table.assign(**{fact: facts[fact] for fact in _FACTS}))
     return typed(pd.concat(tables, ignore_index=True))
 
 
@@ -134,7 +136,7 @@ def _pool(
     comparisons = annotate(chosen, train, annotator, rng=_stream(seed, 1), scale=scale)
     used, places = np.unique(chosen, return_inverse=True)
     places = places.reshape(-1, 2)
-    items = np.asarray(choose(train.items, used))
+    items = np.asarray(choose(train.items, used), dtype=np.float32)  # a difference of float16 would be rounded
     return _Pool(comparisons, places, items, items[places[:, 0]] - items[places[:, 1]])
 
 
@@ -165,10 +167,10 @@ def _rounds(
         begin = time.perf_counter()
         fit_model(estimator, train.items, judged, groups=train.groups)
         facts = {
-            N_PAIRS: len(chosen),
-            "error_rate": _error_rate(judged, train.item_rewards),
             "fit_seconds": time.perf_counter() - begin,
             "choose_seconds": middle - start,
+            "error_rate": _error_rate(judged, train.item_rewards),
+            N_PAIRS: len(chosen),
         }
         yield estimator, facts
         gaps = _gaps(estimator, pool)
