@@ -32,7 +32,7 @@ class LineStore:
     Args:
         folder: the folder; `start` makes it.
         files: names of its files; the first one holds the results.
-        about: what the lines depend on, which the manifest records.
+        about: what the lines depend on, which the manifest records; where there is a manifest, its own is kept.
 
     Raises:
         FileExistsError: the folder holds other things.
@@ -117,13 +117,15 @@ class LineStore:
                 yield [json.loads(line) for line in opened.read(size).splitlines()]
 
     def _read(self) -> None:
-        head = read_head(self.folder, self._kind.kind, self._kind.version, {"shards": list, "complete": bool})
+        head = read_head(
+            self.folder, self._kind.kind, self._kind.version, {"about": dict, "shards": list, "complete": bool}
+        )
         try:
             fields = ("n", "sizes", "sha256")
             self.shards = tuple(LineShard(*(tuple(shard[name]) for name in fields)) for shard in head["shards"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"{self.folder} has a damaged manifest ({error}); {self._kind.advice}") from error
-        self.complete = head["complete"]
+        self.about, self.complete = head["about"], head["complete"]
         for k, name in enumerate(self._kind.files):
             self._kind.check_hashes(self.folder / name, [(shard.sizes[k], shard.sha256[k]) for shard in self.shards])
 

@@ -16,7 +16,7 @@ from rmspace.text.line_store import LineStore
 from rmspace.text.notes import count_notes, say_notes
 from rmspace.text.pipeline.responses import groups_of
 from rmspace.text.pipeline.step import Say, step_folder
-from rmspace.text.records import digest
+from rmspace.text.records import TextItem, digest
 from rmspace.text.vector_store import Writer, map_rows, read_committed, read_notes
 
 
@@ -50,11 +50,13 @@ def embeddings_step(
     writer = Writer(folder, description, np.dtype(dtype), committed)
     for part in progress(responses.parts(start=done), "embeddings", show=show):
         items = [item for group in groups_of(part) for item in group]
-        distinct = {item: k for k, item in enumerate(dict.fromkeys(items))}
         start = 0 if writer.committed is None else writer.committed.n
-        places = [start + items.index(item) for item in distinct]
-        rows, notes = encode_shard(encoder, list(distinct), places, lambda _: None)
-        ids = np.array([distinct[item] for item in items])
+        first: dict[TextItem, int] = {}
+        for k, item in enumerate(items, start):
+            first.setdefault(item, k)
+        rows, notes = encode_shard(encoder, list(first), list(first.values()), lambda _: None)
+        numbers = {item: k for k, item in enumerate(first)}
+        ids = np.array([numbers[item] for item in items])
         writer.append([bytes.fromhex(digest(item)) for item in items], rows[ids], np.asarray(notes)[ids])
     assert writer.committed is not None
     notes = read_notes(folder, writer.committed)

@@ -17,13 +17,16 @@ Say = Callable[[str], object]
 Work = Callable[[list[Line]], Sequence[Sequence[Mapping[str, Any]]]]
 
 
+_VERSION = 1  # of what steps do: a step of another version is made again
+
+
 def key_of(options: Mapping[str, Any]) -> str:
     """Return a hash of what a step depends on; what stands under "about" is left out at any depth.
 
     >>> key_of({"model": {"sha256": "a", "about": {"place": "here"}}}) == key_of({"model": {"sha256": "a"}})
     True
     """
-    text = json.dumps(without_about(options), sort_keys=True)
+    text = json.dumps([_VERSION, without_about(options)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -38,9 +41,7 @@ def step_folder(out: Path, name: str, options: Mapping[str, Any], say: Say) -> P
     """Return the folder of a step; where an earlier one of the same name exists, say what is different now."""
     folder = out / "steps" / f"{name}-{key_of(options)}"
     if not folder.is_dir() and (before := _latest(out / "steps", name)) is not None:
-        found = differences(without_about(_about_of(before)), without_about(options))
-        what = "; ".join(found[:3]) + (f" and {len(found) - 3} others" if len(found) > 3 else "")
-        say(f"{name}: made again, because of {what}; {before.name} stays")
+        say(f"{name}: made again, because of {_changes(before, options)}; {before.name} stays")
     return folder
 
 
@@ -70,6 +71,11 @@ def _latest(steps: Path, name: str) -> Path | None:
     return max(folders, key=lambda path: (path / "manifest.json").stat().st_mtime_ns, default=None)
 
 
-def _about_of(folder: Path) -> dict[str, Any]:
+def _changes(folder: Path, options: Mapping[str, Any]) -> str:
+    """Return how the options of a step differ from those of an earlier folder."""
     head = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return head.get("about") or {"encoder": head.get("encoder")}
+    before = head.get("about", head)  # embeddings have their encoder in the manifest itself
+    names = (before.keys() & options.keys()) - {"input"}
+    one, other = ({name: without_about(each[name]) for name in names} for each in (before, options))
+    found = differences(one, other) or ["its input"]
+    return "; ".join(found[:3]) + (f" and {len(found) - 3} others" if len(found) > 3 else "")
