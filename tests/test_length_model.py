@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.pipeline import make_pipeline
@@ -112,19 +113,37 @@ def test_saved_and_loaded(how: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(train.items), model.predict(train.items))
 
 
-def test_it_runs_from_yaml_with_the_lengths_as_columns(tmp_path: Path) -> None:
+def test_it_runs_from_yaml_with_a_feature_or_with_columns(tmp_path: Path) -> None:
     train, _, _ = biased(300, 7)
     lengths = train.features["length"][train.comparisons]
-    _other(train, winner_length=lengths[:, 0], loser_length=lengths[:, 1]).save(tmp_path / "train")
+    train.save(tmp_path / "feature")
+    _other(train, winner_length=lengths[:, 0], loser_length=lengths[:, 1]).save(tmp_path / "columns")
     rm.Preferences(train.items * 1.01, train.comparisons, train.groups + 1000).save(tmp_path / "test")
     (tmp_path / "a.yaml").write_text(
-        "data: {use: open_preferences, train: train, test: test}\n"
+        "data: {use: open_preferences, train: columns, test: test}\n"
         "models: {L: {use: LengthFreeReward, how: post_hoc, member: {use: LinearReward, alpha: 0.01}}}\n"
     )
-    experiment = load_config(tmp_path / "a.yaml")
-    data, held_out = experiment.data()
-    table = rm.run(train=data, test=held_out, **experiment.options)
-    assert table[table.metric == "accuracy"].value.item() > 0.6
+    tables = []
+    for name in ("columns", "feature"):
+        experiment = load_config(tmp_path / "a.yaml", [f"data.train={tmp_path / name}"])
+        data, held_out = experiment.data()
+        tables.append(rm.run(train=data, test=held_out, **experiment.options).drop(columns="fit_seconds"))
+    assert tables[0][tables[0].metric == "accuracy"].value.item() > 0.6
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_run_takes_the_lengths_of_a_bank() -> None:
+    train, test = rm.make_synthetic_banks(40, 20, 4, 16, seed=0)
+    rng = np.random.default_rng(0)
+    banks = [
+        rm.ResponseBank(bank.embeddings, bank.rewards, features={"length": rng.normal(size=bank.rewards.shape)})
+        for bank in (train, test)
+    ]
+    options = {"models": {"L": LengthFreeReward()}, "pairs": rm.same_prompt, "n_pairs": 60, "annotator": rm.oracle}
+    table = rm.run(train=banks[0], test=banks[1], **options)
+    assert table.value.notna().any()
+    with pytest.raises(ValueError, match="lengths of the items are missing"):
+        rm.run(train=train, test=test, **options)
 
 
 def _other(train: rm.Preferences, **columns: Any) -> rm.Preferences:
