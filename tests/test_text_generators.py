@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmspace.text import EndpointGenerator, FunctionGenerator, JudgeGold, Message, TransformersGenerator
+from rmspace.text import EndpointGenerator, EndpointGold, FunctionGenerator, JudgeGold, Message, TransformersGenerator
+from rmspace.text.golds.endpoint import read_scores
 from rmspace.text.records import items_of
+from rmspace.text.serve import forms
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
@@ -201,12 +203,17 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             fails = self.server.rng.random() < self.server.failing
             self.server.bodies += [] if fails else [{"path": self.path, **body}]
+        if self.path == "/score":
+            return self.answer(fails, {"scores": [len(text) for text in body["responses"]]})
         text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
         content = self.server.content or (lambda text, seed: f"{seed} {text}STOP more")
         made = content(text, body.get("seed"))
         choice = {"message": {"content": made}} if "messages" in body else {"text": made}
         answer = {"choices": [{**choice, "finish_reason": "length"}], "usage": {"completion_tokens": 3}}
-        data = json.dumps(answer).encode()
+        return self.answer(fails, answer)
+
+    def answer(self, fails: bool, content: object) -> None:
+        data = json.dumps(content).encode()
         self.send_response(500 if fails else 200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -307,6 +314,17 @@ def test_wins_and_ties_are_counted(server: Server) -> None:
     assert Counter(each.place for each in found.unread) == {0: 2, 1: 2, 2: 4}
     with pytest.raises(ValueError, match="needs at least two responses"):
         judge(server, mode="pairwise").rate([items_of("Why?", ["a"])])
+
+
+def test_a_server_of_scores(server: Server) -> None:
+    server.failing = 0.2
+    made = hurried(EndpointGold(server.url, "m", batch_size=2, retries=8))
+    groups = [items_of("Why?", ["a", "bb", ""]), items_of("How?", ["ccc"])]
+    assert made.rate(groups).columns[""].tolist() == [1, 2, 0, 3]
+    bodies = [{name: value for name, value in body.items() if name != "path"} for body in server.bodies]
+    assert sum(len(forms.score(body).items) for body in bodies) == 4  # what `rmspace serve` takes
+    with pytest.raises(ValueError, match="must have a list 'scores' of 2 numbers"):
+        read_scores({"scores": [1.0, None]}, 2)
 
 
 @pytest.mark.parametrize("question", ["Rate it.", "{prompt} {response} {x}", "{prompt", "{prompt} {{response}}"])

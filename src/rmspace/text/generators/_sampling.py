@@ -70,8 +70,13 @@ class Sampler:
             texts = self.tokenizer.batch_decode(before[:, width:], skip_special_tokens=True)
             return torch.tensor([cut_at(text, self.stop)[1] for text in texts], device=before.device)
 
-        options = {"stopping_criteria": [stopped]} if self.stop else {}
-        made = self.model.generate(input_ids=ids, attention_mask=mask, logits_processor=[choose], **_lists(options))
+        found = need("transformers")
+        made = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            logits_processor=found.LogitsProcessorList([choose]),
+            stopping_criteria=found.StoppingCriteriaList([stopped] if self.stop else []),
+        )
         return made[:, width:]
 
     def _reply(self, ids: list[int]) -> Reply:
@@ -110,8 +115,3 @@ def draw(scores: Tensor, uniforms: Tensor, temperature: float, top_p: float) -> 
     total = chances.cumsum(dim=-1)
     aim = uniforms.double() * (1 - 1e-12) * total[:, -1]  # below the total, whatever is rounded
     return (total <= aim.unsqueeze(-1)).sum(dim=-1)
-
-
-def _lists(options: dict[str, Any]) -> dict[str, Any]:
-    found = need("transformers")
-    return {name: found.StoppingCriteriaList(value) for name, value in options.items()}
