@@ -27,7 +27,7 @@ def make_ragged(counts: IntArray | list[int], dim: int = 4, seed: int = 0, unrat
         rng.normal(size=(n, dim)).astype(np.float32),
         rewards,
         offsets=np.append(0, np.cumsum(counts)),
-        features={"length": np.arange(n)},
+        features={"length": np.arange(1, n + 1)},
     )
 
 

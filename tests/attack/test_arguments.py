@@ -23,7 +23,7 @@ PREFERENCES = rm.Preferences(ITEMS, PAIRS, np.arange(40) // 4)
 KNOWN: dict[str, Any] = {
     "bank": BANK, "train": BANK, "test": BANK, "data": BANK, "preferences": PREFERENCES, "n_pairs": 5, "rng": RNG,
     "test_size": 2, "seed": 0, "beta": 1.0, "budget": 10, "feature": "length", "model": rm.LinearReward(), "grid": {},
-    "scores": ITEMS[:, 0], "rewards": BANK,
+    "scores": ITEMS[:, 0], "rewards": BANK, "objective": rm.hinge, "name": "margin", "low": 0.0, "high": 1.0,
 }  # fmt: skip
 
 

@@ -214,7 +214,7 @@ EXAMPLES: dict[str, Example] = {
     "overoptimisation_table": Example(partial(overoptimisation_table, temperatures=[1.0]), _MEASURED),
     "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
     "bias_table": Example(
-        lambda length, **arrays: bias_table(**arrays, features={"f": length}), _MEASURED | {"length": LENGTHS}
+        lambda features, **arrays: bias_table(**arrays, features={"f": features}), _MEASURED | {"features": LENGTHS}
     ),
     "best_of_n_kl": Example(best_of_n_kl, {"n": np.array([1, 2, 5])}),
     "fitted_gain": Example(partial(fitted_gain, "tilting", alpha=1.0, beta=0.5), {"kl": np.abs(GAPS)}),

@@ -51,6 +51,7 @@ def overoptimisation_table(
 
     Source: Gao, Schulman and Hilton, "Scaling laws for reward model overoptimization" (arXiv 2210.10760).
 
+    >>> import numpy as np
     >>> rewards = np.random.default_rng(0).normal(size=(50, 8))
     >>> table = overoptimisation_table(rewards, rewards, n=[1, 8], temperatures=[1.0])
     >>> table[["policy", "n", "kl"]].round(3).values.tolist()
