@@ -139,7 +139,12 @@ def test_a_run_takes_the_lengths_of_a_bank() -> None:
         rm.ResponseBank(bank.embeddings, bank.rewards, features={"length": rng.normal(size=bank.rewards.shape)})
         for bank in (train, test)
     ]
-    options = {"models": {"L": LengthFreeReward()}, "pairs": rm.same_prompt, "n_pairs": 60, "annotator": rm.oracle}
+    options: dict[str, Any] = {
+        "models": {"L": LengthFreeReward()},
+        "pairs": rm.same_prompt,
+        "n_pairs": 60,
+        "annotator": rm.oracle,
+    }
     table = rm.run(train=banks[0], test=banks[1], **options)
     assert table.value.notna().any()
     with pytest.raises(ValueError, match="lengths of the items are missing"):
