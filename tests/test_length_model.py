@@ -129,7 +129,7 @@ def test_it_runs_from_yaml_with_a_feature_or_with_columns(tmp_path: Path) -> Non
         data, held_out = experiment.data()
         tables.append(rm.run(train=data, test=held_out, **experiment.options).drop(columns="fit_seconds"))
     assert tables[0][tables[0].metric == "accuracy"].value.item() > 0.6
-    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(tables[0], tables[1])
 
 
 def test_a_run_takes_the_lengths_of_a_bank() -> None:
