@@ -15,6 +15,7 @@ from findings.contrasts import (
     by_overlap,
     compared,
     correct,
+    draw,
     pooled,
     primary_lines,
 )
@@ -111,7 +112,7 @@ def designs(table: pd.DataFrame) -> dict[str, Block]:
         ),
         "claim4-tally": f"Of the corrected tests, cross-prompt is {tally(found[real])} on the real bank "
         f"and {tally(found[~real])} on the synthetic banks.",
-        "claim4-figure": rm.study_differences(found, hue="model", panel="data", metric=METRIC),
+        "claim4-figure": draw(found, hue="model", panel="data"),
     }
 
 
@@ -127,7 +128,7 @@ def reasons(table: pd.DataFrame) -> dict[str, Block]:
     return {
         "why-tally": f"Of the corrected tests, cross-prompt is {tally(pairs)}.",
         "why-table": as_markdown(_reason_lines(rows, pairs, models)),
-        "why-figure": rm.study_differences(pairs, hue="model", panel="annotator", metric=METRIC),
+        "why-figure": draw(pairs, models, hue="model", panel="annotator"),
     }
 
 

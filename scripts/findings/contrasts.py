@@ -41,6 +41,12 @@ def correct(tables: Sequence[pd.DataFrame]) -> list[Any]:
     return [table.assign(p_corrected=part) for table, part in zip(tables, parts, strict=True)]
 
 
+def draw(drawn: pd.DataFrame, *others: pd.DataFrame, **options: Any) -> Figure:
+    """Draw some tests of a family; the caption then has the number of tests of the whole family."""
+    family = pd.concat([drawn, *(other.reindex(columns=drawn.columns) for other in others)], ignore_index=True)
+    return rm.study_differences(family, where=pd.Series(np.arange(len(family)) < len(drawn)), metric=METRIC, **options)
+
+
 def at_largest_n(table: pd.DataFrame) -> Any:
     """Return the rows of the measure that the claims are tested on."""
     n = table.n[table.metric == METRIC].max()

@@ -6,12 +6,12 @@ import pandas as pd
 
 import rmspace as rm
 from findings.contrasts import (
-    METRIC,
     REAL,
     at_largest_n,
     by_overlap,
     compared,
     correct,
+    draw,
     pooled,
     primary_lines,
 )
@@ -42,7 +42,7 @@ def protocol(table: pd.DataFrame) -> dict[str, Block]:
             for row in changes[changes.protocol == "corrected"].itertuples()
         ),
         "claim1-flaws": as_markdown(_flaw_lines(real)),
-        "claim1-flaws-figure": rm.study_differences(_flaw_columns(real), hue="column", metric=METRIC),
+        "claim1-flaws-figure": draw(_flaw_columns(real), objectives, changes.drop(real.index), hue="column"),
         **_library(rows),
     }
 
