@@ -307,7 +307,7 @@ PROMISES = (
     _each(
         "closed streams",
         "a study needs no terminal",
-        "standard input, output and error closed in all combinations",
+        "standard input, output and error closed, in random combinations",
         close_descriptors,
     ),
     _each(
