@@ -44,7 +44,7 @@ def test_a_selection_is_the_selection_of_each_prompt(counts: list[int], data: st
         np.testing.assert_array_equal(chosen.items, np.concatenate([bank.items[part] for part in parts]))
         np.testing.assert_array_equal(chosen.item_rewards, np.concatenate([bank.item_rewards[part] for part in parts]))
         np.testing.assert_array_equal(
-            chosen.features["length"].ravel(), np.concatenate([np.arange(part.start, part.stop) for part in parts])
+            chosen.features["length"].ravel(), np.concatenate([np.arange(part.start, part.stop) + 1 for part in parts])
         )
         np.testing.assert_array_equal(chosen.counts, np.array(counts)[rows])
         np.testing.assert_array_equal(chosen.prompt_ids, rows)
