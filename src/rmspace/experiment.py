@@ -24,6 +24,7 @@ from rmspace.data.preferences import Preferences
 from rmspace.data.progress import progress
 from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
+from rmspace.models.core.predicting import predict_data
 from rmspace.models.core.reuse import reuse_items
 from rmspace.results.evaluate import evaluate
 from rmspace.results.evaluate_preferences import evaluate_preferences
@@ -119,7 +120,7 @@ def run(
                 fitted, facts = _fit(job, judged, model_seed)
                 if on_fit is not None:
                     on_fit(name, fitted)
-                scores = fitted.predict(test.items)
+                scores = predict_data(fitted, test)
             else:
                 fitted, facts, scores = None, {}, job(train, test)
             table = _with_facts(

@@ -23,6 +23,7 @@ from rmspace.data.mapped import choose
 from rmspace.data.progress import progress
 from rmspace.kinds import Annotator, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
+from rmspace.models.core.predicting import predict_data
 from rmspace.models.core.reuse import reuse_items
 from rmspace.models.ensemble import EnsembleReward
 from rmspace.results.evaluate import evaluate
@@ -113,7 +114,7 @@ def active_study(
             pools = {seed: _pool(train, pairs, n_pool, annotator, reward_scale, seed)}
         steps = _rounds(name, rules[name], pools[seed], train, model, n_per_round, n_rounds, seed)
         for estimator, facts in steps:
-            table = evaluate({name: estimator.predict(test.items)}, test, n=n, metrics=metrics, confidence=confidence)
+            table = evaluate({name: predict_data(estimator, test)}, test, n=n, metrics=metrics, confidence=confidence)
             table.insert(0, SEED, seed)
             table.insert(1, N_PAIRS, facts.pop(N_PAIRS))
             tables.append(table.assign(**{fact: facts[fact] for fact in _FACTS}))
