@@ -70,6 +70,7 @@ CASES: dict[str, Case] = {
     "squared_rating": Case(RATED),
     "huber_rating": Case(RATED, {"delta": 1.5}),
     "ordinal_rating": Case(RATED, {"thresholds": [-2.0, -0.7, 0.7, 2.0], "lowest": -2}),
+    "quantile_rating": Case(RATED, {"quantile": 0.6, "smoothing": 0.3}),
     "good_or_bad": Case(LABELLED),
     "kahneman_tversky": Case(LABELLED, {"undesirable": 0.8}, "stuck"),
     "plackett_luce": Case(ranked()),

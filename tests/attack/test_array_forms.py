@@ -29,6 +29,7 @@ import rmspace.active as active
 from array_forms import OTHER, REFUSED, SAME, NotApplicable, copied, unchanged
 from rmspace import models, objectives
 from rmspace.data.pointwise import pair_up
+from rmspace.data.prompts import append_prompts
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
 from rmspace.results.bias import bias_table
@@ -98,7 +99,13 @@ def _predictions(model: Any, columns: Any = None, **arrays: Any) -> Any:
 def _columns(margin: Any) -> dict[str, Any]:
     """Return the columns that any of the models asks for."""
     lengths = LENGTHS.ravel()[PAIRS] % 5
-    return {"margin": margin, "annotator": JUDGES, "winner_length": lengths[:, 0], "loser_length": lengths[:, 1]}
+    ratings = {"winner_rating": lengths[:, 0], "loser_rating": lengths[:, 1]}
+    sides = {"winner_length": lengths[:, 0], "loser_length": lengths[:, 1]}
+    return {"margin": margin, "annotator": JUDGES, **sides, **ratings}
+
+
+def _adapted(model: Any, **arrays: Any) -> Any:
+    return model.adapt(**arrays).predict(ITEMS)
 
 
 def _fitted_model(columns: Any, **arrays: Any) -> Any:
@@ -138,13 +145,18 @@ def _drawn(rule: Callable[..., Any]) -> Callable[..., Any]:
 MODELS: dict[str, Any] = {
     "AnnotatorReward": models.AnnotatorReward(),
     "ClassifierReward": rm.ClassifierReward(),
+    "DecomposedReward": models.DecomposedReward(2),
     "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
+    "GatedReward": models.GatedReward(["length"], prompt_width=1),
+    "GaussianReward": models.GaussianReward(k=0.5),
+    "GeneralPreferenceReward": models.GeneralPreferenceReward(random_state=0),
     "LaplaceReward": models.LaplaceReward(rm.margin_bradley_terry),
     "LengthFreeReward": models.LengthFreeReward(),
     "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
     "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
     "MLPReward": _MLP(),
     "ProtocolMLPReward": protocol.ProtocolMLPReward(hidden_sizes=(4,), max_epochs=1, random_state=0),
+    "QuantileReward": models.QuantileReward(quantiles=(0.25, 0.5)),
     "TunedReward": models.TunedReward(rm.LinearReward(rm.margin_bradley_terry), {"alpha": [1.0]}, n_splits=2),
 }
 EXAMPLES: dict[str, Example] = {
@@ -193,6 +205,7 @@ EXAMPLES: dict[str, Example] = {
     "squared_rating": _losses(objectives.squared_rating, **_RATINGS),
     "huber_rating": _losses(objectives.huber_rating, **_RATINGS),
     "ordinal_rating": _losses(objectives.ordinal_rating, **_RATINGS),
+    "quantile_rating": _losses(objectives.quantile_rating, **_RATINGS),
     "good_or_bad": _losses(objectives.good_or_bad, **_LABELS),
     "kahneman_tversky": _losses(objectives.kahneman_tversky, **_LABELS),
     "plackett_luce": _losses(
@@ -253,6 +266,7 @@ EXAMPLES: dict[str, Example] = {
     "sign_flip_test": Example(
         partial(rm.sign_flip_test, n_resamples=100), {"differences": GAPS, "groups": np.array([0, 0, 1, 2])}
     ),
+    "append_prompts": Example(partial(append_prompts, BANK), {"prompts": SCORES}),
     "pair_up": Example(pair_up, {"items": ITEMS, "values": np.arange(12.0), "groups": GROUPS}),
     "fit_model": Example(_fitted_model, _FIT),
     **{name: Example(_drawn(getattr(active, name)), _POOL) for name in sorted(set(dir(active)) - {"active_study"})},
@@ -278,8 +292,13 @@ for _name, _model in MODELS.items():
         ITEMS, PAIRS, groups=GROUPS, columns=_columns(MARGINS)
     )
     EXAMPLES[f"{_name}.predict"] = Example(_trained.predict, {"items": ITEMS})
-    if hasattr(_trained, "predict_members"):
-        EXAMPLES[f"{_name}.predict_members"] = Example(_trained.predict_members, {"items": ITEMS})
+    for _more in (name for name in dir(_trained) if name.startswith("predict_")):
+        EXAMPLES[f"{_name}.{_more}"] = Example(getattr(_trained, _more), {"items": ITEMS})
+    if isinstance(_trained, models.DecomposedReward):
+        EXAMPLES[f"{_name}.adapt"] = Example(partial(_adapted, _trained), _FITTED)
+    if isinstance(_trained, models.GeneralPreferenceReward):
+        EXAMPLES[f"{_name}.log_odds"] = Example(_trained.log_odds, {"first": ITEMS, "second": ITEMS[::-1].copy()})
+        EXAMPLES[f"{_name}.win_rates"] = Example(_trained.win_rates, {"items": ITEMS, "groups": GROUPS})
     EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
 
 

@@ -21,6 +21,7 @@ from rmspace.paper.protocol import ProtocolMLPReward
 PAIRS = np.array([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]] * 8)
 ITEMS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
 COLUMNS = {"annotator": [0, 1] * 20, "winner_length": PAIRS[:, 0], "loser_length": PAIRS[:, 1]}
+COLUMNS |= {"winner_rating": PAIRS[:, 0], "loser_rating": PAIRS[:, 1]}
 MODELS: dict[str, Any] = {
     "linear": rm.LinearReward(),
     "mlp": rm.MLPReward(hidden_sizes=(3,), max_epochs=1, validation_fraction=0.0, random_state=1),
@@ -28,6 +29,11 @@ MODELS: dict[str, Any] = {
     "ensemble": rm.EnsembleReward(rm.LinearReward(), 2, bootstrap=True, random_state=0),
     "annotator": models.AnnotatorReward(),
     "length": models.LengthFreeReward(),
+    "gated": models.GatedReward(["length"], prompt_width=1),
+    "decomposed": models.DecomposedReward(2),
+    "general": models.GeneralPreferenceReward(1, random_state=0),
+    "gaussian": models.GaussianReward(),
+    "quantile": models.QuantileReward(quantiles=(0.25, 0.5)),
     "protocol": ProtocolMLPReward(hidden_sizes=(3,), max_epochs=1, random_state=0),
 }
 Forgery = Callable[[dict[str, Any], Path], None]
@@ -68,6 +74,15 @@ FORGERIES: dict[str, tuple[str, Forgery, str]] = {
     "short weights of annotators": ("annotator", _arrays(coef_=np.zeros(1)), r"coef_ must be finite numbers \(4,\)"),
     "a short direction": ("length", _arrays(direction_=np.zeros(3)), r"direction_ must be finite numbers \(4,\)"),
     "a number as the member": ("length", _state(member_=3), "member_ must be a model of 5 features; got 3"),
+    "short heads": ("gated", _arrays(heads_=np.zeros((1, 4))), r"heads_ must be finite numbers \(1, 3\)"),
+    "a scale of attributes of 0": ("gated", _arrays(scales_=np.zeros(1)), "scales_ and prompt_length_ must be above 0"),
+    "no gate": ("gated", _state(gate_=3), "gate_ must list 2 arrays; got 3"),
+    "a prompt as wide as the item": ("gated", _state(n_features_in_=1), "prompt_width must be below the 1 numbers"),
+    "a scale of a head of 0": ("decomposed", _arrays(scales_=np.zeros(2)), "scales_ must be above 0; got 0"),
+    "short components": ("decomposed", _arrays(components_=np.eye(2)), r"components_ must be finite numbers \(2, 4\)"),
+    "a plane too many": ("general", _arrays(coef_=np.zeros((4, 4))), r"coef_ must be finite numbers \(2, 4\)"),
+    "a short deviation": ("gaussian", _arrays(log_std_coef_=np.zeros(3)), r"log_std_coef_ must be finite numbers"),
+    "a quantile without model": ("quantile", _state(members_={"list": [1, 2]}), "each member must be a model"),
     "no features": ("linear", _state(n_features_in_=0), "n_features_in_ must be|coef_ must be"),
     "a text as network": ("mlp", _state(network_="net"), "network_ must be a network of 4 inputs; got 'net'"),
     "a network of other items": ("mlp", _state(n_features_in_=5), "network_ must be a network of 5 inputs"),
