@@ -10,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 import rmspace as rm
@@ -208,6 +210,51 @@ def test_a_tie_is_half_of_each_order(model: str) -> None:
         other = rm.ClassifierReward(LogisticRegression(C=len(PAIRS) / len(expanded)))
     np.testing.assert_allclose(marked, other.fit(ITEMS, expanded, weights).predict(ITEMS), rtol=1e-4, atol=1e-5)
     assert np.abs(marked - make().fit(ITEMS, PAIRS, own).predict(ITEMS)).max() > 1e-3
+
+
+def of_lengths(winner: Tensor, loser: Tensor, winner_length: Tensor, loser_length: Tensor) -> Tensor:
+    return rm.bradley_terry(winner - 0.5 * winner_length, loser - 0.5 * loser_length)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_features_of_items_are_columns_of_both_sides(model: str) -> None:
+    lengths = np.random.default_rng(3).normal(size=60)
+    sides = {"winner_length": lengths[PAIRS[:, 0]], "loser_length": lengths[PAIRS[:, 1]]}
+    data = rm.Preferences(ITEMS, PAIRS, GROUPS, features={"length": lengths})
+    by_feature = MODELS[model](of_lengths).fit(data).predict(ITEMS)
+    by_columns = MODELS[model](of_lengths).fit(ITEMS, PAIRS, groups=GROUPS, columns=sides).predict(ITEMS)
+    np.testing.assert_array_equal(by_feature, by_columns)
+    by_model = rm.fit_model(make_pipeline(StandardScaler(), MODELS[model](of_lengths)), data).predict(ITEMS)
+    with_columns = rm.Preferences(ITEMS, PAIRS, GROUPS, columns=sides, features={"length": -lengths})
+    own = rm.fit_model(make_pipeline(StandardScaler(), MODELS[model](of_lengths)), with_columns).predict(ITEMS)
+    np.testing.assert_array_equal(own, by_model)  # the columns of the comparisons come before the features
+
+
+def test_the_features_of_an_eval_set_are_columns() -> None:
+    lengths = np.random.default_rng(3).normal(size=60)
+    train, held_out = (
+        rm.Preferences(ITEMS, PAIRS[part], GROUPS, features={"length": lengths}) for part in (slice(20), slice(20, 30))
+    )
+    for model in (
+        rm.MLPReward(of_lengths, **SMALL),
+        make_pipeline(StandardScaler(), rm.MLPReward(of_lengths, **SMALL)),
+    ):
+        fitted = rm.fit_model(model, train, eval_set=held_out)
+        last = fitted if isinstance(fitted, rm.MLPReward) else fitted[-1]
+        assert np.isfinite([record["validation_loss"] for record in last.history_]).all()
+
+
+def test_the_columns_of_both_sides_of_a_tie_change_places_with_them() -> None:
+    """Each item has a target, so it does not matter to this loss which of two items won, or whether one did."""
+
+    def to_target(winner: Tensor, loser: Tensor, winner_target: Tensor, loser_target: Tensor) -> Tensor:
+        return (winner - winner_target).square() + (loser - loser_target).square()
+
+    features, tie = {"target": np.random.default_rng(3).normal(size=60)}, np.arange(30) % 4 == 0
+    plain = rm.Preferences(ITEMS, PAIRS, GROUPS, features=features)
+    tied = rm.Preferences(ITEMS, PAIRS, GROUPS, features=features, tie=tie)
+    one, other = (rm.LinearReward(to_target, alpha=1e-2).fit(data).predict(ITEMS) for data in (plain, tied))
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 @given(ties=st.lists(st.booleans(), min_size=30, max_size=30))

@@ -171,7 +171,7 @@ def fill_disk(study: Attacked, rng: random.Random) -> int:
     size = (study.whole / "study.sqlite").stat().st_size
     status, _, said = finish(study.start(preexec_fn=small_files(rng.randrange(1, size))))
     assert "Traceback" not in said, said
-    with suppress(FileNotFoundError, ValueError):  # there may be no room for a study at all
+    with suppress(FileNotFoundError, ValueError):  # a study that never began; `complete` finds any other damage
         study.look()
     return int(status == 2)
 

@@ -37,7 +37,7 @@ def all_responses(bank: ResponseBank, *, unrated: bool = False) -> IntArray:
     check_bool("unrated", unrated)
     width = int(bank.counts.max())
     every = np.broadcast_to(np.arange(width), (bank.n_prompts, width))
-    if bank.has_rewards and not unrated and np.isnan(bank.item_rewards).any():
+    if bank.has_rewards and not unrated and np.isnan(bank.item_rewards.min()):
         return _packed(every, ~np.isnan(bank.rewards))
     return every if bank.is_rectangular else _packed(every, every < bank.counts[:, None])
 

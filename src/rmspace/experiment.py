@@ -20,7 +20,7 @@ from rmspace.annotation import annotate, error_rate
 from rmspace.data.apart import check_apart
 from rmspace.data.arrays import check_pairs
 from rmspace.data.bank import ResponseBank
-from rmspace.data.preferences import Preferences
+from rmspace.data.preferences import Preferences, side_columns
 from rmspace.data.progress import progress
 from rmspace.kinds import Annotator, Baseline, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
@@ -152,7 +152,7 @@ def _annotated(
     gap = mean_abs_gap(chosen, rewards)
     wrong = error_rate(comparisons, rewards) if gap > 0 else float("nan")
     facts = {N_PAIRS: len(comparisons), "error_rate": wrong, "mean_abs_gap": gap}
-    return _Judged(bank.items, bank.groups, comparisons, _sides(bank, comparisons), facts)
+    return _Judged(bank.items, bank.groups, comparisons, side_columns(bank.features, comparisons), facts)
 
 
 def _drawn(preferences: Preferences, n_pairs: int | None, seed: int) -> _Judged:
@@ -163,19 +163,9 @@ def _drawn(preferences: Preferences, n_pairs: int | None, seed: int) -> _Judged:
         raise ValueError(f"n_pairs must be at most the {count} comparisons of the preferences; got {n_pairs}")
     rows = np.sort(_stream(seed, "pairs").permutation(count)[:n_pairs])
     comparisons = preferences.comparisons[rows]
-    columns = {name: column[rows] for name, column in preferences.columns.items()}
+    columns = {name: column[rows] for name, column in preferences.fit_columns.items()}
     facts = {N_PAIRS: n_pairs, "error_rate": float("nan"), "mean_abs_gap": float("nan")}
-    columns = {**_sides(preferences, comparisons), **columns}
     return _Judged(preferences.items, preferences.groups, comparisons, columns, facts)
-
-
-def _sides(data: Data, comparisons: IntArray) -> dict[str, npt.NDArray[Any]]:
-    """Return the features of both items of each comparison, as columns `winner_<feature>` and `loser_<feature>`."""
-    return {
-        f"{side}_{name}": np.ravel(values)[comparisons[:, place]]
-        for name, values in data.features.items()
-        for place, side in enumerate(("winner", "loser"))
-    }
 
 
 def mean_abs_gap(pairs: IntArray, rewards: Any) -> float:

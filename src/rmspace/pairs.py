@@ -135,7 +135,7 @@ def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[In
     prompts: list[IntArray] = []
     rounds: list[IntArray] = []
     done = start = 0
-    for limit in np.unique(limits).tolist():
+    for limit in _different(limits):
         active = np.flatnonzero(limits >= limit)
         size = min((limit - start) * len(active), n_pairs - done)
         if size:
@@ -151,7 +151,7 @@ def _distinct_pairs(
 ) -> tuple[IntArray, IntArray]:
     """Return, for each turn, the places of two candidates of its prompt: a pair that the prompt did not have before."""
     found = np.empty((2, len(prompts)), dtype=np.int64)
-    kinds = np.unique(widths).tolist()
+    kinds = _different(widths)
     for width in kinds:
         members = np.flatnonzero(widths == width)
         here: slice | IntArray = slice(None) if len(kinds) == 1 else np.flatnonzero(widths[prompts] == width)
@@ -165,6 +165,12 @@ def _distinct_pairs(
             for side in (0, 1):
                 found[side, here] = pairs[side].take(number)
     return found[0], found[1]
+
+
+def _different(values: IntArray) -> list[int]:
+    """Return the different values, ascending."""
+    low, high = int(values.min()), int(values.max())
+    return [low] if low == high else np.unique(values).tolist()  # most banks are rectangular, and sorting is slow
 
 
 def _rounds(n_prompts: int, at_least: int, rng: np.random.Generator) -> IntArray:

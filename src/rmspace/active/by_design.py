@@ -119,12 +119,14 @@ class _Determinant:
         self._rows, self._directions, self._taken = rows, np.empty((n, rows.shape[1])), 0
 
     def since(self, rows: IntArray, steps: IntArray, gains: Float64Array) -> Float64Array:
+        """Return the gains of rows now, from their gains at earlier steps."""
         first = int(steps.min())
         parts = self._rows[rows] @ self._directions[first : self._taken].T
         parts[np.arange(first, self._taken) < steps[:, None]] = 0.0
         return np.maximum(gains - np.einsum("ij,ij->i", parts, parts), 0.0)
 
     def take(self, row: int, gain: float) -> None:
+        """Add a row to the matrix."""
         y, before = self._rows[row], self._directions[: self._taken]
         self._directions[self._taken] = (y - before.T @ (before @ y)) / np.sqrt(1 + gain)
         self._taken += 1

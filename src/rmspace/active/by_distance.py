@@ -60,12 +60,14 @@ class _Distance:
         self._centres, self._taken = np.empty((n, rows.shape[1])), 0
 
     def since(self, rows: IntArray, steps: IntArray, gains: Float64Array) -> Float64Array:
+        """Return the squared distances of rows now, from those at earlier steps."""
         first = int(steps.min())
         squares = self.to(rows, self._centres[first : self._taken])
         squares[np.arange(first, self._taken) < steps[:, None]] = np.inf
         return np.minimum(gains, squares.min(axis=1))
 
     def take(self, row: int, gain: float) -> None:  # noqa: ARG002
+        """Add a row to the centres."""
         self._centres[self._taken] = self._rows[row]
         self._taken += 1
 

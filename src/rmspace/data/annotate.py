@@ -96,14 +96,14 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
     """Return the number that divides gaps: a number above 0, or the standard deviation of all rewards except NaN."""
     if isinstance(scale, str) and scale == "std":
         flat = as_numbers("rewards", rewards).reshape(-1)
-        flat = flat[~np.isnan(flat)] if np.isnan(flat).any() else flat
-        centred = flat - flat.mean()
-        size = float(np.abs(flat).max())
-        largest = float(np.abs(centred).max())
+        flat = flat[~np.isnan(flat)] if np.isnan(flat.min()) else flat
+        low, high, mean = float(flat.min()), float(flat.max()), float(flat.mean())
+        size, largest = max(high, -low), max(high - mean, mean - low)
         if largest <= _ROUNDING * size or largest == 0:
             raise ValueError(
                 f'scale="std" needs rewards that differ; all are {flat[0]:g}, except for rounding; give a number'
             )
+        centred = flat - mean
         if 1e-150 < largest < 1e150:
             return float(np.sqrt(centred @ centred / len(flat)))
         centred = centred / largest  # the squares would vanish or overflow

@@ -134,6 +134,19 @@ class Preferences:
         return MappingProxyType(self._columns)
 
     @property
+    def fit_columns(self) -> Mapping[str, npt.NDArray[Any]]:
+        """The columns that a fit receives: those of the comparisons, and the features of their items.
+
+        The features are the columns `winner_<feature>` and `loser_<feature>`. Where there is a column of that name
+        already, it is used.
+
+        >>> data = Preferences(np.eye(2), np.array([[1, 0]]), groups=[0, 0], features={"length": [7, 9]})
+        >>> data.fit_columns["winner_length"].tolist(), data.fit_columns["loser_length"].tolist()
+        ([9], [7])
+        """
+        return {**side_columns(self._features, self.comparisons), **self._columns}
+
+    @property
     def features(self) -> Mapping[str, npt.NDArray[Any]]:
         """The features of the items by name, each (n_items,)."""
         return MappingProxyType(self._features)
@@ -253,6 +266,20 @@ class Preferences:
         """
         if self._files is not None:
             self._files.verify()
+
+
+def side_columns(features: Mapping[str, npt.ArrayLike], comparisons: IntArray) -> dict[str, npt.NDArray[Any]]:
+    """Return the features of both items of each comparison, as columns `winner_<feature>` and `loser_<feature>`.
+
+    >>> columns = side_columns({"length": [10, 20, 30]}, np.array([[2, 0], [1, 2]]))
+    >>> {name: column.tolist() for name, column in columns.items()}
+    {'winner_length': [30, 20], 'loser_length': [10, 30]}
+    """
+    return {
+        f"{side}_{name}": np.ravel(values)[comparisons[:, place]]
+        for name, values in features.items()
+        for place, side in enumerate(("winner", "loser"))
+    }
 
 
 def check_preferences(name: str, value: object) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline
@@ -14,10 +12,9 @@ from sklearn.pipeline import Pipeline
 from rmspace._checks import check_number, shown
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.data.arrays import check_finite
-from rmspace.data.preferences import Preferences
 from rmspace.kinds import RewardModel
 from rmspace.models.core.base import BaseReward
-from rmspace.models.core.data import FitData, OnEpoch
+from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
@@ -44,13 +41,15 @@ class LengthFreeReward(BaseReward):
     Args:
         member: the reward model that is cloned; a `LinearReward` when None. Put a pipeline around this model, not in
             it.
-        feature: name of the length. `fit(preferences)` takes it from `preferences.features`. Without such a feature,
-            and in `fit(items, comparisons)`, it is in the columns `winner_<feature>` and `loser_<feature>`.
+        feature: name of the length among the features of Preferences. `fit(items, comparisons, columns=...)` takes it
+            from the columns `winner_<feature>` and `loser_<feature>`.
         how: "joint" or "post_hoc".
 
     Attributes:
         member_: the fitted member.
         mean_, direction_: (dim,) "joint": m and u / |u|; "post_hoc": the mean item, and the weights of b l(x).
+
+    `fit` raises ValueError also where there are no lengths, where all are equal, or where one item has two.
 
     Source: ODIN (arXiv 2402.07319) for a head of its own for length; the projection is the least-squares erasure of
     one number, as in LEACE (arXiv 2306.03819) without whitening.
@@ -75,30 +74,6 @@ class LengthFreeReward(BaseReward):
         self.member = member
         self.feature = feature
         self.how = how
-
-    def fit(
-        self,
-        items: npt.ArrayLike | Preferences,
-        comparisons: npt.ArrayLike | None = None,
-        sample_weight: npt.ArrayLike | None = None,
-        groups: npt.ArrayLike | None = None,
-        *,
-        columns: Mapping[str, npt.ArrayLike] | None = None,
-        eval_set: Preferences | None = None,
-        on_epoch: OnEpoch | None = None,
-    ) -> Self:
-        """Learn from comparisons, as `BaseReward.fit`; the lengths are a feature of Preferences, or two columns.
-
-        Raises:
-            ValueError: as `BaseReward.fit`; no lengths, or all equal; two lengths of one item.
-        """
-        if isinstance(items, Preferences) and comparisons is None and self.feature in items.features:
-            lengths = np.asarray(items.features[self.feature])[items.comparisons]
-            sides = {f"winner_{self.feature}": lengths[:, 0], f"loser_{self.feature}": lengths[:, 1]}
-            items = Preferences(items.items, items.comparisons, items.groups, columns={**items.columns, **sides})
-        return super().fit(
-            items, comparisons, sample_weight, groups, columns=columns, eval_set=eval_set, on_epoch=on_epoch
-        )
 
     def check_state(self) -> None:
         """Raise ValueError where the member is no model of this width, or the direction is of another width."""

@@ -221,8 +221,8 @@ class Store:
     def _rows_of_cells(self, table: str, columns: Sequence[Column]) -> dict[int, list[tuple[Any, ...]]]:
         """Return the rows of a table by the id of their cell, in their order."""
         found: dict[int, list[tuple[Any, ...]]] = {}
-        for number, *row in self.rows(f"SELECT cell, {', '.join(names(columns))} FROM {table} ORDER BY rowid"):
-            found.setdefault(number, []).append(tuple(row))
+        for row in self.rows(f"SELECT cell, {', '.join(names(columns))} FROM {table} ORDER BY rowid"):
+            found.setdefault(row[0], []).append(row[1:])
         return found
 
     def add(self, outcomes: Iterable[Outcome]) -> None:

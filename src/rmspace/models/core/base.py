@@ -83,7 +83,8 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Learn from comparisons of items, or from Preferences.
 
         Args:
-            items: (n_items, dim), or Preferences; then give no comparisons, weights, groups and columns.
+            items: (n_items, dim), or Preferences; then give no comparisons, weights, groups and columns. The features
+                of their items are columns too: `winner_<feature>` and `loser_<feature>`.
             comparisons: int64 (n_comparisons, 2) of rows of `items`; column 0 won. Only the rows in them are read.
             sample_weight: (n_comparisons,), at least 0; 1 each when None. Only their ratios count. A soft label p is
                 two comparisons, one of each order, with the weights p and 1 - p.

@@ -152,7 +152,7 @@ def check_fit(
             raise TypeError(
                 "Preferences have their own comparisons, weights, groups and columns; give them alone, or give arrays"
             )
-        comparisons, sample_weight, groups, columns = items.comparisons, items.weight, items.groups, items.columns
+        comparisons, sample_weight, groups, columns = items.comparisons, items.weight, items.groups, items.fit_columns
         items = items.items
     if comparisons is None:
         raise TypeError(f"give Preferences, or items and comparisons; got {type(items).__name__} alone")
@@ -180,7 +180,8 @@ def tie_marks(columns: Columns) -> npt.NDArray[np.bool_]:
 def _counted(data: FitData, objective: Any) -> FitData:
     """Leave out comparisons of weight 0, and give the others the mean weight 1.
 
-    Then each tie is replaced by both orders, unless the objective asks for `tie`.
+    Then each tie is replaced by both orders, unless the objective asks for `tie`; the columns `winner_<name>` and
+    `loser_<name>` change places too.
     """
     if not data.weights.all():
         data = data.select(data.weights > 0)
@@ -194,7 +195,19 @@ def _counted(data: FitData, objective: Any) -> FitData:
     comparisons[-n_ties:] = comparisons[-n_ties:, ::-1]
     weights[np.flatnonzero(tie)] /= 2
     weights[-n_ties:] /= 2
-    return replace(twice, comparisons=comparisons, weights=weights)
+    columns = _swapped(twice.columns, np.arange(len(comparisons)) >= len(tie))
+    return replace(twice, comparisons=comparisons, weights=weights, columns=columns)
+
+
+def _swapped(columns: Columns, reversed_order: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[Any]]:
+    """Return columns whose values for winner and loser have changed places where the order is reversed."""
+    found = dict(columns)
+    for winner in [name for name in columns if name.startswith("winner_")]:
+        loser = winner.replace("winner_", "loser_", 1)
+        if loser in columns:
+            found[winner] = np.where(reversed_order, columns[loser], columns[winner])
+            found[loser] = np.where(reversed_order, columns[winner], columns[loser])
+    return found
 
 
 def _check_eval_set(eval_set: Any, dim: int) -> FitData:

@@ -58,7 +58,7 @@ def fit_model(
                 "Preferences have their own comparisons, weights, groups and columns; give them alone, or give arrays"
             )
         comparisons, sample_weight, groups = items.comparisons, items.weight, items.groups
-        columns, items = items.columns, items.items
+        columns, items = items.fit_columns, items.items
     if comparisons is None:
         raise TypeError(f"give Preferences, or items and comparisons; got {type(items).__name__} alone")
     if not isinstance(items, Rows):  # the first step of a pipeline would use masked entries
@@ -100,7 +100,7 @@ def _fit_with_eval_set(
         first = pipeline[:-1]  # the same steps, not copies
         items = first.fit_transform(items, comparisons)
         transformed = first.transform(eval_set.items)
-        eval_set = Preferences(transformed, eval_set.comparisons, eval_set.groups, columns=eval_set.columns)
+        eval_set = Preferences(transformed, eval_set.comparisons, eval_set.groups, columns=eval_set.fit_columns)
     pipeline[-1].fit(items, comparisons, **{**given, "eval_set": eval_set})
     return pipeline
 
