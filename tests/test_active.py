@@ -22,12 +22,14 @@ from rmspace.active import (
     entropy,
     gap_variance,
     largest_gap,
+    level_set,
     past_aware_d_optimal,
 )
 
 RULES: dict[str, Any] = {
     "at_random": at_random, "entropy": entropy, "largest_gap": largest_gap, "coreset": coreset, "bald": bald,
     "d_optimal": d_optimal, "past_aware_d_optimal": past_aware_d_optimal, "gap_variance": gap_variance,
+    "level_set": level_set,
 }  # fmt: skip
 
 
@@ -122,6 +124,9 @@ def test_rules_of_gaps_and_members_are_their_formulas(rng: np.random.Generator) 
     ]
     assert bald(z, members, [], 7, rng).tolist() == np.argsort(information)[::-1][:7].tolist()
     assert gap_variance(z, members, [], 7, rng).tolist() == np.argsort(members.var(axis=0))[::-1][:7].tolist()
+    ambiguous = 1.5 * members.std(axis=0, ddof=1) - np.abs(members.mean(axis=0))
+    assert level_set(z, members, [], 7, rng, k=1.5).tolist() == np.argsort(-ambiguous)[:7].tolist()
+    assert level_set(z, gaps, [], 7, rng).tolist() == entropy(z, gaps, [], 7, rng).tolist()
     counts = np.bincount(np.concatenate([at_random(z, gaps, [0], 5, rng) for _ in range(2000)]), minlength=30)
     assert counts[0] == 0 and np.abs(counts[1:] - 10_000 / 29).max() < 5 * np.sqrt(10_000 / 29)
     assert len({entropy(z, np.zeros(30), [], 1, np.random.default_rng(k)).item() for k in range(200)}) > 20
