@@ -15,6 +15,7 @@ import rmspace as rm
 from rmspace import objectives
 from rmspace.config.build import load_config
 from rmspace.config.node import ConfigError
+from rmspace.data.mixture import mix
 from rmspace.data.pointwise import pair_up
 from rmspace.data.rankings import choices_of
 
@@ -70,7 +71,8 @@ CASES: dict[str, Case] = {
     "squared_rating": Case(RATED),
     "huber_rating": Case(RATED, {"delta": 1.5}),
     "ordinal_rating": Case(RATED, {"thresholds": [-2.0, -0.7, 0.7, 2.0], "lowest": -2}),
-    "quantile_rating": Case(RATED, {"quantile": 0.6, "smoothing": 0.3}),
+    "quantile_rating": Case(RATED, {"quantile": 0.6, "smoothing": 1.0}),
+    "mixture": Case(mix(pairs=PLAIN, ratings=RATED, labels=LABELLED), {"beta": 1.5, "weights": [1.0, 2.0, 0.5]}),
     "good_or_bad": Case(LABELLED),
     "kahneman_tversky": Case(LABELLED, {"undesirable": 0.8}, "stuck"),
     "plackett_luce": Case(ranked()),

@@ -33,6 +33,7 @@ from rmspace.data.prompts import append_prompts
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
 from rmspace.results.bias import bias_table
+from rmspace.results.length_controlled import instruction_difficulty, length_controlled_table
 from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
 from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
@@ -132,6 +133,7 @@ _FITTED = {"items": ITEMS, "comparisons": PAIRS, "sample_weight": WEIGHTS}
 _MARKS = np.array([0.0, 1.0, 1.0, 0.0])
 _RATINGS = {"winner_rating": np.array([3.0, 1.0, 5.0, 2.0]), "loser_rating": np.ones(4), "tie": _MARKS}
 _LABELS = {"winner_label": _MARKS, "loser_label": 1 - _MARKS, "tie": _MARKS}
+_SIDES_LABELS = {"winner_label": _MARKS, "loser_label": 1 - _MARKS}
 _MLP = partial(rm.MLPReward, hidden_sizes=(4,), max_epochs=1, validation_fraction=0.0, random_state=0, device="cpu")
 
 _POOL = {"differences": ITEMS[:4], "gaps": SCORES[:, :2].T.copy(), "chosen": np.array([1])}
@@ -146,6 +148,7 @@ MODELS: dict[str, Any] = {
     "AnnotatorReward": models.AnnotatorReward(),
     "ClassifierReward": rm.ClassifierReward(),
     "DecomposedReward": models.DecomposedReward(2),
+    "DropoutReward": models.DropoutReward(_MLP(dropout=0.5), n_members=2, random_state=0),
     "EnsembleReward": rm.EnsembleReward(rm.LinearReward(), n_members=2, bootstrap=True, random_state=0),
     "GatedReward": models.GatedReward(["length"], prompt_width=1),
     "GaussianReward": models.GaussianReward(k=0.5),
@@ -155,6 +158,7 @@ MODELS: dict[str, Any] = {
     "LightGBMReward": rm.LightGBMReward(n_estimators=2, min_child_samples=1, n_jobs=1),
     "LinearReward": rm.LinearReward(rm.margin_bradley_terry),
     "MLPReward": _MLP(),
+    "OrdinalReward": models.OrdinalReward(),
     "ProtocolMLPReward": protocol.ProtocolMLPReward(hidden_sizes=(4,), max_epochs=1, random_state=0),
     "QuantileReward": models.QuantileReward(quantiles=(0.25, 0.5)),
     "TunedReward": models.TunedReward(rm.LinearReward(rm.margin_bradley_terry), {"alpha": [1.0]}, n_splits=2),
@@ -206,6 +210,7 @@ EXAMPLES: dict[str, Example] = {
     "huber_rating": _losses(objectives.huber_rating, **_RATINGS),
     "ordinal_rating": _losses(objectives.ordinal_rating, **_RATINGS),
     "quantile_rating": _losses(objectives.quantile_rating, **_RATINGS),
+    "mixture": _losses(objectives.mixture, source=np.array([0.0, 1.0, 2.0, 0.0]), **_RATINGS, **_SIDES_LABELS),
     "good_or_bad": _losses(objectives.good_or_bad, **_LABELS),
     "kahneman_tversky": _losses(objectives.kahneman_tversky, **_LABELS),
     "plackett_luce": _losses(
@@ -228,6 +233,14 @@ EXAMPLES: dict[str, Example] = {
     "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
     "bias_table": Example(
         lambda features, **arrays: bias_table(**arrays, features={"f": features}), _MEASURED | {"features": LENGTHS}
+    ),
+    "length_controlled_table": Example(
+        partial(length_controlled_table, alpha=0.125),
+        {"wins": np.array([1.0, 0.0, 0.5, 1.0]), "length_gaps": GAPS, "difficulty": GAPS[::-1].copy()},
+    ),
+    "instruction_difficulty": Example(
+        partial(instruction_difficulty, alpha=0.125),
+        {"wins": np.array([[1.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 0.5]]), "length_gaps": np.stack([GAPS, GAPS[::-1]])},
     ),
     "best_of_n_kl": Example(best_of_n_kl, {"n": np.array([1, 2, 5])}),
     "fitted_gain": Example(partial(fitted_gain, "tilting", alpha=1.0, beta=0.5), {"kl": np.abs(GAPS)}),

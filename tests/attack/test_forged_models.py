@@ -33,6 +33,10 @@ MODELS: dict[str, Any] = {
     "decomposed": models.DecomposedReward(2),
     "general": models.GeneralPreferenceReward(1, random_state=0),
     "gaussian": models.GaussianReward(),
+    "dropout": models.DropoutReward(
+        rm.MLPReward(hidden_sizes=(3,), dropout=0.5, max_epochs=1, validation_fraction=0.0), 2, random_state=0
+    ),
+    "ordinal": models.OrdinalReward(),
     "quantile": models.QuantileReward(quantiles=(0.25, 0.5)),
     "protocol": ProtocolMLPReward(hidden_sizes=(3,), max_epochs=1, random_state=0),
 }
@@ -83,6 +87,13 @@ FORGERIES: dict[str, tuple[str, Forgery, str]] = {
     "a plane too many": ("general", _arrays(coef_=np.zeros((4, 4))), r"coef_ must be finite numbers \(2, 4\)"),
     "a short deviation": ("gaussian", _arrays(log_std_coef_=np.zeros(3)), r"log_std_coef_ must be finite numbers"),
     "a quantile without model": ("quantile", _state(members_={"list": [1, 2]}), "each member must be a model"),
+    "no member with dropped units": ("dropout", _state(members_={"list": []}), "members_ must list at least one model"),
+    "thresholds that fall": (
+        "ordinal",
+        _arrays(thresholds_=-np.arange(9.0)),
+        "levels_ and thresholds_ must ascend|thr",
+    ),
+    "a class too few": ("ordinal", _arrays(levels_=np.arange(2.0)), r"thresholds_ must be finite numbers \(1,\)"),
     "no features": ("linear", _state(n_features_in_=0), "n_features_in_ must be|coef_ must be"),
     "a text as network": ("mlp", _state(network_="net"), "network_ must be a network of 4 inputs; got 'net'"),
     "a network of other items": ("mlp", _state(n_features_in_=5), "network_ must be a network of 5 inputs"),

@@ -135,6 +135,19 @@ BIAS = (
 )
 """Columns of `bias_table`: one row per model, feature and measure."""
 
+LENGTH_CONTROLLED = (
+    Column("model", "str", "name of the model"),
+    Column("win_rate", "float64", "mean probability to beat the baseline"),
+    Column("win_rate_low", "float64", "lower end of the interval over prompts"),
+    Column("win_rate_high", "float64", "upper end of that interval"),
+    Column("controlled", "float64", "the same, if both responses were equally long"),
+    Column("controlled_low", "float64", "lower end of the interval over prompts"),
+    Column("controlled_high", "float64", "upper end of that interval"),
+    Column("length_effect", "float64", "log-odds per unit of tanh of the standardised gap in length"),
+    Column("n_prompts", "int64", "prompts that were judged"),
+)
+"""Columns of `length_controlled_table`: one row per model."""
+
 OVEROPTIMISATION = (
     Column("model", "str", "name of the model"),
     Column("policy", "str", "best_of_n or tilting"),
