@@ -125,7 +125,7 @@ def test_networks_and_trees_learn_from_a_mixture(model: Any, tmp_path: Path) -> 
     ("call", "error", "message"),
     [
         (lambda p: mix(), ValueError, "at least one of pairs, ratings and labels"),
-        (lambda p: mix(**{"pairs": [1]}), TypeError, "pairs must be Preferences"),
+        (lambda p: mix(pairs=p["pairs"].items), TypeError, "pairs must be Preferences"),
         (lambda p: mix(ratings=p["pairs"]), ValueError, "ratings must have the column 'winner_rating'; it has none"),
         (lambda p: mix(labels=p["ratings"]), ValueError, "labels must have the column 'winner_label'; it has"),
         (

@@ -35,6 +35,8 @@ from rmspace.paper import advice, protocol, theory
 from rmspace.results.bias import bias_table
 from rmspace.results.length_controlled import instruction_difficulty, length_controlled_table
 from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
+from rmspace.results.position import position_table
+from rmspace.results.stress import add_off_topic, stress_table
 from rmspace.results.turning import fitted_gain, overoptimisation_fit
 
 SOURCE, VALIDATION = str(Path(rm.__file__).parent), str(sklearn.utils.validation.__file__)
@@ -233,6 +235,12 @@ EXAMPLES: dict[str, Example] = {
     "overoptimisation_fit": Example(overoptimisation_fit, _MEASURED),
     "bias_table": Example(
         lambda features, **arrays: bias_table(**arrays, features={"f": features}), _MEASURED | {"features": LENGTHS}
+    ),
+    "stress_table": Example(partial(stress_table, n=[1, 2]), {**_MEASURED, "stress": np.tile([0.0, 0.0, 1.0], (4, 1))}),
+    "add_off_topic": Example(lambda scores: add_off_topic(BANK, scores, 2)[0], {"scores": SCORES}),
+    "position_table": Example(
+        position_table,
+        {"shown_first": np.array([0.5, 1.0, 0.0]), "shown_second": np.array([0.25, 1.0, 0.5]), "groups": np.arange(3)},
     ),
     "length_controlled_table": Example(
         partial(length_controlled_table, alpha=0.125),

@@ -148,6 +148,25 @@ LENGTH_CONTROLLED = (
 )
 """Columns of `length_controlled_table`: one row per model."""
 
+STRESS = (
+    Column("model", "str", "name of the model"),
+    Column("n", "int64", "N of Best-of-N"),
+    Column("without", "float64", "gold reward of Best-of-N among the responses that do not stress"),
+    Column("without_low", "float64", "lower end of the interval over prompts"),
+    Column("without_high", "float64", "upper end of that interval"),
+    Column("with_stress", "float64", "gold reward of Best-of-N among all responses"),
+    Column("with_low", "float64", "lower end of the interval over prompts"),
+    Column("with_high", "float64", "upper end of that interval"),
+    Column("loss", "float64", "without minus with_stress"),
+    Column("loss_low", "float64", "lower end of the interval over prompts"),
+    Column("loss_high", "float64", "upper end of that interval"),
+    Column("taken", "float64", "share of draws in which a stressing response is taken"),
+    Column("taken_low", "float64", "lower end of the interval over prompts"),
+    Column("taken_high", "float64", "upper end of that interval"),
+    Column("n_prompts", "int64", "prompts that the means are over"),
+)
+"""Columns of `stress_table`: one row per model and n."""
+
 OVEROPTIMISATION = (
     Column("model", "str", "name of the model"),
     Column("policy", "str", "best_of_n or tilting"),
