@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from rmspace._checks import check_int, check_number, shown
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.models.core.base import BaseReward
 from rmspace.models.core.data import FitData
+from rmspace.models.core.gate import first_layers, gate_weights
 from rmspace.models.core.item_values import item_values
 from rmspace.models.core.lbfgs import find_minimum
-from rmspace.models.core.network import check_sizes
 from rmspace.models.core.scoring import Block, Scorer, score_blocks
 from rmspace.models.io.state import check_fitted_array
 
@@ -127,7 +126,7 @@ class GatedReward(BaseReward):
             check_number(name, getattr(self, name))
         if min(self.scales_.min(), self.prompt_length_) <= 0:
             raise ValueError("scales_ and prompt_length_ must be above 0")
-        shapes = [array.shape for array in _gate_start(width, self.hidden_sizes, n, None)]
+        shapes = [array.shape for array in first_layers(width, self.hidden_sizes, n, None)]
         if not isinstance(self.gate_, list) or len(self.gate_) != len(shapes):
             raise ValueError(f"gate_ must list {len(shapes)} arrays; got {shown(self.gate_)}")
         for k, shape in enumerate(shapes):
@@ -164,12 +163,12 @@ class GatedReward(BaseReward):
         winner, loser = (torch.from_numpy(np.ascontiguousarray(side)) for side in pairs.T)
 
         def loss(beta: Tensor, *layers: Tensor) -> Tensor:
-            scores = beta * (_gate(p, layers) * a).sum(dim=1)
+            scores = beta * (gate_weights(p, layers) * a).sum(dim=1)
             size = beta.square() + sum((weight.square().sum() for weight in layers[::2]), torch.zeros(()))
             return (v * -logsigmoid(scores[winner] - scores[loser])).sum() / v.sum() + alpha / 2 * size
 
         rng = check_random_state(self.random_state)
-        start = [np.ones(()), *_gate_start(prompts.shape[1], self.hidden_sizes, attributes.shape[1], rng)]
+        start = [np.ones(()), *first_layers(prompts.shape[1], self.hidden_sizes, attributes.shape[1], rng)]
         beta, *gate = find_minimum(type(self).__name__, loss, start, max_iter=self.max_iter, tol=self.tol)
         self.beta_, self.gate_ = float(beta), gate
 
@@ -187,7 +186,9 @@ class GatedReward(BaseReward):
 
     def _weights(self, block: Block) -> FloatArray:
         prompts = (block.array()[:, self.heads_.shape[1] :] - self.prompt_mean_) / self.prompt_length_
-        return np.asarray(_gate(torch.from_numpy(prompts), [torch.from_numpy(each) for each in self.gate_]).numpy())
+        return np.asarray(
+            gate_weights(torch.from_numpy(prompts), [torch.from_numpy(each) for each in self.gate_]).numpy()
+        )
 
     def _scorer(self, device: torch.device) -> Scorer:  # noqa: ARG002
         def score(block: Block) -> FloatArray:
@@ -229,24 +230,3 @@ def _regression(rows: FloatArray, values: Float64Array) -> tuple[Float64Array, f
     spread = float((centred**2).sum()) or 1.0  # alphas in units of all that varies
     ridge = RidgeCV(alphas=spread * np.logspace(-9, 0, 10), fit_intercept=False).fit(centred, values[rated] - middle)
     return np.asarray(ridge.coef_), middle - float(mean @ ridge.coef_)
-
-
-def _gate(prompts: Tensor, layers: Sequence[Tensor]) -> Tensor:
-    """Return the gate weights (n, n_attributes) of prompts (n, width); `layers` are weights and biases in turn."""
-    hidden = prompts
-    for k in range(0, len(layers), 2):
-        hidden = (hidden.tanh() if k else hidden) @ layers[k] + layers[k + 1]
-    return hidden.softmax(dim=1)
-
-
-def _gate_start(
-    width: int, hidden_sizes: Sequence[int], n_attributes: int, rng: np.random.RandomState | None
-) -> list[Float64Array]:
-    """Return the first weights and biases: equal gate weights; hidden layers are drawn, or 0 without an rng."""
-    sizes = [width, *check_sizes(hidden_sizes), n_attributes]
-    layers: list[Float64Array] = []
-    for k, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        is_drawn = rng is not None and k < len(sizes) - 2
-        weight = rng.normal(size=(fan_in, fan_out)) if is_drawn and rng is not None else np.zeros((fan_in, fan_out))
-        layers += [weight / max(1.0, fan_in) ** 0.5, np.zeros(fan_out)]
-    return layers
