@@ -89,12 +89,27 @@ def test_the_loss_is_at_a_minimum_and_is_what_is_stated() -> None:
         a, b = (rows @ coef.T + intercept).T
         w, k = comparisons.T
         gap = a[w] * b[k] - b[w] * a[k]
-        size = (coef**2).sum() * length**2 + (intercept**2).sum()
-        return float(np.average(np.logaddexp(0, -gap), weights=v) + 0.01 / 2 * size)
+        one, other = np.column_stack([coef * length, intercept])
+        matrix = np.outer(one, other) - np.outer(other, one)
+        return float(np.average(np.logaddexp(0, -gap), weights=v) + 0.01 / 4 * (matrix**2).sum())
 
     least, rng = loss(model.coef_, model.intercept_), np.random.default_rng(1)
     for _ in range(20):
         assert loss(model.coef_ + 0.02 * rng.normal(size=(2, 6)), model.intercept_ + 0.02 * rng.normal(size=2)) > least
+
+
+def test_a_strong_penalty_is_that_of_a_linear_reward_and_turns_nothing() -> None:
+    train, test = rm.make_synthetic_banks(200, 100, 8, 16, noise_std=0.0, seed=1)
+    rng = np.random.default_rng(0)
+    comparisons = rm.annotate(rm.cross_prompt(train, 2000, rng), train, rm.oracle, rng=rng)
+    for alpha in (0.1, 1.0, 10.0):
+        model = GeneralPreferenceReward(alpha=alpha, random_state=0).fit(train.items, comparisons)
+        linear = rm.LinearReward(alpha=alpha).fit(train.items, comparisons)
+        rates = model.win_rates(test.items, test.groups)
+        assert (
+            rm.spearman(rates, test.rewards).mean()
+            > rm.spearman(linear.predict(test.items), test.rewards).mean() - 0.05
+        )
 
 
 def test_win_rates_are_means_over_the_others_of_a_prompt() -> None:

@@ -35,9 +35,10 @@ class GeneralPreferenceReward(BaseReward):
     the other order it has the other sign, and it is 0 for two equal items. Rank 1 with a constant b is Bradley-Terry.
     Rank 1 holds a cycle such as rock, paper, scissors; any skew-symmetric table of n items has rank n / 2 at most.
 
-    Minimises the mean Bradley-Terry loss of the sum plus alpha / 2 times the sum of squares of all weights and
-    intercepts, on items scaled to a root-mean-square length of 1. The problem is not convex: L-BFGS starts from small
-    random weights, and another `random_state` may find another minimum.
+    The sum is (x, 1)^T A (y, 1) with a skew-symmetric matrix A. Minimises the mean Bradley-Terry loss of the sum plus
+    alpha / 4 times the sum of squares of A, on items that are centred and scaled to a root-mean-square length of 1. For
+    Bradley-Terry, this is the penalty of `LinearReward`. The problem is not convex: L-BFGS starts from small random
+    weights, and another `random_state` may find another minimum.
 
     A cycle has no score. So `score(items, comparisons)` asks for the probability of each comparison, and:
 
@@ -73,7 +74,7 @@ class GeneralPreferenceReward(BaseReward):
         self,
         rank: int = 2,
         *,
-        alpha: float = 1e-3,
+        alpha: float = 3e-3,
         max_iter: int = 1000,
         tol: float = 1e-5,
         random_state: int | np.random.RandomState | None = None,
@@ -154,7 +155,7 @@ class GeneralPreferenceReward(BaseReward):
         def loss(coef: Tensor, intercept: Tensor) -> Tensor:
             vectors = x @ coef.T + intercept
             losses = -logsigmoid(_skew(vectors[winner], vectors[loser]))
-            return (v * losses).sum() / v.sum() + alpha / 2 * (coef.square().sum() + intercept.square().sum())
+            return (v * losses).sum() / v.sum() + alpha / 4 * _size(torch.column_stack([coef, intercept]))
 
         rng = check_random_state(self.random_state)
         start = [_START * rng.normal(size=(2 * rank, data.dim)), np.eye(2 * rank)[1]]  # b_1 = 1: Bradley-Terry
@@ -171,6 +172,13 @@ class GeneralPreferenceReward(BaseReward):
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(_skew((rows - self.mean_) @ self.coef_.T + self.intercept_, self.intercept_))
+
+
+def _size(vectors: Tensor) -> Tensor:
+    """Return the sum of squares of A = sum_j a_j b_j^T - b_j a_j^T, with a_1, b_1, a_2, b_2, ... as rows."""
+    a, b = vectors[0::2], vectors[1::2]
+    mixed = a @ b.T
+    return 2 * ((a @ a.T) * (b @ b.T) - mixed * mixed.T).sum()
 
 
 def _skew(one: Any, other: Any) -> Any:
