@@ -124,7 +124,7 @@ def test_alpaca_eval(tmp_path: Path, encoder_folder: str, capsys: pytest.Capture
         np.testing.assert_allclose(bank.items, whole[sides == side].items, atol=1e-3)
         assert bank.prompt_ids.tolist() == np.flatnonzero(sides == side).tolist()
     assert main([*words, "--reward", "x", "--out", str(tmp_path / "out")]) == 2
-    assert "leave out --reward" in capsys.readouterr().err
+    assert "is a clone of AlpacaEval: leave out --reward" in capsys.readouterr().err
     with pytest.raises(ValueError, match="either embed, a function of texts, or encoder"):
         rm.read_alpaca_eval(clone)
 
@@ -182,8 +182,8 @@ def test_own_names_of_columns(tmp_path: Path, encoder_folder: str, capsys: pytes
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ([], "no score ''; the items have fine_grained_score, helpfulness, honesty"),
-        (["--reward", "quality"], "no score 'quality'; the items have"),
+        ([], "the reward must be one of the ratings of the file, fine_grained_score, helpfulness, honesty"),
+        (["--reward", "quality"], "truthfulness; got 'quality'"),
         (["--reward", "overall_score", "--models", "m.txt"], "--models belongs to AlpacaEval"),
         (["--reward", "overall_score", "--test-size", "10"], "test_size must leave"),
     ],
@@ -194,7 +194,13 @@ def test_bad_options(
     words = command("bank", write(tmp_path / "uf.jsonl", ultrafeedback()), encoder_folder, *more)
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "out" / "train").exists()
+    assert not (tmp_path / "out").exists()  # nothing was embedded before the error
+
+
+def test_pairs_have_no_ratings(tmp_path: Path, encoder_folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = command("bank", write(tmp_path / "pairs.jsonl", PAIRS), encoder_folder, "--reward", "length")
+    assert main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert "a bank needs ratings, and the file has none; `rmspace embed` makes" in capsys.readouterr().err
 
 
 # Large files

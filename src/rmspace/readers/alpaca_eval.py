@@ -15,7 +15,7 @@ from rmspace._checks import check_int, describe
 from rmspace._typing import ExistingPath, FloatArray, OutputPath
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Encoder
-from rmspace.readers._alpaca_files import JUDGE, Table, read_table
+from rmspace.readers.alpaca_files import JUDGE, Table, read_table
 
 __all__ = ["open_alpaca_eval", "read_alpaca_eval"]
 

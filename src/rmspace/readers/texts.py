@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from rmspace._typing import ExistingPath, OutputPath
 from rmspace.data.bank import ResponseBank
 from rmspace.data.preferences import Preferences
-from rmspace.data.split import split_prompts
+from rmspace.data.split import count_of_test, split_prompts
 from rmspace.kinds import Encoder
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def embed_bank(
         format, columns, split, limit: as in `rmspace.text.read_preferences`.
 
     Raises:
-        ValueError, FileNotFoundError: as `read_preferences`, `embed` and `split_prompts`; no such rating.
+        ValueError, FileNotFoundError: as `read_preferences`, `embed` and `split_prompts`; no such rating, or none.
 
     >>> import json, tempfile, numpy as np
     >>> from rmspace.text import FunctionEncoder
@@ -101,26 +103,40 @@ def embed_bank(
     ...     train.n_prompts, test.n_prompts, test.rewards[0].tolist()
     (8, 2, [1.0, nan])
     """
-    from rmspace.text.banks import check_rating
     from rmspace.text.reading import read_preferences
 
     texts = read_preferences(path, format=format, columns=columns, split=split, limit=limit, keep_texts=False)
-    check_rating(texts, reward)  # before the long work
-    return split_prompts(embed_rated(texts, encoder, reward=reward, out=out, dtype=dtype), test_size, seed)
+    check_rated(texts, reward, test_size)
+    return split_rated(texts, encoder, reward=reward, out=out, test_size=test_size, seed=seed, dtype=dtype)
 
 
-def embed_rated(
+def check_rated(texts: TextPreferences, reward: str | None, test_size: int | float) -> None:
+    """Raise ValueError, before the long work, where texts have no such rating, or too few prompts for two banks."""
+    ratings = sorted(set(texts.features) - {"length"})
+    if not ratings:
+        raise ValueError(
+            "a bank needs ratings, and the file has none; `rmspace embed` makes preferences of comparisons"
+        )
+    if reward not in texts.features:
+        came = "none was named" if reward is None else f"got {reward!r}"
+        raise ValueError(f"the reward must be one of the ratings of the file, {', '.join(ratings)}; {came}")
+    count_of_test(test_size, len(np.unique(texts.groups)))
+
+
+def split_rated(
     texts: TextPreferences,
     encoder: Encoder,
     *,
     reward: str,
     out: OutputPath | str | Path,
-    dtype: Literal["float32", "float16"] = "float32",
-) -> ResponseBank:
-    """Embed rated texts as one bank; the arguments are those of `embed_bank`."""
+    test_size: int | float,
+    seed: int,
+    dtype: Literal["float32", "float16"],
+) -> tuple[ResponseBank, ResponseBank]:
+    """Embed rated texts as two banks (train, test); the arguments are those of `embed_bank`."""
     from rmspace.text.banks import to_bank
     from rmspace.text.embedding import embed_items
 
     embeddings, about = embed_items(texts.items, encoder, out=out, dtype=dtype)
     texts.metadata |= about
-    return to_bank(texts, reward, embeddings=embeddings)
+    return split_prompts(to_bank(texts, reward, embeddings=embeddings), test_size, seed)

@@ -38,8 +38,8 @@ def to_bank(
     (ResponseBank(n_prompts=1, n_responses=3, dim=3, dtype=float32, rewards=True), [[1.0, 0.0, nan]])
     """
     items = _items(data, embeddings)
-    if reward is not None:
-        check_rating(data, reward)
+    if reward is not None and reward not in data.features:
+        raise ValueError(f"no score {reward!r}; the items have {', '.join(sorted(data.features)) or 'none'}")
     numbers = number_ids(data.groups)
     order = np.argsort(numbers, kind="stable")
     _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
@@ -53,12 +53,6 @@ def to_bank(
         prompt_ids=data.groups[first],
         metadata=data.metadata,
     )
-
-
-def check_rating(data: Preferences | TextPreferences, name: str) -> None:
-    """Raise ValueError where the items have no such feature."""
-    if name not in data.features:
-        raise ValueError(f"no score {name!r}; the items have {', '.join(sorted(data.features)) or 'none'}")
 
 
 def _items(data: Preferences | TextPreferences, embeddings: FloatArray | None) -> FloatArray:
