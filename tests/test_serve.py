@@ -23,9 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from build_stub import Rater, stub_recipe
 from rmspace._typing import Float64Array
 from rmspace.cli.commands.serve import _token
-from rmspace.text.records import Message, TextItem
+from rmspace.text import EndpointGold, build_banks
+from rmspace.text.notes import Note, clean_item
+from rmspace.text.records import Message, TextItem, items_of
 from rmspace.text.reward import TextReward
 from rmspace.text.serve.app import make_app
 from rmspace.text.serve.batching import Batcher, QueueClosed, QueueFull
@@ -521,6 +524,44 @@ def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.M
     assert seen["reward"].temperature == 2.0
     assert main(["serve", str(tmp_path / "reward"), "--queue", "0"]) == 2
     assert main(["serve", str(tmp_path / "none")]) == 2
+
+
+# --- a gold of a build ---
+
+
+def test_a_running_server_is_a_gold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a socket, with a token, and several requests at once."""
+    reward = count_reward(SlowEncoder())
+    chat = (Message("user", "Hi."), Message("assistant", "Hello!"), Message("user", "Name a fruit."))
+    groups = [items_of("Why?", ["a", "banana", ""]), [TextItem(chat, "An apple."), TextItem(chat, "\ud800 a")]]
+    monkeypatch.setenv("RMSPACE_TEST_TOKEN", "secret")
+    with running(reward, QUICK, token="secret") as url:
+        gold = EndpointGold(url, "counts", batch_size=2, concurrency=6, api_key_env="RMSPACE_TEST_TOKEN")
+        found = gold.rate(groups * 8)
+        refused = EndpointGold(url, "counts", api_key_env="RMSPACE_NO_TOKEN")
+        with pytest.raises(ValueError, match=r"refuses the key \(status 401\)"):
+            refused.rate(groups)
+    items = [clean_item(item)[0] for group in groups * 8 for item in group]
+    np.testing.assert_allclose(found.columns[""], reward.score_items(items)[0])
+    assert found.notes is not None
+    assert found.notes.tolist() == [0, 0, 0, 0, int(Note.REPLACED)] * 8
+    with pytest.raises(ConnectionError, match="failed 1 time; the last time: ConnectError"):
+        EndpointGold(url, "counts", retries=0).rate(groups)
+
+
+def test_a_build_with_a_running_server_as_gold(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"{k} + 1?"}) + "\n" for k in range(6)), encoding="utf-8")
+    reward = count_reward(SlowEncoder())
+    with running(reward) as url:
+        golds = {"served": EndpointGold(url, "counts"), "number": Rater()}
+        banks = build_banks(stub_recipe(path, golds=golds), tmp_path / "out")
+    lines = [json.loads(line) for line in next((tmp_path / "out").glob("steps/generate-*/responses.jsonl")).open()]
+    for split, bank in zip(("train", "test"), banks, strict=True):
+        own = [line for line in lines if line["split"] == split]
+        scores = [[expected(line["prompt"][0]["content"], text) for text in line["responses"]] for line in own]
+        np.testing.assert_allclose(bank.rewards, scores)
+        assert bank.metadata["golds"]["served"]["model"] == "counts"
 
 
 def test_an_address_that_is_taken_is_a_clear_error() -> None:

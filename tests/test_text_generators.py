@@ -1,18 +1,29 @@
 """Generators: each response has its own seed, prompts too long are refused, and a server that fails is asked again."""
 
+import importlib.util
 import json
 import random
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from rmspace.text import EndpointGenerator, EndpointGold, FunctionGenerator, JudgeGold, Message, TransformersGenerator
+from rmspace.text import (
+    EndpointGenerator,
+    EndpointGold,
+    FunctionGenerator,
+    JudgeGold,
+    Message,
+    TransformersGenerator,
+    VLLMGenerator,
+)
 from rmspace.text.golds.endpoint import read_scores
 from rmspace.text.records import items_of
 from rmspace.text.serve import forms
@@ -175,6 +186,97 @@ def test_a_body_without_a_head_is_refused(tmp_path: Path) -> None:
     folder = text_models.save_model(tmp_path)  # of a model that embeds: it has no weights that choose words
     with pytest.raises(ValueError, match="they would be random numbers"):
         generator(folder).generate(PROMPTS, [0] * 4)
+
+
+# vLLM
+
+
+class SamplingParams:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        stop: list[str],
+        stop_token_ids: list[int],
+    ) -> None:
+        self.seed, self.stop, self.stop_token_ids = seed, stop, stop_token_ids
+        self.numbers = (temperature, top_p, max_tokens)
+
+
+class LLM:
+    """Stands in for vllm.LLM, with the arguments and results of its documentation: it repeats the prompt backwards."""
+
+    made: ClassVar[list["LLM"]] = []
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.calls = options, list[list[SamplingParams]]()
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(options["model"])
+        LLM.made.append(self)
+
+    def generate(
+        self, prompts: list[dict[str, list[int]]], sampling_params: list[SamplingParams], *, use_tqdm: bool
+    ) -> list[Any]:
+        self.calls.append(sampling_params)
+        return [self.answer(each["prompt_token_ids"], one) for each, one in zip(prompts, sampling_params, strict=True)]
+
+    def answer(self, ids: list[int], params: SamplingParams) -> Any:
+        text = f" {params.seed} {self.tokenizer.decode(ids)[::-1]} "
+        ends = [] if params.seed % 2 else params.stop_token_ids[:1]
+        finish = "stop" if ends else "length"
+        one = SimpleNamespace(index=0, text=text, token_ids=(5, 6, *ends), finish_reason=finish, stop_reason=None)
+        return SimpleNamespace(prompt_token_ids=ids, outputs=[one], finished=True)
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    LLM.made = []
+    stand_in = ModuleType("vllm")
+    monkeypatch.setitem(sys.modules, "vllm", stand_in)
+    for name, value in {"LLM": LLM, "SamplingParams": SamplingParams, "__version__": "0"}.items():
+        setattr(stand_in, name, value)
+
+
+@pytest.mark.usefixtures("vllm")
+@pytest.mark.parametrize("template", ["chat", "plain"])
+def test_vllm_gets_tokens_settings_and_seeds(model: str, template: Any) -> None:
+    made = VLLMGenerator(model, template=template, max_new_tokens=8, temperature=0.5, top_p=0.9, stop=["?"])
+    assert LLM.made == []  # no weights are read before they are used
+    found = made.generate(PROMPTS, [4, 5, 6, 7])
+    (engine,) = LLM.made
+    assert engine.options["model"] == model
+    assert engine.options["max_model_len"] == 128
+    own = generator(model, template=template)
+    tokenizer = engine.tokenizer
+    for seed, prompt, reply, params in zip((4, 5, 6, 7), PROMPTS, found, engine.calls[0], strict=True):
+        backwards = tokenizer.decode(own._tokens(prompt))[::-1]
+        assert reply.text == f" {seed} {backwards} ".split("?")[0].strip()
+        assert (reply.finish, reply.tokens) == (("length", 2) if seed % 2 else ("stop", 2))
+        assert params.numbers == (0.5, 0.9, 8)
+        assert (params.seed, params.stop) == (seed, ["?"])
+        assert set(params.stop_token_ids) == set(own._turn_ends())
+    assert made.generate([], []) == []
+
+
+@pytest.mark.usefixtures("vllm")
+def test_vllm_is_another_generator(model: str) -> None:
+    made = VLLMGenerator(model, max_new_tokens=8)
+    one, other = made.describe(), generator(model).describe()
+    assert {name for name in one if one[name] != other[name]} == {"kind", "dtype", "about"}
+    assert one["kind"] == "vllm"
+    assert repr(made).startswith("VLLMGenerator(")
+    assert made.refusals([(Message("user", "sky " * 200),)])[0] is not None
+    with pytest.raises(ValueError, match="one seed per prompt, 4; got 1"):
+        made.generate(PROMPTS, [0])
+
+
+def test_vllm_is_not_installed(model: str) -> None:
+    if importlib.util.find_spec("vllm") is not None:
+        pytest.skip("vllm is installed")
+    with pytest.raises(ImportError, match="VLLMGenerator needs vllm, which is not installed; run pip install vllm"):
+        VLLMGenerator(model)
 
 
 # Servers

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rmspace as rm
@@ -118,7 +119,7 @@ def test_functions_and_their_columns() -> None:
 
 
 def test_the_shipped_config_with_small_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole way of configs/text/endtoend.yaml with random models, and a Best-of-N curve at the end."""
+    """The whole way of configs/text/endtoend.yaml with random models, to a Best-of-N curve and a report."""
     prompts, out = tmp_path / "prompts.csv", tmp_path / "out"
     prompts.write_text("prompt\n" + "".join(f"What is {k} + {k}?\n" for k in range(20)), encoding="utf-8")
     model = save_causal(tmp_path / "model", pad="</s>", chat=text_models.CHATML)
@@ -129,12 +130,22 @@ def test_the_shipped_config_with_small_models(tmp_path: Path, capsys: pytest.Cap
         *(f"encoder.model={model}", "encoder.pooling=last", "encoder.max_length=120"),
         f"golds.rater={{use: ClassifierGold, model: {rater}}}",
     ]
-    shipped = Path(__file__).parents[1] / "configs" / "text" / "endtoend.yaml"
-    assert main(["build", str(shipped), *words, "--out", str(out)]) == 0, capsys.readouterr().err
+    configs = Path(__file__).parents[1] / "configs" / "text"
+    assert main(["build", str(configs / "endtoend.yaml"), *words, "--out", str(out)]) == 0, capsys.readouterr().err
     train, test = rm.open_banks(str(out / "train"), str(out / "test"))
     assert (train.n_prompts, train.n_responses, test.n_prompts, test.n_responses) == (8, 4, 4, 4)
     assert sorted(train.features) == ["length", "overlap", "rater"]
     assert "error" not in {*train.health().severity, *test.health().severity}
-    models = {"BT": rm.LinearReward()}
-    table = rm.run(train=train, test=test, pairs=rm.same_prompt, n_pairs=20, annotator=rm.oracle, models=models)
-    assert table[table.metric == "best_of_n"].value.notna().all()
+    small = ["n_pairs=20", "n=[1,2,4]"]
+    data = [f"data.train={out / 'train'}", f"data.test={out / 'test'}", *small]
+    assert main(["run", str(configs / "endtoend_models.yaml"), *data, "--out", str(tmp_path / "run")]) == 0
+    table = pd.read_csv(tmp_path / "run" / "results.csv")
+    curve = table[(table.metric == "best_of_n") & ~table.model.str.contains("length")]
+    assert {"BT-linear", "BT-MLP", "CLF-MLP"} <= set(curve.model)
+    assert set(curve.n) == {1, 2, 4}
+    assert curve.value.notna().all()
+    assert list((tmp_path / "run").glob("*.png"))
+    study = [str(configs / "endtoend_study.yaml"), *(f"base.{word}" for word in data), "grid.seed=[0]"]
+    assert main(["study", *study, "--out", str(tmp_path / "study")]) == 0, capsys.readouterr().err
+    assert main(["report", str(tmp_path / "study"), "-o", str(tmp_path / "report.html")]) == 0
+    assert "CLF-MLP" in (tmp_path / "report.html").read_text(encoding="utf-8")

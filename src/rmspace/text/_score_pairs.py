@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rmspace._typing import Float64Array, IntArray
-from rmspace.text.records import TextItem
+from rmspace.text.records import TextItem, digest
 
 
 def pairs_by_score(items: Sequence[TextItem], scores: Float64Array, *, ties: bool) -> tuple[IntArray, Float64Array]:
@@ -19,10 +19,12 @@ def pairs_by_score(items: Sequence[TextItem], scores: Float64Array, *, ties: boo
     >>> pairs_by_score(items_of("2 + 2?", ["4", "5"]), np.array([0.0, 2.0]), ties=False)
     (array([[1, 0]]), array([2.]))
     """
-    by_prompt: dict[object, list[int]] = {}
-    for place in np.flatnonzero(~np.isnan(scores)).tolist():
-        by_prompt.setdefault(items[place].prompt, []).append(place)
-    parts = [_all_pairs(np.array(places)) for prompt, places in by_prompt.items() if prompt and len(places) > 1]
+    rated = ~np.isnan(scores)
+    by_prompt: dict[str, list[int]] = {}  # by hashes, because the items may be too many to hold their texts
+    for place, item in enumerate(items):
+        if rated[place] and item.prompt:
+            by_prompt.setdefault(digest(item.prompt), []).append(place)
+    parts = [_all_pairs(np.array(places)) for places in by_prompt.values() if len(places) > 1]
     pairs = np.concatenate([np.empty((0, 2), dtype=np.int64), *parts])
     gap = scores[pairs[:, 0]] - scores[pairs[:, 1]]
     pairs = np.where((gap < 0)[:, None], pairs[:, ::-1], pairs)

@@ -46,7 +46,7 @@ def to_bank(
     in_order = bool((order == np.arange(len(order))).all())
     gold = None if reward is None else np.asarray(data.features[reward], dtype=np.float64)[order]
     return ResponseBank(
-        items if in_order else np.asarray(choose(items, order)),
+        items if in_order else choose(items, order),
         gold,
         offsets=np.concatenate([[0], np.cumsum(counts)]),
         features={name: value[order] for name, value in data.features.items() if name != reward},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
@@ -18,10 +19,11 @@ from rmspace.data.preferences import Preferences
 from rmspace.kinds import Encoder
 from rmspace.text._bad_item import BadItem
 from rmspace.text.descriptions import check_same
+from rmspace.text.file_items import FileItems, key_of
 from rmspace.text.folder_lock import folder_lock
 from rmspace.text.notes import count_notes, say_notes
 from rmspace.text.preferences import TextPreferences
-from rmspace.text.records import TextItem, digest
+from rmspace.text.records import TextItem
 from rmspace.text.vector_store import Committed, Writer, map_rows, read_committed, read_index, stored_as
 
 __all__ = ["embed"]
@@ -84,24 +86,36 @@ def embed(
     >>> embed(items, lengths, progress=False).ravel().tolist()
     [20.0, 18.0, 20.0]
     """
+    if not isinstance(data, TextPreferences):
+        return embed_items(data, encoder, out=out, dtype=dtype, shard=shard, progress=progress)[0]
+    data.check_comparisons()
+    embeddings, about = embed_items(data.items, encoder, out=out, dtype=dtype, shard=shard, progress=progress)
+    found = data.with_embeddings(embeddings)
+    found.metadata |= about
+    return found
+
+
+def embed_items(
+    items: Sequence[TextItem],
+    encoder: Encoder,
+    *,
+    out: PathLike | None,
+    dtype: Literal["float32", "float16"],
+    shard: int = 1024,
+    progress: bool | None = None,
+) -> tuple[FloatArray, dict[str, Any]]:
+    """Return the embeddings of items (n, dim), and what metadata says of them; the arguments are those of `embed`."""
     check_int("shard", shard, low=1)
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype must be 'float32' or 'float16'; got {dtype!r}")
-    if isinstance(data, TextPreferences):
-        data.check_comparisons()
-    items = data.items if isinstance(data, TextPreferences) else data
-    if not items:
+    if not len(items):
         raise ValueError("there must be at least one text to embed; got none")
-    keys = [bytes.fromhex(digest(item)) for item in items]
+    keys = list(items.keys if isinstance(items, FileItems) else map(key_of, items))
     job = _Job(items, keys, encoder, dict(encoder.describe()), np.dtype(dtype), shard, progress)
     embeddings, notes = _in_memory(job) if out is None else _in_folder(job, Path(out))
     if said := say_notes(notes):
-        warnings.warn(said, stacklevel=2)
-    if not isinstance(data, TextPreferences):
-        return embeddings
-    found = data.with_embeddings(embeddings)
-    found.metadata |= {"encoder": job.description, "embedding": count_notes(notes)}
-    return found
+        warnings.warn(said, stacklevel=3)
+    return embeddings, {"encoder": job.description, "embedding": count_notes(notes)}
 
 
 class _Job(NamedTuple):
@@ -156,11 +170,12 @@ def _encode(job: _Job, known: Mapping[bytes, int]) -> Iterator[tuple[list[bytes]
     """Yield (keys, rows, notes) of the texts that are not known, one shard at a time, each text once."""
     missing = {key: k for k, key in reversed(list(enumerate(job.keys))) if key not in known}
     chosen = sorted(missing.values())
-    dim: int | None = None
+    wanted, dim = set(chosen), None
+    items = (item for k, item in enumerate(job.items) if k in wanted)
     with _bar(len(chosen), job.progress) as done:
         for start in range(0, len(chosen), job.shard):
             part = chosen[start : start + job.shard]
-            rows, notes = encode_shard(job.encoder, [job.items[k] for k in part], part, done)
+            rows, notes = encode_shard(job.encoder, list(islice(items, len(part))), part, done)
             if dim not in (None, rows.shape[1]):
                 raise ValueError(f"the encoder gave {rows.shape[1]} numbers per text, and {dim} before")
             dim = rows.shape[1]

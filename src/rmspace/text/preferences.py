@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rmspace.data.arrays import check_groups, check_pairs, check_selection
 from rmspace.data.preferences import Preferences
 from rmspace.text._collection import Collection
 from rmspace.text._score_pairs import pairs_by_score
+from rmspace.text.file_items import FileItems, key_of, take
 from rmspace.text.records import Record, TextItem
 
 __all__ = ["TextPreferences"]
@@ -60,8 +61,8 @@ class TextPreferences:
         subsets: npt.ArrayLike | None = None,
         left_out: pd.DataFrame | None = None,
     ) -> None:
-        self.items = tuple(items)
-        if not self.items:
+        self.items: Sequence[TextItem] = items if isinstance(items, FileItems) else tuple(items)
+        if not len(self.items):
             raise ValueError("preferences must have at least one item; got none")
         pairs = np.asarray(comparisons)
         self.comparisons: IntArray = (
@@ -69,8 +70,8 @@ class TextPreferences:
         )
         self.groups = check_groups(groups, len(self.items))
         self.columns = _checked("column", columns, len(self.comparisons))
-        self.features = {"length": np.array([len(item.response) for item in self.items], dtype=np.int64)}
-        self.features |= _checked("feature", features, len(self.items))
+        lengths = {} if "length" in (features or {}) else {"length": [len(item.response) for item in self.items]}
+        self.features = _checked("feature", {**lengths, **(features or {})}, len(self.items))
         self.subsets = np.asarray([""] * len(self.items) if subsets is None else subsets, dtype=str)
         self.metadata = dict(metadata or {})
         self.left_out = pd.DataFrame(columns=["file", "line", "reason"]) if left_out is None else left_out
@@ -90,7 +91,7 @@ class TextPreferences:
         rows = check_selection(chosen, len(self), "comparison")
         ids, local = np.unique(self.comparisons[rows], return_inverse=True)
         return TextPreferences(
-            [self.items[i] for i in ids],
+            take(self.items, ids),
             local.reshape(-1, 2),
             self.groups[ids],
             columns={name: value[rows] for name, value in self.columns.items()},
@@ -183,6 +184,7 @@ class TextPreferences:
         cls,
         records: Iterable[Record],
         *,
+        again: Callable[[], Iterable[Record]] | None = None,
         metadata: Mapping[str, Any] | None = None,
         left_out: pd.DataFrame | None = None,
     ) -> TextPreferences:
@@ -192,13 +194,19 @@ class TextPreferences:
         one record, and those with one id. A value that a comparison lacks is NaN among numbers, "" among texts, 1 in
         the column weight and False in the column tie.
 
+        Args:
+            records: the records.
+            again: reads the same records again. The texts are then not kept, and read where they are used.
+            metadata, left_out: as in `TextPreferences`.
+
         Raises:
             ValueError: no record.
         """
-        found = Collection()
+        found = Collection(None if again is None else key_of)
         for record in records:
             found.add(record)
-        return cls(**found.arrays(), metadata=metadata, left_out=left_out)
+        items = found.keys if again is None else FileItems(again, found.keys)
+        return cls(items, **found.arrays(), metadata=metadata, left_out=left_out)
 
 
 def _checked(noun: str, values: Mapping[str, npt.ArrayLike] | None, n: int) -> dict[str, npt.NDArray[Any]]:

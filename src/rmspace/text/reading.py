@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -42,6 +43,7 @@ def read_preferences(
     empty: Literal["keep", "leave_out"] = "keep",
     hub: Mapping[str, Any] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    keep_texts: bool = True,
     verbose: bool = True,
 ) -> TextPreferences:
     """Read preferences as text from files or data sets of many formats.
@@ -67,6 +69,8 @@ def read_preferences(
             judged them, and a warning counts them; "leave_out" leaves them out. Where both are empty they are left out.
         hub: options of `datasets.load_dataset` for an id of the hub, such as {"revision": "main", "streaming": True}.
         metadata: what else to keep in `metadata`, such as the licence.
+        keep_texts: keep the texts in memory. Without it, each use of `items`, such as `embed`, reads the source again.
+            So the memory does not grow with the length of the texts; about 500 bytes stay per item.
         verbose: say which format was recognised.
 
     Returns:
@@ -77,6 +81,7 @@ def read_preferences(
         FileNotFoundError: no such file; a folder without data.
         ValueError: rows of no known format; no row that can be read; a file that is cut off or damaged; a name of a
             format, column, split or score that is not there.
+        TypeError: a source that can be read only once, with `keep_texts=False`.
 
     >>> rows = [{"question": "2 + 2?", "chosen": "4", "rejected": "5"}, {"question": "3 + 3?", "chosen": "6"}]
     >>> with warnings.catch_warnings(action="ignore"):
@@ -84,10 +89,11 @@ def read_preferences(
     >>> data.left_out.values.tolist()
     [['rows', 2, "no column 'rejected'"]]
     """
-    records = read_records(
-        source, format=format, columns=columns, split=split, limit=limit, empty=empty, hub=hub, verbose=verbose
-    )
-    data = TextPreferences.from_records(records)
+    read = partial(read_records, source, format=format, columns=columns, split=split, limit=limit, empty=empty, hub=hub)
+    if not keep_texts and isinstance(source, Iterator):
+        raise TypeError("keep_texts=False reads the source several times; give its path, or a list of rows")
+    records = read(verbose=verbose)
+    data = TextPreferences.from_records(records, again=None if keep_texts else partial(read, verbose=False))
     data.left_out = pd.DataFrame(records.left_out, columns=list(LeftOut._fields))
     known = {"source": records.source, "format": records.format, "rows": records.n_rows}
     licence = {} if records.licence is None else {"licence": records.licence}

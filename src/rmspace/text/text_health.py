@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rmspace.data.health import Finding, table_of
+from rmspace.text.records import digest
 
 if TYPE_CHECKING:
     from rmspace.text.preferences import TextPreferences
@@ -42,7 +43,7 @@ def _comparison_findings(data: TextPreferences) -> Iterator[Finding]:
     if repeated := n - len(np.unique(keys)):
         detail = "comparisons that repeat an earlier one: the same winner and the same loser"
         yield Finding("repeated_comparisons", "note", repeated, n, detail)
-    texts = [item.response.strip() for item in data.items]
+    texts = [item.response.strip() for item in data.items] if n else []
     if contained := sum(bool(texts[a] and texts[b]) and _contains(texts[a], texts[b]) for a, b in pairs.tolist()):
         yield Finding("one_contains_the_other", "note", contained, n, "comparisons of a response with a part of it")
 
@@ -75,11 +76,11 @@ def _item_findings(data: TextPreferences) -> Iterator[Finding]:
 
 def _prompts(data: TextPreferences) -> Iterator[Finding]:
     """Find prompts that are one prompt for a reader, but are kept apart as two."""
-    groups: dict[str, set[str]] = {}
+    groups: dict[str, set[str]] = {}  # by hashes, because there may be too many prompts to hold
     for item, group in zip(data.items, data.groups.tolist(), strict=True):
         if item.prompt:
             words = " ".join(f"{turn.role}: {turn.content}" for turn in item.prompt).split()
-            groups.setdefault(" ".join(words), set()).add(str(group))
+            groups.setdefault(digest(" ".join(words)), set()).add(str(group))
     if apart := sum(len(names) for names in groups.values() if len(names) > 1):
         n = len(np.unique(data.groups))
         detail = "prompts that equal another one except for white space; a split may part them"

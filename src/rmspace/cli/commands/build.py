@@ -36,32 +36,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _estimate(recipe: object, sample: int) -> int:
+    from rmspace.cli.amounts import print_costs
     from rmspace.text.pipeline.estimating import estimate_build
 
-    table = estimate_build(recipe, sample=sample)  # type: ignore[arg-type]
-    total = table[["seconds", "bytes"]].sum()
-    table["time"] = table.pop("seconds").map(_time)
-    table["disk"] = table.pop("bytes").map(_size)
-    print(table.to_string(index=False))
-    print(f"together about {_time(total.seconds)} and {_size(total.bytes)}")
+    print_costs(estimate_build(recipe, sample=sample))  # type: ignore[arg-type]
     return 0
-
-
-def _time(seconds: float) -> str:
-    """Return seconds as people say them.
-
-    >>> _time(7), _time(400), _time(90_000)
-    ('7 s', '7 min', '25.0 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _size(size: float) -> str:
-    """Return bytes as people say them.
-
-    >>> _size(1), _size(2_500_000)
-    ('0.0 MB', '2.5 MB')
-    """
-    return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

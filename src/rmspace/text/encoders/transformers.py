@@ -162,6 +162,10 @@ class TransformersEncoder:
             embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
         return embeddings, notes
 
+    def count_tokens(self, items: Sequence[TextItem], /) -> IntArray:
+        """Return how many tokens the model reads of each item (n,), after the cut of those that are too long."""
+        return np.array([len(row) for row in self._loaded[0](items)[0]], dtype=np.int64)
+
     @classmethod
     def from_description(cls, description: dict[str, Any], **options: Any) -> TransformersEncoder:
         """Make the encoder that `describe` described; `options` may give the model another place or device."""

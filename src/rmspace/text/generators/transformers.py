@@ -109,17 +109,21 @@ class TransformersGenerator:
         """
         from rmspace.text.encoders._forward import batches
 
-        if len(seeds) != len(prompts):
-            raise ValueError(f"there must be one seed per prompt, {len(prompts)}; got {len(seeds)}")
-        known = {prompt: self._tokens(prompt) for prompt in dict.fromkeys(prompts)}
-        rows = [known[prompt] for prompt in prompts]
-        if bad := next((reason for p in known if (reason := self._refusal(p))), None):
-            raise ValueError(f"{bad}; leave such prompts out")
+        rows = self._rows(prompts, seeds)
         budget = _CPU_TOKENS if self._text_model.device.type == "cpu" else _GPU_TOKENS
         found: dict[int, Reply] = {}
         for batch in batches([len(row) + self.max_new_tokens for row in rows], self.batch_size, budget):
             found |= zip(batch, self._sampler([rows[k] for k in batch], [seeds[k] for k in batch]), strict=True)
         return [found[k] for k in range(len(rows))]
+
+    def _rows(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[list[int]]:
+        """Return the tokens of each prompt."""
+        if len(seeds) != len(prompts):
+            raise ValueError(f"there must be one seed per prompt, {len(prompts)}; got {len(seeds)}")
+        known = {prompt: self._tokens(prompt) for prompt in dict.fromkeys(prompts)}
+        if bad := next((reason for p in known if (reason := self._refusal(p))), None):
+            raise ValueError(f"{bad}; leave such prompts out")
+        return [known[prompt] for prompt in prompts]
 
     def _refusal(self, prompt: Prompt) -> str | None:
         try:
@@ -155,15 +159,19 @@ class TransformersGenerator:
 
     def _ends(self) -> list[int]:
         """Return the tokens that end a reply: those of the model and the tokenizer, and the end of a turn."""
+        own = self._text_model.weights.generation_config.eos_token_id
+        many = own if isinstance(own, Iterable) else [own]
+        return sorted({one for one in (*many, *self._turn_ends()) if one is not None})
+
+    def _turn_ends(self) -> list[int]:
+        """Return the tokens that end a reply by the tokenizer and its chat template."""
         tokenizer = self._text_model.tokenizer
         turn: list[int] = []
         if self._text_model.template_name == "chat":
             tail = self._text_model.template(TextItem((Message("user", "?"),), "!")).tail
             turn = tokenizer(tail, add_special_tokens=False)["input_ids"][:1] if tail else []
             turn = [one for one in turn if one in tokenizer.all_special_ids or one in tokenizer.added_tokens_decoder]
-        own = self._text_model.weights.generation_config.eos_token_id
-        many = own if isinstance(own, Iterable) else [own]
-        return sorted({one for one in (*many, *turn, tokenizer.eos_token_id) if one is not None})
+        return sorted({one for one in (*turn, tokenizer.eos_token_id) if one is not None})
 
 
 def _most(max_prompt: int | None, max_new_tokens: int, positions: int | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rmspace.data.split import count_of_test
 from rmspace.kinds import Generator
 from rmspace.text.line_store import Line, LineStore
+from rmspace.text.pipeline.earlier import Earlier
 from rmspace.text.pipeline.prompts import prompt_of
 from rmspace.text.pipeline.step import Say, grow, open_step
 from rmspace.text.records import TextItem, digest
@@ -40,7 +41,7 @@ def responses_step(
     """Generate the responses: lines {id, split, prompt, responses, seeds, finish, tokens}, and prompts left out.
 
     The seed of a response depends on the seed of the build, its prompt and its number, and on nothing else. So a run
-    that was stopped goes on with the same responses.
+    that was stopped goes on with the same responses, and those of an earlier build in the same folder are taken over.
 
     Raises:
         ValueError: no prompt is left for one of the two banks.
@@ -52,7 +53,8 @@ def responses_step(
         "sources": dict(sources),
     }
     store = open_step(out, "generate", FILES, options, say)
-    work = Generating(prompts, generator, plan)
+    earlier = None if store.complete else Earlier(out / "steps", FILES, options, store.folder)
+    work = Generating(prompts, generator, plan, earlier)
     store.about.setdefault("shard", max(_SHARD, work.total // _SHARDS))
     grow(store, work.parts(int(store.about["shard"])), work.lines, "responses", show)
     _check_left(store)
@@ -77,8 +79,8 @@ def seed_of(seed: int, line: Line, number: int) -> int:
 class Generating:
     """The work on one shard of prompts."""
 
-    def __init__(self, prompts: LineStore, generator: Generator, plan: Plan) -> None:
-        self.prompts, self.generator, self.plan = prompts, generator, plan
+    def __init__(self, prompts: LineStore, generator: Generator, plan: Plan, earlier: Earlier | None = None) -> None:
+        self.prompts, self.generator, self.plan, self.earlier = prompts, generator, plan, earlier
         ids = [line["id"] for line in prompts.lines()]
         ordered = sorted(ids, key=lambda one: digest([plan.seed, one]))
         self.test = set(ordered[: count_of_test(plan.test_size, len(ids))])
@@ -109,7 +111,9 @@ class Generating:
         named = [{**line, "split": "test" if line["id"] in self.test else "train"} for line in part]
         kept = [line for line, reason in zip(named, reasons, strict=True) if reason is None]
         left_out = [{**line, "reason": why} for line, why in zip(named, reasons, strict=True) if why is not None]
-        return self._answered(kept, count), left_out
+        known = {line["id"]: self.earlier and self.earlier.find(line["id"], count(line)) for line in kept}
+        made = iter(self._answered([line for line in kept if not known[line["id"]]], count))
+        return [line | found if (found := known[line["id"]]) else next(made) for line in kept], left_out
 
     def _answered(self, kept: list[Line], count: Callable[[Line], int]) -> list[Line]:
         wanted = [(line, number) for line in kept for number in range(count(line))]
