@@ -16,7 +16,7 @@ from pathlib import Path
 from sklearn.exceptions import ConvergenceWarning
 
 from findings.page import write
-from leaderboard import page
+from leaderboard.page import blocks
 from leaderboard.prepare import MODEL, SYNTHETIC, prepare
 from leaderboard.results import read_results
 from leaderboard.rows import as_override, read_rows
@@ -40,7 +40,7 @@ def main() -> int:
         setup.data.mkdir(parents=True, exist_ok=True)
         prepare(setup.data, options.source, options.encoder, dict.fromkeys(world for world, _ in worlds))
     if options.dry_run:
-        print(page.cost_in_words(cost(setup, sheet, timed=options.timed)))
+        print(cost(setup, sheet, timed=options.timed))
         return 0
     if not options.page_only:
         run_studies(setup, sheet, workers=options.workers)
@@ -48,7 +48,7 @@ def main() -> int:
     target = options.page or (options.out / "leaderboard.md" if options.quick else PAGE)
     command = shlex.join(["python", "scripts/leaderboard.py", *sys.argv[1:]])
     target.parent.mkdir(parents=True, exist_ok=True)
-    write(PAGE, target, page.blocks(setup, sheet, results, command))
+    write(PAGE, target, blocks(setup, sheet, results, command))
     print(target)
     print("\n".join(results.missing), file=sys.stderr)
     return int(bool(results.missing))

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from leaderboard.ranks import Ranks
-from leaderboard.results import ROW
 from rmspace.plots.style import NORMAL, SMALL, NotebookFigure, colour, plain_style, plain_text
 
 
@@ -27,7 +26,7 @@ def draw_leaderboard(ranks: Ranks, pooled: pd.DataFrame, reference: str) -> Figu
     left.set_xlabel(
         f"average rank over {ranks.n_settings} settings\nbar: half the critical difference", fontsize=NORMAL
     )
-    _draw_differences(right, pooled.set_index(ROW).reindex(names), y)
+    _draw_differences(right, pooled.set_index("row").reindex(names), y)
     right.set_xlabel(f"difference in skill from {plain_text(reference)}", fontsize=NORMAL)
     for axes in (left, right):
         axes.grid(visible=True, color="0.9", linewidth=0.6)

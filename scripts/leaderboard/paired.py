@@ -7,12 +7,11 @@ import pandas as pd
 from scipy import stats
 
 import rmspace as rm
-from leaderboard.results import BETA, ROW, SEED, WORLD
 from leaderboard.rows import COIN, Sheet
 from rmspace.results.compare import holm
 
 ROUNDING = 1e-12
-SETTING = ["section", WORLD, BETA]
+COLUMNS = ["section", "world", "beta", "row", "difference", "low", "high", "seeds", "p_value"]
 
 
 def compare_all(table: pd.DataFrame, sheet: Sheet, overlap: float) -> pd.DataFrame:
@@ -24,22 +23,38 @@ def compare_all(table: pd.DataFrame, sheet: Sheet, overlap: float) -> pd.DataFra
         overlap: n_test / n_train of the random splits of the worlds that are no synthetic ones.
 
     Returns:
-        section, data.world and data.beta (missing in the tests over all settings), models, difference, low, high,
+        section, world and beta (both missing in the tests over all settings), row, difference, low, high,
         seeds, p_value, p_corrected. The section of the coin has no tests.
     """
     found = []
     for section, part in table[table.section != COIN].groupby("section", sort=False):
         reference = sheet.reference(str(section))
-        settings = part.groupby([WORLD, BETA], sort=False, dropna=False)
-        for (world, beta), rows in settings:
+        settings = part[["world", "beta"]].drop_duplicates()
+        for world, beta in settings.itertuples(index=False):
+            rows = part[(part.world == world) & ((part.beta == beta) | (np.isnan(beta) & part.beta.isna()))]
             compared = _in_one_setting(rows, reference, overlap_of(world, overlap))
-            found.append(compared.assign(**{"section": section, WORLD: world, BETA: beta}))
-        if settings.ngroups > 1:
-            lines = [over_worlds(part, row, reference, overlap) for row in part[ROW].unique() if row != reference]
-            found.append(pd.DataFrame(lines).assign(**{"section": section, WORLD: None, BETA: np.nan}))
-    tests = pd.concat(found, ignore_index=True)
-    columns = [*SETTING, ROW, "difference", "low", "high", "seeds", "p_value"]
-    return tests[columns].assign(p_corrected=holm(tests.p_value.to_numpy(dtype=float)))
+            found.append(compared.assign(section=section, world=world, beta=beta))
+        if len(settings) > 1:
+            lines = [over_worlds(part, row, reference, overlap) for row in part.row.unique() if row != reference]
+            found.append(pd.DataFrame(lines).assign(section=section, world=None, beta=np.nan))
+    tests = pd.concat([each.astype({"world": object}) for each in found], ignore_index=True)
+    return tests[COLUMNS].assign(p_corrected=holm(tests.p_value.to_numpy(dtype=float)))
+
+
+def same_rows(part: pd.DataFrame, reference: str) -> list[str]:
+    """Return the rows of a section whose skill is that of the reference in every cell."""
+    cells = part.pivot_table(index=["world", "beta", "seed"], columns="row", values="skill", sort=False, dropna=False)
+    cells = cells.dropna(how="all")
+    rounding = ROUNDING * float(cells.abs().max().max())
+    far = cells.sub(cells[reference], axis=0).abs().max()
+    return [str(name) for name in cells.columns if name != reference and far[name] <= rounding]
+
+
+def over_all(tests: pd.DataFrame, section: str) -> pd.DataFrame:
+    """Return the tests over all settings of a section; those of its one setting where it has no more."""
+    part = tests[tests.section == section]
+    over = part[part.world.isna()]
+    return part if over.empty else over
 
 
 def overlap_of(world: str, overlap: float) -> float:
@@ -58,14 +73,15 @@ def over_worlds(part: pd.DataFrame, row: str, reference: str, overlap: float) ->
 
     Source: Nadeau and Bengio, Machine Learning 52 (2003), for v_w; F. Satterthwaite, Biometrics Bulletin 2 (1946).
     """
-    values = part.pivot_table(index=[WORLD, SEED], columns=ROW, values="skill", observed=True)
-    difference = (values[row] - values[reference]).unstack(SEED)
-    rounding = ROUNDING * float(values[[row, reference]].abs().max().max())
-    means, k = difference.mean(axis=1), difference.shape[1]
-    extra = np.array([overlap_of(world, overlap) for world in difference.index])
-    variances = difference.var(axis=1, ddof=1).to_numpy() * (1 / k + extra)
-    mean, error = float(means.mean()), float(np.sqrt(variances.sum()) / len(means))
-    names = {ROW: row, "seeds": k}
+    first, second = (
+        part[part.row == name].pivot_table(index="world", columns="seed", values="skill") for name in (row, reference)
+    )
+    difference, k = (first - second).to_numpy(dtype=float), first.shape[1]
+    rounding = ROUNDING * float(np.abs(np.stack([first, second])).max())
+    extra = np.array([overlap_of(str(world), overlap) for world in first.index])
+    variances = difference.var(axis=1, ddof=1) * (1 / k + extra)
+    mean, error = float(difference.mean()), float(np.sqrt(variances.sum()) / len(difference))
+    names = {"row": row, "seeds": k}
     if error <= rounding:
         same = abs(mean) <= rounding
         ends = {"low": 0.0, "high": 0.0, "p_value": 1.0} if same else {"low": np.nan, "high": np.nan, "p_value": np.nan}
@@ -77,10 +93,10 @@ def over_worlds(part: pd.DataFrame, row: str, reference: str, overlap: float) ->
 
 
 def _in_one_setting(rows: pd.DataFrame, reference: str, overlap: float) -> pd.DataFrame:
-    table = rows[[SEED, ROW, "skill"]].rename(columns={ROW: "model", "skill": "value"})
+    table = rows[["seed", "row", "skill"]].rename(columns={"row": "model", "skill": "value"})
     table = table.assign(metric="skill", n=pd.array([pd.NA] * len(table), dtype="Int64"))
     found = rm.compare_models(table, metric="skill", against=reference, overlap=overlap)
-    return found.rename(columns={"model": ROW})
+    return found.rename(columns={"model": "row"})
 
 
 def verdict(test: Any) -> str:

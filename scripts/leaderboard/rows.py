@@ -1,14 +1,13 @@
 """The rows of the leaderboard: each with the same number of trials, as the models of a study."""
 
 import json
-from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmspace.config.node import read_config
 
-PEOPLE, COIN = "people", "coin"  # sections with other worlds, or with another noise level, than the others
+MAIN, PEOPLE, COIN = "choices", "people", "coin"  # sections with other worlds, or another noise level, than the others
 
 
 class Row(NamedTuple):
@@ -17,8 +16,6 @@ class Row(NamedTuple):
     section: str
     name: str
     model: dict[str, Any]  # of a config, tuned
-    loss: str  # its objective, and its model, in words
-    learner: str
 
 
 class Sheet(NamedTuple):
@@ -55,7 +52,7 @@ def read_rows(path: Path) -> Sheet:
             if (count := prod(len(values) for values in grid.values())) != trials:
                 raise ValueError(f"{path}: each row must have {trials} trials; {section}, {name} has {count}")
             tuned = {"use": "TunedReward", "n_splits": folds, "grid": grid, "member": model}
-            rows.append(Row(section, name, tuned, _loss(model, grid), model["use"]))
+            rows.append(Row(section, name, tuned))
     return Sheet(rows, trials, folds)
 
 
@@ -74,11 +71,4 @@ def data_of(section: str, worlds: list[list[Any]]) -> tuple[str, list[list[Any]]
         return "choices", [world for world in worlds if world[0] == "pandalm"]
     if section == COIN:
         return section, [world for k, world in enumerate(gold) if world[0] not in [each for each, _ in gold[:k]]]
-    return section, worlds if section == "choices" else gold
-
-
-def _loss(model: Mapping[str, Any], grid: Mapping[str, list[Any]]) -> str:
-    objective = model.get("objective") or grid.get("objective", [None])[0]
-    inner = model.get("member", {}).get("objective")
-    found = objective or inner
-    return found["use"].rpartition(".")[2] if found else "bradley_terry"
+    return section, worlds if section == MAIN else gold

@@ -76,7 +76,14 @@ class Cost(NamedTuple):
     cells: int
     core_hours: float
     megabytes: float
-    seconds: pd.Series  # of a cell, by row
+    seconds: "pd.Series[float]"  # of a cell, by row
+
+    def __str__(self) -> str:
+        slow = self.seconds.sort_values(ascending=False).head(5)
+        return (
+            f"{self.cells} cells, {self.fits} fits, about {self.core_hours:.2g} core-hours, {self.megabytes:.0f} MB\n"
+            f"slowest, seconds per cell: {', '.join(f'{name} {value:.2g}' for name, value in slow.items())}"
+        )
 
 
 def cost(setup: Setup, sheet: Sheet, *, timed: int) -> Cost:
