@@ -15,7 +15,7 @@ from scipy import stats
 from scipy.special import expit
 
 import rmspace as rm
-from leaderboard import command, page, paired, ranks, results, rows, studies
+from leaderboard import checks, command, page, paired, ranks, results, rows, studies
 from rmspace.config.node import read_config
 from rmspace.results.compare import holm
 from rmspace.study.store import FILE
@@ -318,3 +318,9 @@ def test_scores_of_the_annotator_are_calibrated(configs: Configs, rng: np.random
     assert np.nanmean(error(3 * scores, rewards)) > 0.1
     by_hand: list[Any] = [abs(expit(abs(s)) - 0.5) for s in (0.0, 1.0)]
     assert error(np.array([[0.0, 1.0]]), np.array([[2.0, 2.0]])).tolist() == pytest.approx(by_hand[1:])
+
+
+def test_what_has_no_row_is_named(configs: Configs) -> None:
+    left = checks.without_a_row(rows.read_rows(configs.folder / "rows.yaml"))
+    assert {"hinge", "MLPReward"} <= set(left)
+    assert not {"bradley_terry", "thurstone", "LinearReward", "TunedReward"} & set(left)

@@ -1,10 +1,11 @@
 """Run the studies of the leaderboard and write its page.
 
-    python scripts/leaderboard.py --out FOLDER [--encoder FOLDER] [--source FOLDER] [--workers N]
+    python scripts/leaderboard.py --out FOLDER [--encoder FOLDER] [--source FOLDER] [--workers N] [key.path=value ...]
 
 One command embeds the texts, runs one study per section of configs/leaderboard/rows.yaml, tests each row, and writes
 docs/leaderboard.md. A stopped command goes on where it was, and a row that was added later runs alone. `--dry-run` says
-what this costs, and `--quick` shows the form of the page in about a minute, on two synthetic worlds.
+what this costs, and `--quick` shows the form of the page, on two synthetic worlds. `key.path=value` changes study.yaml,
+such as `base.data.n_comparisons=5000`.
 """
 
 import argparse
@@ -34,7 +35,8 @@ def main() -> int:
     worlds = worlds_of(options.configs)
     if options.quick:
         worlds = [[world, 1] for world in SYNTHETIC]
-    setup = Setup(options.configs, options.out, worlds, QUICK if options.quick else ())
+    changes = (*(QUICK if options.quick else ()), *options.overrides)
+    setup = Setup(options.configs, options.out, worlds, changes)
     sheet = read_rows(options.configs / "rows.yaml")
     if not options.page_only:
         setup.data.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
+    add("overrides", nargs="*", metavar="key.path=value", help="such as base.data.n_comparisons=5000")
     add("--out", type=Path, required=True, help="folder of the data and the studies")
     add("--quick", action="store_true", help="two synthetic worlds, two seeds, few comparisons; the page goes to OUT")
     add("--dry-run", action="store_true", help="only say the number of fits, the core-hours and the disk")

@@ -14,6 +14,7 @@ from leaderboard.paired import compare_all, over_all, same_rows, verdict
 from leaderboard.ranks import Ranks, rank_rows
 from leaderboard.results import Results
 from leaderboard.rows import MAIN, Sheet
+from leaderboard.settings import world_lines, wrong_choices
 from leaderboard.studies import Setup, share_of_test
 from leaderboard.words import JUDGEMENTS, listed, setting_name, shown_p
 
@@ -41,7 +42,8 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
         "figure": draw_leaderboard(ranks, pooled, sheet.reference(MAIN)),
         "judgements": as_markdown(_judgement_lines(table, tests)),
         "which": as_markdown(_which_lines(tests)),
-        "settings": as_markdown(_setting_lines(tests, main, sheet.reference(MAIN))),
+        "settings": as_markdown([wrong_choices(setup, sheet), *_setting_lines(tests, main, sheet.reference(MAIN))]),
+        "worlds": as_markdown(world_lines(setup)),
         "run": _run(setup, sheet, results, command),
         "checks": "\n".join(f"- {line}" for line in checks(table, same, sheet)),
     }
