@@ -34,7 +34,7 @@ def test_the_benchmark_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monk
     assert "| nothing |" in (tmp_path / "table.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["benchmark", "findings"])
+@pytest.mark.parametrize("name", ["benchmark", "findings", "leaderboard"])
 def test_a_worker_can_import_the_script_that_started_it(name: str) -> None:
     runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__mp_main__")  # as multiprocessing does
 

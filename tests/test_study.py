@@ -548,3 +548,20 @@ def test_the_commands(linear: Path, capsys: pytest.CaptureFixture[str], tmp_path
     assert "4 done" in capsys.readouterr().out
     assert main(["results", str(tmp_path)]) == 2
     assert "there is no study at" in capsys.readouterr().err
+
+
+def test_a_column_reaches_an_objective_that_has_a_default_for_it(tmp_path: Path) -> None:
+    """A cell is built from its resolved config; a default that is written out there must not hide the column."""
+    train, test = rm.make_synthetic_banks(40, 15, 6, 16, seed=0)
+    rng = np.random.default_rng(0)
+    judged = rm.Preferences.from_bank(train, rm.same_prompt(train, 200, rng), rm.oracle, rng=rng)
+    margin = rng.exponential(size=len(judged))
+    known = rm.Preferences(judged.items, judged.comparisons, judged.groups, margin=margin)
+    known.save(tmp_path / "train")
+    held_out = rm.Preferences.from_bank(test, rm.same_prompt(test, 100, rng), rm.oracle, rng=rng)
+    held_out.save(tmp_path / "test")
+    models = "{own: {use: LinearReward, objective: {use: margin_bradley_terry}}}"
+    text = f"base:\n  data: {{use: open_preferences, train: train, test: test}}\n  models: {models}\ngrid: {{seed: [0]}}"
+    found = rm.run_study(write_grid(tmp_path, text), tmp_path / "out").results()
+    expected = rm.run(train=known, test=held_out, models={"own": rm.LinearReward(rm.margin_bradley_terry)})
+    np.testing.assert_allclose(found.value, expected.value)

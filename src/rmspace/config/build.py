@@ -202,12 +202,15 @@ class Builder:
             raise node.error(f"must be a block {{use: name, ...}}; got {node.plain()!r}")
         target, call = self._target(node, kind)
         given = {name: self.keyword(inner, call) for name, inner in node.value.items() if name != "use"}
+        kind = kind or _kind_of(target)
         self._check_required(node, call, kind)
         keywords = {name: made.value for name, made in given.items()}
         plain = {"use": node.get("use"), **{name: made.plain for name, made in given.items()}}
         value = _called(node, target, keywords) if inspect.isclass(target) else _bound(target, keywords)
         if target.__module__.startswith(_OWN_OBJECTIVES):
             _try_objective(target, keywords, node)
+        if kind is not None and kind.protocol is Objective:
+            return Made(value, plain)  # a default that is written out is bound, and hides a column of its name
         return Made(value, {**plain, **{name: v for name, v in call.defaults.items() if name not in plain}})
 
     def _target(self, node: Node, kind: Kind | None) -> tuple[Callable[..., Any], Call]:
@@ -245,6 +248,11 @@ class Builder:
         for name in call.required:
             if name not in node and not from_columns:
                 raise node.error(f"{call.name} needs the key {name}")
+
+
+def _kind_of(target: Callable[..., Any]) -> Kind | None:
+    """Return the kind of a target whose place asks for none, as in a grid of parameters, where that matters here."""
+    return kind_of(Objective) if target.__module__.startswith(_OWN_OBJECTIVES) else None
 
 
 def _unzipped(made: dict[Any, Made]) -> Made:
