@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -62,6 +63,12 @@ def hashes(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def copy_tokenizer(folder: Path, out: Path) -> None:
+    """Copy the files of a tokenizer, so that it stays the same to the byte."""
+    for path in _matching(folder, (*_TOKENIZER, "chat_template*")):
+        shutil.copyfile(path, out / path.name)
+
+
 def _hash(path: Path) -> str:
     state = path.stat()
     return _hash_once(path, state.st_size, state.st_mtime_ns)
@@ -109,7 +116,7 @@ def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel")
     """
     auto: Any = getattr(need("transformers"), head)
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             model, found = auto.from_pretrained(
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
@@ -166,7 +173,8 @@ def _download(model: str, revision: str | None, *, code: bool) -> Path:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar for each file of weights."""
     logging = need("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

@@ -1,0 +1,156 @@
+"""The cells of the comparison: each fits models on one split, and says how good they are and what they cost."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+import rmspace as rm
+from benchmarks.measure import Peak
+from finetuning.data import DATA, FOLDERS, VALIDATION, Sizes, Split
+from rmspace.text.finetune.settings import FineTuning
+
+FROZEN: dict[str, Callable[[int], Any]] = {
+    "linear": lambda seed: rm.LinearReward(),
+    "MLP": lambda seed: rm.MLPReward(random_state=seed),
+    "trees": lambda seed: rm.LightGBMReward(random_state=seed),
+}
+TUNED = "fine-tuned"
+RATES = (3e-5, 1e-4, 3e-4)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One split with one way of training: `kind` is "rate", "frozen" or "tuned"."""
+
+    data: str
+    kind: str
+    n_pairs: int
+    seed: int
+    rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return "-".join(str(value) for value in asdict(self).values() if value is not None)
+
+
+class Plan(NamedTuple):
+    """What is measured."""
+
+    pairs: dict[str, tuple[int, ...]]
+    seeds: dict[str, int]
+    rate_pairs: int
+    sizes: Sizes
+    max_length: int
+
+    def cells(self) -> list[Cell]:
+        """Return the cells in the order in which they are run: the largest size of AlpacaEval comes last."""
+        found = [Cell(data, "rate", self.rate_pairs, VALIDATION, rate) for data in self.pairs for rate in RATES]
+        for data, sizes in self.pairs.items():
+            found += [Cell(data, "frozen", max(sizes), seed) for seed in range(self.seeds[data])]
+        tuned = [
+            Cell(data, "tuned", n, seed)
+            for data, sizes in self.pairs.items()
+            for n in sizes
+            for seed in range(self.seeds[data])
+        ]
+        last = max(max(sizes) for sizes in self.pairs.values())
+        return (
+            found + [cell for cell in tuned if cell.n_pairs < last] + [cell for cell in tuned if cell.n_pairs == last]
+        )
+
+
+FULL = Plan({"AlpacaEval": (500, 1000, 2000), "HH": (1000,)}, {"AlpacaEval": 3, "HH": 5}, 500, Sizes(), 256)
+QUICK = Plan({"AlpacaEval": (16, 32), "HH": (24,)}, {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 4, 0.2, 150), 32)
+
+
+class Bench:
+    """What the cells share: the data, and the frozen encoder."""
+
+    def __init__(self, plan: Plan, model: Path, data: Path) -> None:
+        self.plan, self.model, self.folder = plan, model, data
+
+    @cached_property
+    def encoder(self) -> rm.text.TransformersEncoder:
+        """The frozen encoder, as it is meant: mean pooling, scaled to unit length."""
+        return rm.text.TransformersEncoder(
+            self.model, template="plain", normalize=True, max_length=self.plan.max_length, batch_size=8
+        )
+
+    def split(self, cell: Cell) -> Split:
+        """Return the split of a cell; the first n pairs of a seed are the same for every n."""
+        most = max(self.plan.rate_pairs, *self.plan.pairs[cell.data])
+        made = DATA[cell.data](self.folder / FOLDERS[cell.data], self.plan.sizes)
+        return made.split(cell.seed, most)
+
+    def run(self, cell: Cell, rate: float) -> dict[str, Any]:
+        """Return the measures of a cell and its costs, as JSON can hold them."""
+        split, start = self.split(cell), time.time()
+        rows = self._frozen(cell, split) if cell.kind == "frozen" else self._tuned(cell, split, rate)
+        about = {**asdict(cell), "rate": rate if cell.kind != "frozen" else None, "wall_seconds": time.time() - start}
+        return {"cell": about, "rows": rows}
+
+    def _tuned(self, cell: Cell, split: Split, rate: float) -> list[dict[str, Any]]:
+        train = split.train[: cell.n_pairs]
+        settings = tuning(rate, cell.seed - VALIDATION)
+        with tempfile.TemporaryDirectory() as folder, Peak() as peak:
+            start = time.process_time()
+            reward = rm.text.finetune_reward(train, self.encoder, settings, out=Path(folder, "tuned"))
+            seconds = time.process_time() - start
+            scores, _ = reward.score_items(split.items)
+        table = split.measure({TUNED: scores})
+        return _rows(table, n_pairs=len(train), fit_seconds=seconds, megabytes=peak.megabytes)
+
+    def _frozen(self, cell: Cell, split: Split) -> list[dict[str, Any]]:
+        """Embed the pairs in blocks that each size adds, so that each size has the time of its own texts."""
+        known: dict[Any, Any] = {}
+        rows, seconds = [], 0.0
+        with Peak() as peak:
+            encoder = self.encoder.with_model(self.model)  # loads the weights again, as a fine-tuning run does
+            test = encoder.encode(split.items)
+            for n in self.plan.pairs[cell.data]:
+                train = split.train[:n]
+                start = time.process_time()
+                new = [item for item in train.items if item not in known]
+                known |= zip(new, encoder.encode(new), strict=True)
+                seconds += time.process_time() - start
+                data = train.with_embeddings(np.stack([known[item] for item in train.items]))
+                for name, make in FROZEN.items():
+                    start = time.process_time()
+                    model = make(cell.seed).fit(data)
+                    own = time.process_time() - start
+                    table = split.measure({name: model.predict(test).astype(np.float64)})
+                    rows += _rows(table, n_pairs=n, embed_seconds=seconds, fit_seconds=own, megabytes=np.nan)
+        length = np.array([len(item.response) for item in split.items], dtype=np.float64)
+        table = split.measure({"longer": length, "shorter": -length})
+        rows += [row for n in self.plan.pairs[cell.data] for row in _rows(table, n_pairs=n)]
+        return [row | ({"megabytes": peak.megabytes} if "megabytes" in row else {}) for row in rows]
+
+
+def tuning(rate: float, seed: int) -> FineTuning:
+    """Return how MiniLM is fine-tuned: whole, one pass, eight pairs per step."""
+    return FineTuning(rank=None, learning_rate=rate, epochs=1, batch_size=8, warmup=0.1, weight_decay=0.01, seed=seed)
+
+
+def best_rate(results: list[dict[str, Any]], data: str) -> float:
+    """Return the learning rate with the largest accuracy on the prompts that are held out from all splits."""
+    found = {
+        result["cell"]["rate"]: row["value"]
+        for result in results
+        if result["cell"]["kind"] == "rate" and result["cell"]["data"] == data
+        for row in result["rows"]
+        if row["metric"] == "accuracy"
+    }
+    return max(found, key=lambda rate: found[rate])
+
+
+def _rows(table: pd.DataFrame, **facts: Any) -> list[dict[str, Any]]:
+    plain = table.astype(object).where(table.notna(), None)
+    return [{**row, **facts} for row in plain.to_dict("records")]
