@@ -160,7 +160,7 @@ def test_the_folder_scores_as_the_model_did(bert: TransformersEncoder, tuned: Pa
     other = rm.text.TextReward.load(moved / "reward", model=moved / "encoder")
     items = judged().items
     np.testing.assert_allclose(reward.score_items(items)[0], other.score_items(items)[0], atol=1e-6)
-    with pytest.raises(ValueError, match="another encoder|cannot be made again"):
+    with pytest.raises(ValueError, match="cannot be made again here"):
         rm.text.TextReward.load(moved / "reward", model=bert.model)
 
 

@@ -22,7 +22,8 @@ FROZEN: dict[str, Callable[[int], Any]] = {
     "trees": lambda seed: rm.LightGBMReward(random_state=seed),
 }
 TUNED = "fine-tuned"
-RATES = (3e-5, 1e-4, 3e-4)
+RATES, RATES_ON = (3e-5, 1e-4, 3e-4), "AlpacaEval"
+MOST_PAIRS = 3000  # that are drawn for a split; the first n of them are the same for every n
 
 
 @dataclass(frozen=True)
@@ -42,33 +43,28 @@ class Cell:
 
 
 class Plan(NamedTuple):
-    """What is measured."""
+    """What is measured: blocks of (data, number of pairs), in the order in which they are run."""
 
-    pairs: dict[str, tuple[int, ...]]
+    blocks: tuple[tuple[str, int], ...]
     seeds: dict[str, int]
     rate_pairs: int
     sizes: Sizes
     max_length: int
 
     def cells(self) -> list[Cell]:
-        """Return the cells in the order in which they are run: the largest size of AlpacaEval comes last."""
-        found = [Cell(data, "rate", self.rate_pairs, VALIDATION, rate) for data in self.pairs for rate in RATES]
-        for data, sizes in self.pairs.items():
-            found += [Cell(data, "frozen", max(sizes), seed) for seed in range(self.seeds[data])]
-        tuned = [
-            Cell(data, "tuned", n, seed)
-            for data, sizes in self.pairs.items()
-            for n in sizes
+        """Return the cells in the order in which they are run."""
+        rates = [Cell(RATES_ON, "rate", self.rate_pairs, VALIDATION, rate) for rate in RATES]
+        return rates + [
+            Cell(data, kind, n, seed)
+            for data, n in self.blocks
+            for kind in ("frozen", "tuned")
             for seed in range(self.seeds[data])
         ]
-        last = max(max(sizes) for sizes in self.pairs.values())
-        return (
-            found + [cell for cell in tuned if cell.n_pairs < last] + [cell for cell in tuned if cell.n_pairs == last]
-        )
 
 
-FULL = Plan({"AlpacaEval": (500, 1000, 2000), "HH": (1000,)}, {"AlpacaEval": 3, "HH": 5}, 500, Sizes(), 256)
-QUICK = Plan({"AlpacaEval": (16, 32), "HH": (24,)}, {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 4, 0.2, 150), 32)
+_BLOCKS = (("AlpacaEval", 500), ("HH", 500), ("AlpacaEval", 1000), ("HH", 1000))
+FULL = Plan(_BLOCKS, {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256)
+QUICK = Plan((("AlpacaEval", 48), ("HH", 48)), {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 8, 0.2, 150), 32)
 
 
 class Bench:
@@ -85,10 +81,10 @@ class Bench:
         )
 
     def split(self, cell: Cell) -> Split:
-        """Return the split of a cell; the first n pairs of a seed are the same for every n."""
-        most = max(self.plan.rate_pairs, *self.plan.pairs[cell.data])
+        """Return the split of a cell, with its pairs."""
         made = DATA[cell.data](self.folder / FOLDERS[cell.data], self.plan.sizes)
-        return made.split(cell.seed, most)
+        found = made.split(cell.seed, MOST_PAIRS)
+        return found._replace(train=found.train[: cell.n_pairs])
 
     def run(self, cell: Cell, rate: float) -> dict[str, Any]:
         """Return the measures of a cell and its costs, as JSON can hold them."""
@@ -98,40 +94,33 @@ class Bench:
         return {"cell": about, "rows": rows}
 
     def _tuned(self, cell: Cell, split: Split, rate: float) -> list[dict[str, Any]]:
-        train = split.train[: cell.n_pairs]
         settings = tuning(rate, cell.seed - VALIDATION)
-        with tempfile.TemporaryDirectory() as folder, Peak() as peak:
-            start = time.process_time()
-            reward = rm.text.finetune_reward(train, self.encoder, settings, out=Path(folder, "tuned"))
-            seconds = time.process_time() - start
+        with tempfile.TemporaryDirectory() as folder:
+            with Peak() as peak:
+                start = time.process_time()
+                reward = rm.text.finetune_reward(split.train, self.encoder, settings, out=Path(folder, "tuned"))
+                seconds = time.process_time() - start
             scores, _ = reward.score_items(split.items)
         table = split.measure({TUNED: scores})
-        return _rows(table, n_pairs=len(train), fit_seconds=seconds, megabytes=peak.megabytes)
+        return _rows(table, n_pairs=cell.n_pairs, fit_seconds=seconds, megabytes=peak.megabytes)
 
     def _frozen(self, cell: Cell, split: Split) -> list[dict[str, Any]]:
-        """Embed the pairs in blocks that each size adds, so that each size has the time of its own texts."""
-        known: dict[Any, Any] = {}
-        rows, seconds = [], 0.0
+        encoder = self.encoder.with_model(self.model)  # loads the weights again, as a fine-tuning run does
         with Peak() as peak:
-            encoder = self.encoder.with_model(self.model)  # loads the weights again, as a fine-tuning run does
-            test = encoder.encode(split.items)
-            for n in self.plan.pairs[cell.data]:
-                train = split.train[:n]
+            start = time.process_time()
+            data = split.train.with_embeddings(encoder.encode(split.train.items))
+            embedding = time.process_time() - start
+            models, seconds = {}, {}
+            for name, make in FROZEN.items():
                 start = time.process_time()
-                new = [item for item in train.items if item not in known]
-                known |= zip(new, encoder.encode(new), strict=True)
-                seconds += time.process_time() - start
-                data = train.with_embeddings(np.stack([known[item] for item in train.items]))
-                for name, make in FROZEN.items():
-                    start = time.process_time()
-                    model = make(cell.seed).fit(data)
-                    own = time.process_time() - start
-                    table = split.measure({name: model.predict(test).astype(np.float64)})
-                    rows += _rows(table, n_pairs=n, embed_seconds=seconds, fit_seconds=own, megabytes=np.nan)
+                models[name] = make(cell.seed).fit(data)
+                seconds[name] = time.process_time() - start
+        test = encoder.encode(split.items)
         length = np.array([len(item.response) for item in split.items], dtype=np.float64)
-        table = split.measure({"longer": length, "shorter": -length})
-        rows += [row for n in self.plan.pairs[cell.data] for row in _rows(table, n_pairs=n)]
-        return [row | ({"megabytes": peak.megabytes} if "megabytes" in row else {}) for row in rows]
+        scores = {name: model.predict(test).astype(np.float64) for name, model in models.items()}
+        table = split.measure({**scores, "longer": length, "shorter": -length})
+        rows = _rows(table, n_pairs=cell.n_pairs, embed_seconds=embedding, megabytes=peak.megabytes)
+        return [row | {"fit_seconds": seconds.get(row["model"])} for row in rows]
 
 
 def tuning(rate: float, seed: int) -> FineTuning:
@@ -139,12 +128,12 @@ def tuning(rate: float, seed: int) -> FineTuning:
     return FineTuning(rank=None, learning_rate=rate, epochs=1, batch_size=8, warmup=0.1, weight_decay=0.01, seed=seed)
 
 
-def best_rate(results: list[dict[str, Any]], data: str) -> float:
+def best_rate(results: list[dict[str, Any]]) -> float:
     """Return the learning rate with the largest accuracy on the prompts that are held out from all splits."""
     found = {
         result["cell"]["rate"]: row["value"]
         for result in results
-        if result["cell"]["kind"] == "rate" and result["cell"]["data"] == data
+        if result["cell"]["kind"] == "rate"
         for row in result["rows"]
         if row["metric"] == "accuracy"
     }

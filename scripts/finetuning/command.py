@@ -39,14 +39,31 @@ def main() -> int:
     for cell in plan.cells():
         path = folder / f"{cell.name}.json"
         if not path.exists():
-            rate = cell.rate if cell.rate is not None else best_rate(found, cell.data)
+            rate = cell.rate if cell.rate is not None else best_rate(found)
             write_whole(path, json.dumps(bench.run(cell, rate), indent=1))
             print(cell.name, flush=True)
         found.append(json.loads(path.read_text()))
-    overlaps = {name: DATA[name](options.data / FOLDERS[name], plan.sizes).overlap for name in plan.pairs}
-    write_whole(options.out / "tables.md", f"{machine()}\n\n{page(found, overlaps)}")
-    draw(found, overlaps, options.out / "figure.png")
+        _write(plan, found, options)
     return 0
+
+
+def _write(plan: Plan, found: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Write the tables and the figure of the blocks that are complete."""
+    done = {(one["cell"]["data"], one["cell"]["kind"], one["cell"]["n_pairs"], one["cell"]["seed"]) for one in found}
+    whole = [
+        (data, n)
+        for data, n in plan.blocks
+        if all((data, kind, n, seed) in done for kind in ("frozen", "tuned") for seed in range(plan.seeds[data]))
+    ]
+    kept = [
+        one for one in found if one["cell"]["kind"] == "rate" or (one["cell"]["data"], one["cell"]["n_pairs"]) in whole
+    ]
+    if not whole or len(kept) == options.shown:
+        return
+    options.shown = len(kept)
+    overlaps = {name: DATA[name](options.data / FOLDERS[name], plan.sizes).overlap for name in plan.seeds}
+    write_whole(options.out / "tables.md", f"{machine()}\n\n{page(kept, overlaps)}")
+    draw(kept, overlaps, options.out / "figure.png")
 
 
 def _say_plan(plan: Plan) -> int:
@@ -61,7 +78,7 @@ def _say_plan(plan: Plan) -> int:
 
 def _estimate(plan: Plan, cell: Cell) -> float:
     sizes = plan.sizes
-    tests = {"AlpacaEval": sizes.test * sizes.responses, "HH": int(2 * 2300 * sizes.share)}[cell.data]
+    tests = {"AlpacaEval": sizes.test * sizes.responses, "HH": int(2 * 2080 * sizes.share)}[cell.data]
     if cell.kind == "frozen":
         return (2 * cell.n_pairs + tests) / _TEXTS_PER_SECOND
     return _SECONDS_PER_PAIR * cell.n_pairs + tests / _TEXTS_PER_SECOND
@@ -74,6 +91,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.set_defaults(shown=0)  # cells in the tables that were written
     return parser.parse_args()
 
 

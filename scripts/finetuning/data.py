@@ -32,8 +32,8 @@ class Split(NamedTuple):
 class Sizes(NamedTuple):
     """How much of the data is used; the numbers of prompts are for AlpacaEval, the shares for HH-RLHF."""
 
-    validation: int = 97
-    test: int = 200
+    validation: int = 60
+    test: int = 100
     responses: int = 8
     share: float = 0.2
     limit: int | None = None

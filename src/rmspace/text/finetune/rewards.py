@@ -19,7 +19,6 @@ from rmspace.text.encoders.transformers import TransformersEncoder
 from rmspace.text.finetune.settings import FineTuning
 from rmspace.text.notes import count_notes, say_notes
 from rmspace.text.preferences import TextPreferences
-from rmspace.text.records import TextItem
 from rmspace.text.reward import TextReward
 from rmspace.text.reward_folder import write_reward
 
