@@ -124,8 +124,12 @@ class Bench:
 
 
 def tuning(rate: float, seed: int) -> FineTuning:
-    """Return how MiniLM is fine-tuned: whole, one pass, eight pairs per step."""
-    return FineTuning(rank=None, learning_rate=rate, epochs=1, batch_size=8, warmup=0.1, weight_decay=0.01, seed=seed)
+    """Return how MiniLM is fine-tuned: whole, one pass, eight pairs per step.
+
+    One pair at a time fits the caches of a processor, and took half the time of eight.
+    """
+    given: dict[str, Any] = {"learning_rate": rate, "warmup": 0.1, "weight_decay": 0.01, "seed": seed}
+    return FineTuning(rank=None, epochs=1, batch_size=8, at_once=1, **given)
 
 
 def best_rate(results: list[dict[str, Any]]) -> float:
