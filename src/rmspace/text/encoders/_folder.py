@@ -38,7 +38,7 @@ def find_folder(model: str, revision: str | None, *, code: bool) -> Path:
         if (folder / _ADAPTER).is_file():
             raise ValueError(
                 f"{model} is an adapter for {_read(folder / _ADAPTER).get('base_model_name_or_path')!r} and not a "
-                "whole model; merge it with that base first: peft's merge_and_unload(), then save_pretrained(folder)"
+                "whole model; merge it with that base first: rmspace.text.merge_adapter(adapter, base, folder)"
             )
         raise ValueError(f"{model} is not a model of transformers: it has no config.json")
     if not _matching(folder, _WEIGHTS):
@@ -88,7 +88,7 @@ def load_config(folder: Path, *, code: bool) -> Any:
     try:
         return need("transformers").AutoConfig.from_pretrained(str(folder), trust_remote_code=code)
     except Exception as error:
-        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded ({first_line(error)}){_of_code(error)}") from error
 
 
 def load_tokenizer(folder: Path, *, code: bool) -> Any:
@@ -103,7 +103,7 @@ def load_tokenizer(folder: Path, *, code: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=code)
     except Exception as error:  # a damaged file raises whatever its parser raises
-        raise ValueError(f"the tokenizer of {folder} cannot be loaded ({_first_line(error)})") from error
+        raise ValueError(f"the tokenizer of {folder} cannot be loaded ({first_line(error)})") from error
 
 
 def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel") -> Any:
@@ -121,7 +121,7 @@ def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel")
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
-        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded ({first_line(error)}){_of_code(error)}") from error
     is_body = head == "AutoModel"
     missing = [name for name in found["missing_keys"] if not (is_body and name.startswith(_UNUSED))]
     if missing or found.get("mismatched_keys"):
@@ -167,7 +167,7 @@ def _download(model: str, revision: str | None, *, code: bool) -> Path:
         raise
     except Exception as error:
         raise FileNotFoundError(
-            f"{model!r} is not a folder, and cannot be had from the hub ({_first_line(error)}); "
+            f"{model!r} is not a folder, and cannot be had from the hub ({first_line(error)}); "
             "give the folder of a model, or the id of one on the hub"
         ) from error
 
@@ -203,5 +203,6 @@ def _read(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the type and the first line of an error, for a message."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"

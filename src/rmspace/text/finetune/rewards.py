@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rmspace._typing import IntArray, PathLike
+from rmspace.data.array_files import head_text
 from rmspace.data.files import FolderKind, check_target, new_folder
 from rmspace.models.linear import LinearReward
 from rmspace.text._extras import need
@@ -88,7 +88,7 @@ def finetune_reward(
         described["about"]["model"] = str(target / _ENCODER)  # where it will be
         write_reward(staged / _REWARD, described, _linear(model.weights.numpy(), record["losses"][-1]["loss"]))
         record |= {"base": encoder.describe(), "settings": settings.describe()}
-        (staged / _KIND.marker).write_text(json.dumps({"format": _KIND.format, "version": 1, **record}, indent=1))
+        (staged / _KIND.marker).write_text(head_text(_KIND, 1, record), encoding="utf-8")
     return TextReward.load(target / _REWARD, encoder=encoder.with_model(target / _ENCODER, normalize=False))
 
 
