@@ -20,7 +20,8 @@ from rmspace.text import FineTuning, FunctionGenerator, TransformersGenerator, d
 from rmspace.text.finetune import demonstrations
 from text_models import CHATML, save_causal, save_model
 
-LORA = FineTuning(rank=4, alpha=8, learning_rate=3e-2, epochs=12, batch_size=2)
+LORA = FineTuning(rank=8, alpha=16, learning_rate=1e-2, epochs=20, batch_size=2)
+WHOLE = FineTuning(rank=None, learning_rate=1e-2, epochs=40, batch_size=2)
 ITEMS = [items_of(f"{k} + 1?", [f"It is {k + 1}."])[0] for k in range(6)]
 LONG = "light " * 200
 
@@ -37,6 +38,11 @@ def tuned(base: TransformersGenerator, tmp_path_factory: pytest.TempPathFactory)
     out = tmp_path_factory.mktemp("tuned") / "out"
     finetune_generator([*ITEMS, TextItem(ITEMS[0].prompt, LONG)], base, LORA, out=out)
     return out
+
+
+@pytest.fixture(scope="module")
+def whole(base: TransformersGenerator, tmp_path_factory: pytest.TempPathFactory) -> TransformersGenerator:
+    return finetune_generator(ITEMS, base, WHOLE, out=tmp_path_factory.mktemp("whole") / "out")
 
 
 def loss_of(folder: Any, items: list[TextItem]) -> float:
@@ -93,8 +99,7 @@ def test_only_the_reply_and_its_end_are_learned(
     end = base.text_model.tokenizer.convert_tokens_to_ids("<|im_end|>")
     width = max(len(one.ids) for one in examples)
     expected = {
-        (*([-100] * one.n_prompt), *one.ids[one.n_prompt :], *([-100] * (width - len(one.ids))))
-        for one in examples
+        (*([-100] * one.n_prompt), *one.ids[one.n_prompt :], *([-100] * (width - len(one.ids)))) for one in examples
     }
     assert {tuple(row) for row in batch["labels"].tolist()} == expected
     assert all(end in row for row in batch["labels"].tolist())
@@ -114,11 +119,14 @@ def test_the_filling_token_is_not_the_end_of_text(tmp_path: Path, pad: str | Non
 # The result
 
 
-def test_it_learns_to_say_the_demonstrations(base: TransformersGenerator, tuned: Path) -> None:
-    assert loss_of(tuned / "model", ITEMS) < 0.5 * loss_of(base.text_model.model, ITEMS)
-    made = base.with_model(tuned / "model").generate([item.prompt for item in ITEMS], [0] * len(ITEMS))
-    assert {reply.finish for reply in made} == {"stop"}  # it learned where a reply ends
-    assert sum(reply.text.startswith("It is") for reply in made) >= 4
+def test_it_says_the_demonstrations_and_where_they_end(whole: TransformersGenerator) -> None:
+    made = whole.generate([item.prompt for item in ITEMS], [0] * len(ITEMS))
+    assert [reply.text for reply in made] == [item.response for item in ITEMS]
+    assert {reply.finish for reply in made} == {"stop"}
+
+
+def test_adapters_learn_too(base: TransformersGenerator, tuned: Path) -> None:
+    assert loss_of(tuned / "model", ITEMS) < 0.8 * loss_of(base.text_model.model, ITEMS)
 
 
 def test_the_base_settings_and_the_tokenizer_stay(base: TransformersGenerator, tuned: Path) -> None:
@@ -209,10 +217,11 @@ def test_the_command_trains_a_generator_and_an_encoder(
 
 
 def test_a_build_tunes_its_generator_once(base: TransformersGenerator, tmp_path: Path) -> None:
+    base = TransformersGenerator(base.text_model.model, max_new_tokens=12)
     data = rows(tmp_path / "rows.jsonl", [f"{k} + 1?" for k in range(6)])
     golds = {"size": rm.text.FunctionGold(lambda prompts, texts: [len(text) for text in texts], name="size")}
     encoder = rm.text.FunctionEncoder(lambda texts: [[len(text), 1.0] for text in texts], name="length")
-    sft = {"rank": 4, "learning_rate": 0.03, "epochs": 10, "batch_size": 2}
+    sft = {"rank": None, "learning_rate": 0.01, "epochs": 20, "batch_size": 2}
     plain = rm.text.Recipe(data, base, golds, encoder, n=2, test_size=2)
     recipe = rm.text.Recipe(data, base, golds, encoder, n=2, test_size=2, demonstrations=data, sft=sft)
     said: list[str] = []
@@ -227,7 +236,7 @@ def test_a_build_tunes_its_generator_once(base: TransformersGenerator, tmp_path:
     names = [bank.metadata["generator"]["weights"]["model.safetensors"] for bank in (train, other)]
     assert names[0] != names[1]
     lines = (next((tmp_path / "built" / "steps").glob("generate-*")) / "responses.jsonl").read_text().splitlines()
-    assert any("It is" in text for line in lines for text in json.loads(line)["responses"])
+    assert any("It is so." in text for line in lines for text in json.loads(line)["responses"])
 
 
 def test_sft_needs_demonstrations_and_a_model_here(base: TransformersGenerator, tmp_path: Path) -> None:

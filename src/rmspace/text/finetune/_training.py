@@ -96,16 +96,27 @@ def train(trainer: Any, n: int) -> list[dict[str, float]]:
 
 @contextmanager
 def workplace(seed: int) -> Iterator[Path]:
-    """Yield a folder for what TRL writes; the global generators, which it seeds, are then as they were before.
-
-    Warnings of TRL, peft and transformers to one another, of names that will be changed, are not shown.
-    """
+    """Yield a folder for what TRL writes; the global generators, which it seeds, are then as they were before."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002  # TRL seeds these
-    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, module="trl|peft|accelerate|transformers")
+    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder, quiet():
         need("transformers").set_seed(seed)
         try:
             yield Path(folder)
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hide bars for each small step, and the warnings of TRL, peft and transformers to one another, of new names."""
+    bars = need("datasets.utils.logging")
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="trl|peft|accelerate|transformers")
+            yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()

@@ -47,8 +47,11 @@ def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike) -> Path:
     trained_for = json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
     wrong = f"the adapters of {folder} were trained for {trained_for!r} and not for {base}"
     _check_hashes(folder, model, wrong)
+    from rmspace.text.finetune._training import quiet
+
     try:
-        found = peft.PeftModel.from_pretrained(model.weights, str(folder))
+        with quiet():
+            found = peft.PeftModel.from_pretrained(model.weights, str(folder))
     except (RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"{wrong} ({first_line(error)}); give the base that they were trained for") from error
     if missing := _missing(peft, found, folder):
