@@ -561,7 +561,9 @@ def test_a_column_reaches_an_objective_that_has_a_default_for_it(tmp_path: Path)
     held_out = rm.Preferences.from_bank(test, rm.same_prompt(test, 100, rng), rm.oracle, rng=rng)
     held_out.save(tmp_path / "test")
     models = "{own: {use: LinearReward, objective: {use: margin_bradley_terry}}}"
-    text = f"base:\n  data: {{use: open_preferences, train: train, test: test}}\n  models: {models}\ngrid: {{seed: [0]}}"
+    text = (
+        f"base:\n  data: {{use: open_preferences, train: train, test: test}}\n  models: {models}\ngrid: {{seed: [0]}}"
+    )
     found = rm.run_study(write_grid(tmp_path, text), tmp_path / "out").results()
     expected = rm.run(train=known, test=held_out, models={"own": rm.LinearReward(rm.margin_bradley_terry)})
     np.testing.assert_allclose(found.value, expected.value)

@@ -37,31 +37,10 @@ from rmspace.text.generators._sampling import draw  # noqa: E402
 PROMPTS = [(Message("user", text),) for text in ("Why is the sky blue?", "2 + 2?", "Name a colour of the light.", "hi")]
 
 
-def save_causal(folder: Path, **options: Any) -> str:
-    torch.manual_seed(0)
-    tokenizer = text_models.bpe_tokenizer(**options)
-    model = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=128,
-        )
-    )
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(0.3 * torch.randn(weight.shape))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model whose padding is its end of text, as after the paper's fine-tuning."""
-    return save_causal(tmp_path_factory.mktemp("causal"), pad="</s>", chat=text_models.CHATML)
+    return text_models.save_causal(tmp_path_factory.mktemp("causal"), pad="</s>", chat=text_models.CHATML)
 
 
 def generator(model: str, **options: Any) -> TransformersGenerator:
@@ -251,7 +230,7 @@ def test_vllm_gets_tokens_settings_and_seeds(model: str, template: Any) -> None:
     own = generator(model, template=template)
     tokenizer = engine.tokenizer
     for seed, prompt, reply, params in zip((4, 5, 6, 7), PROMPTS, found, engine.calls[0], strict=True):
-        backwards = tokenizer.decode(own._tokens(prompt))[::-1]
+        backwards = tokenizer.decode(own.prompt_tokens(prompt))[::-1]
         assert reply.text == f" {seed} {backwards} ".split("?")[0].strip()
         assert (reply.finish, reply.tokens) == (("length", 2) if seed % 2 else ("stop", 2))
         assert params.numbers == (0.5, 0.9, 8)

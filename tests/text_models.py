@@ -123,6 +123,28 @@ def save_model(folder: Path, kind: str = "llama", **options: Any) -> str:
     return str(folder)
 
 
+def save_causal(folder: Path, **options: Any) -> str:
+    """Save a language model that writes text."""
+    torch.manual_seed(0)
+    tokenizer = bpe_tokenizer(**options)
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=128,
+        )
+    )
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn(weight.shape))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
 def change_json(path: Path, **values: Any) -> None:
     """Set keys of a JSON file; None removes one."""
     content = json.loads(path.read_text(encoding="utf-8")) | values

@@ -5,6 +5,7 @@ from rmspace._discover import attach
 __getattr__, __dir__ = attach(
     __name__,
     "rmspace.text.encoders",
+    "rmspace.text.finetune",
     "rmspace.text.generators",
     "rmspace.text.golds",
     "rmspace.text.pipeline",

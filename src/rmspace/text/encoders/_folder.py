@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -37,7 +38,7 @@ def find_folder(model: str, revision: str | None, *, code: bool) -> Path:
         if (folder / _ADAPTER).is_file():
             raise ValueError(
                 f"{model} is an adapter for {_read(folder / _ADAPTER).get('base_model_name_or_path')!r} and not a "
-                "whole model; merge it with that base first: peft's merge_and_unload(), then save_pretrained(folder)"
+                "whole model; merge it with that base first: rmspace.text.merge_adapter(adapter, base, folder)"
             )
         raise ValueError(f"{model} is not a model of transformers: it has no config.json")
     if not _matching(folder, _WEIGHTS):
@@ -62,6 +63,12 @@ def hashes(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def copy_tokenizer(folder: Path, out: Path) -> None:
+    """Copy the files of a tokenizer, so that it stays the same to the byte."""
+    for path in _matching(folder, (*_TOKENIZER, "chat_template*")):
+        shutil.copyfile(path, out / path.name)
+
+
 def _hash(path: Path) -> str:
     state = path.stat()
     return _hash_once(path, state.st_size, state.st_mtime_ns)
@@ -81,7 +88,7 @@ def load_config(folder: Path, *, code: bool) -> Any:
     try:
         return need("transformers").AutoConfig.from_pretrained(str(folder), trust_remote_code=code)
     except Exception as error:
-        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded ({first_line(error)}){_of_code(error)}") from error
 
 
 def load_tokenizer(folder: Path, *, code: bool) -> Any:
@@ -96,7 +103,7 @@ def load_tokenizer(folder: Path, *, code: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=code)
     except Exception as error:  # a damaged file raises whatever its parser raises
-        raise ValueError(f"the tokenizer of {folder} cannot be loaded ({_first_line(error)})") from error
+        raise ValueError(f"the tokenizer of {folder} cannot be loaded ({first_line(error)})") from error
 
 
 def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel") -> Any:
@@ -109,12 +116,12 @@ def load_model(folder: Path, dtype: Any, *, code: bool, head: str = "AutoModel")
     """
     auto: Any = getattr(need("transformers"), head)
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             model, found = auto.from_pretrained(
                 str(folder), dtype=dtype, trust_remote_code=code, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:
-        raise ValueError(f"the model of {folder} cannot be loaded ({_first_line(error)}){_of_code(error)}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded ({first_line(error)}){_of_code(error)}") from error
     is_body = head == "AutoModel"
     missing = [name for name in found["missing_keys"] if not (is_body and name.startswith(_UNUSED))]
     if missing or found.get("mismatched_keys"):
@@ -160,13 +167,14 @@ def _download(model: str, revision: str | None, *, code: bool) -> Path:
         raise
     except Exception as error:
         raise FileNotFoundError(
-            f"{model!r} is not a folder, and cannot be had from the hub ({_first_line(error)}); "
+            f"{model!r} is not a folder, and cannot be had from the hub ({first_line(error)}); "
             "give the folder of a model, or the id of one on the hub"
         ) from error
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing a bar for each file of weights."""
     logging = need("transformers.utils.logging")
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
@@ -195,5 +203,6 @@ def _read(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the type and the first line of an error, for a message."""
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:200]}"

@@ -85,6 +85,8 @@ class TransformersEncoder:
         given = {"pooling": pooling, "template": template, "side": side, "dtype": dtype, "padding_side": padding_side}
         for name, value in given.items():
             check_word(name, value, _WORDS[name])
+        self._options = given | {"layer": layer, "max_prompt": max_prompt, "normalize": normalize, "device": device}
+        self._options |= {"batch_size": batch_size, "trust_remote_code": trust_remote_code}
         self.model, self.revision = str(model), revision
         self.pooling, self.normalize = pooling, bool(normalize)
         self.batch_size = check_int("batch_size", batch_size, low=1)
@@ -165,6 +167,25 @@ class TransformersEncoder:
     def count_tokens(self, items: Sequence[TextItem], /) -> IntArray:
         """Return how many tokens the model reads of each item (n,), after the cut of those that are too long."""
         return np.array([len(row) for row in self._loaded[0](items)[0]], dtype=np.int64)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the model and its tokenizer."""
+        return self._folder
+
+    def load(self) -> tuple[Tokens, Any]:
+        """Return what makes the tokens of items, and the model, which later calls share."""
+        tokens, forward = self._loaded
+        return tokens, forward.model
+
+    def with_model(self, model: PathLike, *, revision: str | None = None, **options: Any) -> TransformersEncoder:
+        """Return an encoder of another model, or of a new copy of this one, with the same options and lengths.
+
+        Args:
+            model, revision: as in the class.
+            options: of the class, which take the place of this encoder's.
+        """
+        return type(self)(model, revision=revision, **{**self._options, "max_length": self.limits.length, **options})
 
     @classmethod
     def from_description(cls, description: dict[str, Any], **options: Any) -> TransformersEncoder:

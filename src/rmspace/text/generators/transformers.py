@@ -69,6 +69,17 @@ class TransformersGenerator:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
+        self._options: dict[str, Any] = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_new_tokens": max_new_tokens,
+            "stop": stop,
+            "template": template,
+            "batch_size": batch_size,
+            "device": device,
+            "dtype": dtype,
+            "trust_remote_code": trust_remote_code,
+        }
         self.temperature = check_number("temperature", temperature, low=0.0)
         self.top_p = check_number("top_p", top_p, low=1e-6, high=1.0)
         self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, low=1)
@@ -90,6 +101,15 @@ class TransformersGenerator:
             f"TransformersGenerator({self._text_model.model!r}, temperature={self.temperature:g}, "
             f"top_p={self.top_p:g}, max_new_tokens={self.max_new_tokens})"
         )
+
+    def with_model(self, model: PathLike, *, revision: str | None = None) -> TransformersGenerator:
+        """Return a generator of another model, or of a new copy of this one, with the same settings."""
+        return type(self)(model, revision=revision, **self._options, max_prompt=self.max_prompt)
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model with its tokenizer and template."""
+        return self._text_model
 
     def describe(self) -> dict[str, Any]:
         """Return all that the responses depend on; what stands under "about" is recorded, but not compared."""
@@ -116,30 +136,41 @@ class TransformersGenerator:
             found |= zip(batch, self._sampler([rows[k] for k in batch], [seeds[k] for k in batch]), strict=True)
         return [found[k] for k in range(len(rows))]
 
+    def prompt_tokens(self, prompt: Prompt) -> list[int]:
+        """Return the token ids after which the model writes a reply.
+
+        Raises:
+            ValueError: the template refuses the prompt.
+        """
+        cleaned = tuple(Message(turn.role, clean(turn.content)[0]) for turn in prompt)
+        tokenizer, template = self._text_model.tokenizer, self._text_model.template
+        writes_special = self._text_model.template_name == "chat"  # then the tokenizer adds none
+        ids = tokenizer(opening(template, cleaned), add_special_tokens=not writes_special, verbose=False)["input_ids"]
+        return list(ids[:-1] if not writes_special and ids[-1:] == [tokenizer.eos_token_id] else ids)
+
+    def ends(self) -> list[int]:
+        """Return the ids that end a reply: those of the model and the tokenizer, and the end of a turn."""
+        own = self._text_model.weights.generation_config.eos_token_id
+        many = own if isinstance(own, Iterable) else [own]
+        return sorted({one for one in (*many, *self._turn_ends()) if one is not None})
+
     def _rows(self, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[list[int]]:
         """Return the tokens of each prompt."""
         if len(seeds) != len(prompts):
             raise ValueError(f"there must be one seed per prompt, {len(prompts)}; got {len(seeds)}")
-        known = {prompt: self._tokens(prompt) for prompt in dict.fromkeys(prompts)}
+        known = {prompt: self.prompt_tokens(prompt) for prompt in dict.fromkeys(prompts)}
         if bad := next((reason for p in known if (reason := self._refusal(p))), None):
             raise ValueError(f"{bad}; leave such prompts out")
         return [known[prompt] for prompt in prompts]
 
     def _refusal(self, prompt: Prompt) -> str | None:
         try:
-            n = len(self._tokens(prompt))
+            n = len(self.prompt_tokens(prompt))
         except ValueError as error:
             return str(error)
         if n == 0:
             return "the prompt has no tokens"
         return f"the prompt is over max_prompt={self.max_prompt}: {n} tokens" if n > self.max_prompt else None
-
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        cleaned = tuple(Message(turn.role, clean(turn.content)[0]) for turn in prompt)
-        tokenizer, template = self._text_model.tokenizer, self._text_model.template
-        writes_special = self._text_model.template_name == "chat"  # then the tokenizer adds none
-        ids = tokenizer(opening(template, cleaned), add_special_tokens=not writes_special, verbose=False)["input_ids"]
-        return list(ids[:-1] if not writes_special and ids[-1:] == [tokenizer.eos_token_id] else ids)
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -150,21 +181,15 @@ class TransformersGenerator:
             self._text_model.weights,
             self._text_model.tokenizer,
             pad_id=self._text_model.pad_id,
-            ends=self._ends(),
+            ends=self.ends(),
             temperature=self.temperature,
             top_p=self.top_p,
             max_new_tokens=self.max_new_tokens,
             stop=self.stop,
         )
 
-    def _ends(self) -> list[int]:
-        """Return the tokens that end a reply: those of the model and the tokenizer, and the end of a turn."""
-        own = self._text_model.weights.generation_config.eos_token_id
-        many = own if isinstance(own, Iterable) else [own]
-        return sorted({one for one in (*many, *self._turn_ends()) if one is not None})
-
     def _turn_ends(self) -> list[int]:
-        """Return the tokens that end a reply by the tokenizer and its chat template."""
+        """Return the ids that end a reply by the tokenizer and its chat template."""
         tokenizer = self._text_model.tokenizer
         turn: list[int] = []
         if self._text_model.template_name == "chat":

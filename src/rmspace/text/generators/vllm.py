@@ -66,6 +66,17 @@ class VLLMGenerator(TransformersGenerator):
             revision=revision,
             trust_remote_code=trust_remote_code,
         )
+        self._options = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_new_tokens": max_new_tokens,
+            "stop": stop,
+            "template": template,
+            "dtype": dtype,
+            "gpus": gpus,
+            "gpu_memory": gpu_memory,
+            "trust_remote_code": trust_remote_code,
+        }
         self._engine_options = {
             "dtype": dtype,
             "tensor_parallel_size": gpus,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from rmspace._checks import check_int, check_names
 from rmspace._typing import ExistingPath, PathLike
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Encoder, Generator, Gold
+from rmspace.text.finetune.settings import FineTuning
 from rmspace.text.folder_lock import folder_lock
 from rmspace.text.pipeline.banks import write_banks
 from rmspace.text.pipeline.embeddings import embeddings_step
@@ -40,6 +41,9 @@ class Recipe:
         format, columns, split: as in `read_preferences`.
         limit: read at most so many prompts.
         dtype: of the embeddings.
+        demonstrations: a file of demonstrations, or of comparisons, whose winners are the demonstrations. The generator
+            is first fine-tuned on them, and makes the responses then.
+        sft: settings of the fine-tuning by name, as in `rmspace.text.FineTuning`.
 
     >>> from rmspace.text import FunctionEncoder, FunctionGenerator, FunctionGold
     >>> recipe = Recipe(
@@ -66,6 +70,8 @@ class Recipe:
     split: str | None = None
     limit: int | None = None
     dtype: Literal["float32", "float16"] = "float32"
+    demonstrations: ExistingPath | str | Path | None = None
+    sft: Mapping[str, Any] | None = None
 
 
 def build_banks(
@@ -116,6 +122,7 @@ def build_banks(
     folder, known = Path(out), sources or {}
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):
+        recipe = with_tuned_generator(recipe, folder, say)
         prompts = prompts_step(folder, source_of(recipe), say, progress)
         made = known.get("generator", {})
         responses = responses_step(folder, prompts, recipe.generator, plan_of(recipe), made, say, progress)
@@ -128,8 +135,24 @@ def build_banks(
         return write_banks(folder, responses, rated, embedded, describe_recipe(recipe), say)
 
 
+def with_tuned_generator(recipe: Recipe, folder: Path, say: Callable[[str], object]) -> Recipe:
+    """Return the recipe with its generator fine-tuned, where it has demonstrations."""
+    if recipe.demonstrations is None:
+        return recipe
+    from rmspace.text.pipeline.tuning import tuning_step
+
+    settings = FineTuning(**(recipe.sft or {}))
+    tuned = tuning_step(folder, Path(recipe.demonstrations), recipe.generator, settings, say)
+    return replace(recipe, generator=tuned, demonstrations=None, sft=None)
+
+
 def check_recipe(recipe: Recipe) -> None:
     """Raise ValueError or TypeError for a recipe that cannot give a bank."""
+    if recipe.sft is not None and recipe.demonstrations is None:
+        raise ValueError("sft needs demonstrations, a file of them; give it, or leave sft out")
+    if recipe.demonstrations is not None:
+        check_tunable(recipe.generator)
+        FineTuning(**(recipe.sft or {}))
     check_names("golds", recipe.golds)
     if not recipe.golds:
         raise ValueError("golds must name at least one gold, which is the reward of the banks; got none")
@@ -143,6 +166,16 @@ def check_recipe(recipe: Recipe) -> None:
     if recipe.limit is not None:
         check_int("limit", recipe.limit, low=2)
     check_int("seed", recipe.seed, low=0)
+
+
+def check_tunable(generator: object) -> None:
+    """Raise TypeError where a generator cannot be fine-tuned."""
+    from rmspace.text.generators.transformers import TransformersGenerator
+
+    if not isinstance(generator, TransformersGenerator):
+        raise TypeError(
+            f"fine-tuning needs a TransformersGenerator, whose weights are here; got {type(generator).__name__}"
+        )
 
 
 def source_of(recipe: Recipe) -> Source:

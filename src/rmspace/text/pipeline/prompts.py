@@ -38,7 +38,7 @@ def prompts_step(out: Path, source: Source, say: Say, show: bool | None) -> Line
     Raises:
         ValueError: no row that can be read, or no prompt.
     """
-    options = {"files": _hashes(Path(source.path)), **{k: v for k, v in source._asdict().items() if k != "path"}}
+    options = {"files": file_hashes(Path(source.path)), **{k: v for k, v in source._asdict().items() if k != "path"}}
     store = open_step(out, "prompts", FILES, options, say)
     reading = _Reading(source)
     grow(store, reading.parts(), reading.lines, "prompts", show)
@@ -118,7 +118,7 @@ def _prompt_alone(row: Mapping[str, Any]) -> Record:
     return Record(items(present(row, "prompt"), ["?"]))
 
 
-def _hashes(path: Path) -> dict[str, str]:
+def file_hashes(path: Path) -> dict[str, str]:
     """Return the SHA-256 of a file, or of all files in a folder."""
     files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     return {each.relative_to(path.parent).as_posix(): file_hash(each) for each in files}

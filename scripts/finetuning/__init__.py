@@ -1,0 +1,1 @@
+"""The parts of `scripts/frozen_or_finetuned.py`: the data, the cells, and the tables."""

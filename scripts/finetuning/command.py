@@ -1,0 +1,99 @@
+"""Measure what frozen embeddings give up against a fine-tuned encoder, on the same pairs.
+
+    python scripts/frozen_or_finetuned.py --model FOLDER --out FOLDER [--data FOLDER] [--quick] [--dry-run]
+
+--model is the folder of all-MiniLM-L6-v2, and --data that of AlpacaEval's texts and HH-RLHF (../shared/data). Each cell
+is a file in --out, so a script that was stopped goes on where it was. The tables are then in tables.md, the figure in
+figure.png. `--dry-run` prints the cells and their time; `--quick` shows the form in a minute, with numbers to be thrown
+away. Needs pip install 'reward-space[finetune]'.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import machine
+from finetuning.cells import FULL, QUICK, Bench, Cell, Plan, best_rate
+from finetuning.data import DATA, FOLDERS
+from finetuning.tables import draw, page
+from rmspace.data.files import write_whole
+
+ROOT = Path(__file__).resolve().parents[2]
+_SECONDS_PER_PAIR, _TEXTS_PER_SECOND = 0.28, 33  # MiniLM with up to 256 tokens, on one core
+
+
+def main() -> int:
+    options = _parse()
+    plan = QUICK if options.quick else FULL
+    if options.dry_run:
+        return _say_plan(plan)
+    torch.set_num_threads(1)
+    folder = options.out / "cells"
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[dict[str, Any]] = []
+    bench = Bench(plan, options.model, options.data)
+    for cell in plan.cells():
+        path = folder / f"{cell.name}.json"
+        if not path.exists():
+            rate = cell.rate if cell.rate is not None else best_rate(found)
+            write_whole(path, json.dumps(bench.run(cell, rate), indent=1))
+            print(cell.name, flush=True)
+        found.append(json.loads(path.read_text()))
+        _write(plan, found, options)
+    return 0
+
+
+def _write(plan: Plan, found: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Write the tables and the figure of the blocks that are complete."""
+    done = {(one["cell"]["data"], one["cell"]["kind"], one["cell"]["n_pairs"], one["cell"]["seed"]) for one in found}
+    whole = [
+        (data, n)
+        for data, n in plan.blocks
+        if all((data, kind, n, seed) in done for kind in ("frozen", "tuned") for seed in range(plan.seeds[data]))
+    ]
+    kept = [
+        one for one in found if one["cell"]["kind"] == "rate" or (one["cell"]["data"], one["cell"]["n_pairs"]) in whole
+    ]
+    if not whole or len(kept) == options.shown:
+        return
+    options.shown = len(kept)
+    overlaps = {name: DATA[name](options.data / FOLDERS[name], plan.sizes).overlap for name in plan.seeds}
+    write_whole(options.out / "tables.md", f"{machine()}\n\n{page(kept, overlaps)}")
+    draw(kept, overlaps, options.out / "figure.png")
+
+
+def _say_plan(plan: Plan) -> int:
+    total = 0.0
+    for cell in plan.cells():
+        seconds = _estimate(plan, cell)
+        total += seconds
+        print(f"{cell.name}: about {seconds / 60:.1f} CPU-minutes")
+    print(f"together about {total / 60:.0f} CPU-minutes")
+    return 0
+
+
+def _estimate(plan: Plan, cell: Cell) -> float:
+    sizes = plan.sizes
+    tests = {"AlpacaEval": sizes.test * sizes.responses, "HH": int(2 * 2080 * sizes.share)}[cell.data]
+    if cell.kind == "frozen":
+        return (2 * cell.n_pairs + tests) / _TEXTS_PER_SECOND
+    return _SECONDS_PER_PAIR * cell.n_pairs + tests / _TEXTS_PER_SECOND
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.set_defaults(shown=0)  # cells in the tables that were written
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
