@@ -246,6 +246,8 @@ def test_vllm_is_another_generator(model: str) -> None:
     assert {name for name in one if one[name] != other[name]} == {"kind", "dtype", "about"}
     assert one["kind"] == "vllm"
     assert repr(made).startswith("VLLMGenerator(")
+    again = made.with_model(model).describe()
+    assert again == made.describe()
     assert made.refusals([(Message("user", "sky " * 200),)])[0] is not None
     with pytest.raises(ValueError, match="one seed per prompt, 4; got 1"):
         made.generate(PROMPTS, [0])

@@ -11,11 +11,11 @@ from sklearn.pipeline import Pipeline
 
 from rmspace._checks import check_number, shown
 from rmspace._typing import Float64Array, FloatArray
-from rmspace.data.arrays import check_finite
 from rmspace.kinds import RewardModel
 from rmspace.models.core.base import BaseReward
 from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model
+from rmspace.models.core.item_values import item_values
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
 
@@ -93,7 +93,7 @@ class LengthFreeReward(BaseReward):
         member = LinearReward() if self.member is None else self.member
         if isinstance(member, type | Pipeline):
             raise TypeError(f"member must be a reward model, no class and no pipeline; got {shown(member)}")
-        rows, z = data.read(np.float64), _standard(_lengths(data, self.feature), self.feature)
+        rows, z = data.read(np.float64), _standard(item_values(data, self.feature), self.feature)
         self.mean_ = rows.mean(axis=0)
         fit = self._fit_joint if self.how == "joint" else self._fit_post_hoc
         fit(clone(member), data, rows, z)
@@ -124,28 +124,6 @@ class LengthFreeReward(BaseReward):
             return np.asarray(self.member_.predict(rows) - along)
         erased = rows - np.outer(along, self.direction_)
         return np.asarray(self.member_.predict(np.column_stack([erased, np.zeros(len(rows))])))
-
-
-def _lengths(data: FitData, feature: str) -> Float64Array:
-    """Return the length of each used item, from the columns of both sides."""
-    names = [f"winner_{feature}", f"loser_{feature}"]
-    if missing := [name for name in names if name not in data.columns]:
-        raise ValueError(
-            f"the lengths of the items are missing: there is no feature {feature!r}, and no column {missing[0]!r}; "
-            f"give Preferences with features={{{feature!r}: ...}}, or both columns {names[0]} and {names[1]}"
-        )
-    found = np.full(len(data.used_rows), np.nan)
-    for side, name in enumerate(names):
-        column = data.columns[name]
-        if column.dtype.kind not in "biuf":
-            raise TypeError(f"column {name!r} must be numbers; got {column.dtype}")
-        check_finite(f"column {name!r}", column)
-        found[data.pairs[:, side]] = column
-    for side, name in enumerate(names):
-        if (differs := found[data.pairs[:, side]] != data.columns[name]).any():
-            item = data.comparisons[int(np.argmax(differs)), side]
-            raise ValueError(f"an item must have one {feature} in all of its comparisons; item {item} has two")
-    return found
 
 
 def _standard(lengths: Float64Array, feature: str) -> Float64Array:
