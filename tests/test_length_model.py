@@ -147,7 +147,7 @@ def test_a_run_takes_the_lengths_of_a_bank() -> None:
     }
     table = rm.run(train=banks[0], test=banks[1], **options)
     assert table.value.notna().any()
-    with pytest.raises(ValueError, match="there is no feature .length. of the items"):
+    with pytest.raises(ValueError, match=r"there is no feature 'length' of the items"):
         rm.run(train=train, test=test, **options)
 
 
@@ -158,7 +158,7 @@ def _other(train: rm.Preferences, **columns: Any) -> rm.Preferences:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda d: LengthFreeReward().fit(_other(d)), ValueError, "there is no feature .length. of the items"),
+        (lambda d: LengthFreeReward().fit(_other(d)), ValueError, r"there is no feature 'length' of the items"),
         (lambda d: LengthFreeReward(feature="tokens").fit(d), ValueError, "no feature 'tokens'"),
         (
             lambda d: LengthFreeReward().fit(_other(d, winner_length=np.ones(50), loser_length=np.ones(50))),

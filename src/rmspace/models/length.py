@@ -58,6 +58,7 @@ class LengthFreeReward(BaseReward):
     >>> items, pairs = rng.normal(size=(400, 3)), np.arange(400).reshape(200, 2)
     >>> liked = items @ [1.0, 0.0, 1.0]  # the last number is the length, which judges like
     >>> comparisons = np.where((liked[pairs[:, 0]] > liked[pairs[:, 1]])[:, None], pairs, pairs[:, ::-1])
+    >>> from rmspace import Preferences
     >>> data = Preferences(items, comparisons, np.arange(400) // 2, features={"length": items[:, 2]})
     >>> scores = [model.fit(data).predict(items) for model in (LinearReward(), LengthFreeReward())]
     >>> [abs(round(float(np.corrcoef(s, items[:, 2])[0, 1]), 1)) for s in scores]
