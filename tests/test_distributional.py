@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import QuantileRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -118,6 +119,13 @@ def test_gaussian_is_saved_loaded_piped_and_in_an_ensemble(tmp_path: Path) -> No
     model.log_std_coef_ = np.zeros(3)
     with pytest.raises(ValueError, match=r"log_std_coef_ must be finite numbers \(4,\)"):
         model.check_state()
+
+
+def test_too_few_iterations_are_said_where_fit_was_called() -> None:
+    items, comparisons = noisy(100, np.random.default_rng(6))
+    with pytest.warns(ConvergenceWarning, match=r"GaussianReward stopped after 1 iterations \(max_iter=1\)") as caught:
+        GaussianReward(max_iter=1).fit(items, comparisons)
+    assert caught[0].filename == __file__
 
 
 def rated(n: int, rng: np.random.Generator) -> tuple[Float64Array, Float64Array, rm.Preferences]:

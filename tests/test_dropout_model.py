@@ -36,15 +36,15 @@ def network(**options: Any) -> rm.MLPReward:
 def test_mean_and_variance_over_masks_are_their_closed_forms() -> None:
     """With one hidden layer a score is b + sum_j w_j a_j m_j, and masks m_j are 0, or 1 / (1 - p)."""
     items, comparisons = data()
-    model = DropoutReward(network(random_state=0), n_members=3000, random_state=1).fit(items, comparisons)
+    model = DropoutReward(network(random_state=0), n_members=600, random_state=1).fit(items, comparisons)
     plain = network(random_state=0).fit(items, comparisons)
     hidden, last = (layer for layer in plain.network_ if isinstance(layer, torch.nn.Linear))
     with torch.no_grad():
         parts = torch.relu(hidden(torch.from_numpy(items[:20]))).numpy() * last.weight.numpy()
     table = model.predict_members(items[:20])
     exact = np.sqrt((parts**2).sum(axis=1) * 0.25 / 0.75)
-    np.testing.assert_allclose(table.std(axis=0), exact, rtol=0.05)
-    assert (np.abs(table.mean(axis=0) - plain.predict(items[:20])) < 5 * exact / np.sqrt(3000)).all()
+    np.testing.assert_allclose(table.std(axis=0), exact, rtol=0.13)
+    assert (np.abs(table.mean(axis=0) - plain.predict(items[:20])) < 5 * exact / np.sqrt(600)).all()
 
 
 def test_a_member_is_one_function_of_the_item(monkeypatch: pytest.MonkeyPatch) -> None:

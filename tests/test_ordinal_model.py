@@ -25,12 +25,12 @@ def rated(n: int, rng: np.random.Generator) -> tuple[Float64Array, Float64Array,
 
 def test_unequal_thresholds_are_found_within_their_standard_errors() -> None:
     away = []
-    for seed in range(20):
+    for seed in range(10):
         _, _, data = rated(2000, np.random.default_rng(seed))
         model = OrdinalReward(alpha=0.0).fit(data)
         away.append(np.append(model.thresholds_ + model.mean_ @ COEF - CUTS, model.coef_ - COEF))
     error = np.std(away, axis=0, ddof=1)
-    assert (np.abs(np.mean(away, axis=0)) < 4 * error / np.sqrt(20)).all()
+    assert (np.abs(np.mean(away, axis=0)) < 4 * error / np.sqrt(10)).all()
     assert error.max() < 0.25
 
 

@@ -57,7 +57,7 @@ class GatedReward(BaseReward):
         locations_, scales_: (n_attributes,) mean and standard deviation of the predicted ratings.
         prompt_mean_, prompt_length_: how prompts are scaled.
         gate_: the weights and biases of the layers of the gate, in turn.
-        beta_: the unit of the score.
+        beta_: the unit of the score; below 0 where judges like less of the attributes.
 
     `fit` raises ValueError also where a rating is missing everywhere, or the same for all rated items.
 
