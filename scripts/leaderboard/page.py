@@ -29,7 +29,7 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
     if MAIN in few:
         raise SystemExit("\n".join(["the leaderboard needs two complete seeds of the choices", *results.missing]))
     table = results.table[~results.table.section.isin(few)]
-    share = share_of_test(setup.configs)
+    share = share_of_test(setup, sheet)
     tests = compare_all(table, sheet, share / (1 - share))
     main, pooled = table[table.section == MAIN], over_all(tests, MAIN)
     same = same_rows(main, sheet.reference(MAIN))
