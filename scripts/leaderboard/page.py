@@ -16,7 +16,7 @@ from leaderboard.results import Results
 from leaderboard.rows import MAIN, Sheet
 from leaderboard.settings import world_lines, wrong_choices
 from leaderboard.studies import Setup, share_of_test
-from leaderboard.words import JUDGEMENTS, listed, setting_name, shown_p
+from leaderboard.words import judgements, listed, setting_name, shown_p
 
 
 def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[str, Block]:
@@ -116,22 +116,25 @@ def _ranks(ranks: Ranks, reference: str) -> str:
 
 def _judgement_lines(table: pd.DataFrame, tests: pd.DataFrame) -> list[dict[str, str]]:
     return [
-        {"judgements": words, "row": name, **line}
-        for section, words in JUDGEMENTS.items()
-        if section != MAIN and (table.section == section).any()
+        {"judgements": judgements(section), "row": name, **line}
+        for section in _others(tests)
         for name, line in _lines(table[table.section == section], over_all(tests, section)).items()
     ]
+
+
+def _others(tests: pd.DataFrame) -> list[str]:
+    """Return the sections with other judgements than choices, in the order of rows.yaml."""
+    return [str(section) for section in tests.section.unique() if section != MAIN]
 
 
 def _which_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
     """Return the evidence for each kind of data: the choices of each setting, and each of the other judgements."""
     single = tests[(tests.section == MAIN) & tests.world.notna()]
     kinds = [
-        (f"{JUDGEMENTS[MAIN]}, as in {setting_name(str(world), beta)}", part)
+        (f"{judgements(MAIN)}, as in {setting_name(str(world), beta)}", part)
         for (world, beta), part in single.assign(beta=single.beta.fillna(-1)).groupby(["world", "beta"], sort=False)
     ]
-    others = [section for section in JUDGEMENTS if section != MAIN and (tests.section == section).any()]
-    kinds += [(JUDGEMENTS[section], over_all(tests, section)) for section in others]
+    kinds += [(judgements(section), over_all(tests, section)) for section in _others(tests)]
     return [{"your data": words, **_evidence(part)} for words, part in kinds]
 
 
