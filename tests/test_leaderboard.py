@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.special import expit
 
 import rmspace as rm
+from findings import page as findings_page
 from leaderboard import checks, command, page, paired, ranks, results, rows, studies
 from rmspace.config.node import read_config
 from rmspace.results.compare import holm
@@ -124,6 +125,36 @@ def test_an_incomplete_leaderboard_names_what_is_missing(configs: Configs, tmp_p
     assert isinstance(text, str) and text.startswith("**This leaderboard is not complete.**")
     with pytest.raises(SystemExit, match="two complete seeds"):
         page.blocks(setup, sheet, found._replace(seeds={**found.seeds, "choices": 1}), "command")
+
+
+def test_the_page_has_a_block_for_each_mark(
+    configs: Configs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """Made-up skills in all rows and worlds of the leaderboard, of which one row is far better everywhere."""
+    sheet = rows.read_rows(configs.folder / "all_rows.yaml")
+    setup = studies.Setup(configs.folder, tmp_path, studies.worlds_of(configs.folder))
+    lines = [
+        (row.section, world, np.nan if beta is None else beta, seed, row.name, 0.1 * rng.normal(), 0.1, 2.0)
+        for row in sheet.rows
+        for world, beta in rows.data_of(row.section, setup.worlds)[1]
+        for seed in range(5)
+    ]
+    names = ["section", "world", "beta", "seed", "row", "skill", "calibration", "seconds"]
+    table = pd.DataFrame(lines, columns=names)
+    table.loc[table.row == "Thurstone", "skill"] += 100.0
+    found = results.Results(table, dict.fromkeys(sheet.sections, 5), [], len(table), 1.0)
+    monkeypatch.setattr(page, "wrong_choices", lambda *_: {"row": "wrong choices"})
+    made = page.blocks(setup, sheet, found, "command")
+    text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    filled = findings_page.fill(
+        text, {name: block for name, block in made.items() if isinstance(block, str)} | {"figure": ""}
+    )
+    line = next(line for line in filled.splitlines() if line.startswith("| Thurstone"))
+    assert "| 1.0 |" in line and "| better |" in line and "**+" in line
+    assert "surely better (Thurstone)" in filled
+    which = filled.partition("## Which objective")[2]
+    assert which.count("Thurstone **+") == len(setup.worlds)
+    assert "| who won, as in HH harmless |" in which and "| who won, as in GSM8K, beta 4 |" in which
 
 
 def test_a_row_that_fails_is_named_and_left_out(configs: Configs, tmp_path: Path) -> None:

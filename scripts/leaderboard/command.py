@@ -21,7 +21,7 @@ from leaderboard.page import blocks
 from leaderboard.prepare import MODEL, SYNTHETIC, prepare
 from leaderboard.results import read_results
 from leaderboard.rows import as_override, read_rows
-from leaderboard.studies import SEEDS, Setup, cost, run_studies, worlds_of
+from leaderboard.studies import OWN, SEEDS, Setup, cost, run_studies, worlds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "leaderboard.md"
@@ -62,7 +62,11 @@ def _parse() -> argparse.Namespace:
     add("overrides", nargs="*", metavar="key.path=value", help="such as base.data.n_comparisons=5000")
     add("--out", type=Path, required=True, help="folder of the data and the studies")
     add("--quick", action="store_true", help="two synthetic worlds, two seeds, few comparisons; the page goes to OUT")
-    add("--dry-run", action="store_true", help="only say the number of fits, the core-hours and the disk")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="embed, and then only say the number of fits, the core-hours and the disk",
+    )
     add("--timed", type=int, default=2, metavar="N", help="worlds in which --dry-run times each row; 2")
     add("--page-only", action="store_true", help="run nothing; write the page from what is done")
     add("--source", type=Path, default=SOURCE, metavar="FOLDER", help="folder of the texts and of the AlpacaEval bank")
@@ -70,4 +74,7 @@ def _parse() -> argparse.Namespace:
     add("--workers", type=int, default=0, metavar="N", help="processes; 0 computes in this one")
     add("--configs", type=Path, default=CONFIGS, metavar="FOLDER", help="study.yaml, rows.yaml, worlds.py, measures.py")
     add("--page", type=Path, help="page to write; docs/leaderboard.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if fixed := [change for change in options.overrides if change.startswith(OWN)]:
+        parser.error(f"rows.yaml and study.yaml say what the sections have; {fixed[0]} cannot change it")
+    return options

@@ -16,7 +16,7 @@ from leaderboard.results import Results
 from leaderboard.rows import MAIN, Sheet
 from leaderboard.settings import world_lines, wrong_choices
 from leaderboard.studies import Setup, share_of_test
-from leaderboard.words import JUDGEMENTS, listed, setting_name, shown_p
+from leaderboard.words import judgements, listed, setting_name, shown_p
 
 
 def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[str, Block]:
@@ -29,7 +29,7 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
     if MAIN in few:
         raise SystemExit("\n".join(["the leaderboard needs two complete seeds of the choices", *results.missing]))
     table = results.table[~results.table.section.isin(few)]
-    share = share_of_test(setup.configs)
+    share = share_of_test(setup, sheet)
     tests = compare_all(table, sheet, share / (1 - share))
     main, pooled = table[table.section == MAIN], over_all(tests, MAIN)
     same = same_rows(main, sheet.reference(MAIN))
@@ -116,22 +116,25 @@ def _ranks(ranks: Ranks, reference: str) -> str:
 
 def _judgement_lines(table: pd.DataFrame, tests: pd.DataFrame) -> list[dict[str, str]]:
     return [
-        {"judgements": words, "row": name, **line}
-        for section, words in JUDGEMENTS.items()
-        if section != MAIN and (table.section == section).any()
+        {"judgements": judgements(section), "row": name, **line}
+        for section in _others(tests)
         for name, line in _lines(table[table.section == section], over_all(tests, section)).items()
     ]
+
+
+def _others(tests: pd.DataFrame) -> list[str]:
+    """Return the sections with other judgements than choices, in the order of rows.yaml."""
+    return [str(section) for section in tests.section.unique() if section != MAIN]
 
 
 def _which_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
     """Return the evidence for each kind of data: the choices of each setting, and each of the other judgements."""
     single = tests[(tests.section == MAIN) & tests.world.notna()]
     kinds = [
-        (f"{JUDGEMENTS[MAIN]}, as in {setting_name(str(world), beta)}", part)
+        (f"{judgements(MAIN)}, as in {setting_name(str(world), beta)}", part)
         for (world, beta), part in single.assign(beta=single.beta.fillna(-1)).groupby(["world", "beta"], sort=False)
     ]
-    others = [section for section in JUDGEMENTS if section != MAIN and (tests.section == section).any()]
-    kinds += [(JUDGEMENTS[section], over_all(tests, section)) for section in others]
+    kinds += [(judgements(section), over_all(tests, section)) for section in _others(tests)]
     return [{"your data": words, **_evidence(part)} for words, part in kinds]
 
 
@@ -169,8 +172,8 @@ def _without_interval(test: Any) -> str:
 
 def _run(setup: Setup, sheet: Sheet, results: Results, command: str) -> str:
     return (
-        f"`{command}`\n\n{machine()}; one thread per cell; {results.core_hours:.1f} core-hours for {results.n_done} "
-        f"cells. {len(sheet.rows)} rows in {len(sheet.sections)} sections, {len(setup.worlds)} settings and "
+        f"`{command}`\n\n{machine()}; one thread per cell; {results.core_hours:.1f} hours for {results.n_done} cells, "
+        f"the clock times of all cells together. {len(sheet.rows)} rows in {len(sheet.sections)} sections, {len(setup.worlds)} settings and "
         f"{max(results.seeds.values())} complete seeds; {sheet.trials} trials on {sheet.folds} folds of the training "
         "prompts for each row."
     )

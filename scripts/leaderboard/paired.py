@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 import rmspace as rm
+from leaderboard.prepare import SYNTHETIC
 from leaderboard.rows import COIN, Sheet
 from rmspace.results.compare import holm
 
@@ -59,7 +60,7 @@ def over_all(tests: pd.DataFrame, section: str) -> pd.DataFrame:
 
 def overlap_of(world: str, overlap: float) -> float:
     """Return the overlap of a world: synthetic worlds are made anew for each seed."""
-    return 0.0 if world in ("synthetic", "flipped") else overlap
+    return 0.0 if world in SYNTHETIC else overlap
 
 
 def over_worlds(part: pd.DataFrame, row: str, reference: str, overlap: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import expit
 
 import rmspace as rm
+from leaderboard.prepare import SYNTHETIC
 from leaderboard.rows import MAIN, Sheet, as_override
 from leaderboard.studies import SEEDS, Setup, grid_of
 from leaderboard.words import WORLDS, setting_name
@@ -25,7 +26,7 @@ def world_lines(setup: Setup) -> list[dict[str, str]]:
     lines = []
     for world in dict.fromkeys(name for name, _ in setup.worlds):
         folder = setup.data / world
-        size = "made anew for each seed"
+        size = "made anew for each seed" if world in SYNTHETIC else "not prepared"
         if (folder / "bank.json").exists():
             bank = rm.ResponseBank.open(folder)
             size = f"{bank.n_prompts:,} prompts, {_range(bank.counts)} responses each, {bank.dim} numbers"

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 import rmspace as rm
-from leaderboard.rows import Row, Sheet, as_override, data_of
+from leaderboard.rows import MAIN, Row, Sheet, as_override, data_of
 from rmspace.config.node import read_config
 from rmspace.study.estimate import estimate
 from rmspace.study.plan.grid import Grid, read_grid
 
 SEEDS, WORLDS = "data.seed, seed", "data.world, data.beta"
-BYTES = 6000  # of a cell in the file of a study, measured
+OWN = ("base.data.folder", "base.data.feedback", f"grid.{WORLDS}", "grid.models")  # set for each section
+BYTES = 3000  # of a cell in the file of a study, measured
 
 
 class Setup(NamedTuple):
@@ -32,11 +33,6 @@ class Setup(NamedTuple):
 def worlds_of(configs: Path) -> list[list[Any]]:
     """Return the worlds and noise levels that study.yaml names."""
     return read_config(configs / "study.yaml").plain()["grid"][WORLDS]
-
-
-def share_of_test(configs: Path) -> float:
-    """Return the share of the prompts that is held out."""
-    return float(read_config(configs / "study.yaml").plain()["base"]["data"]["test_share"])
 
 
 def overrides(setup: Setup, sheet: Sheet, section: str, rows: Sequence[Row] = ()) -> list[str]:
@@ -60,6 +56,11 @@ def sections_of(setup: Setup, sheet: Sheet) -> list[str]:
 def grid_of(setup: Setup, sheet: Sheet, section: str, *, changes: Sequence[str] = (), rows: Sequence[Row] = ()) -> Grid:
     """Return the grid of a section."""
     return read_grid(setup.configs / "study.yaml", [*overrides(setup, sheet, section, rows), *changes])
+
+
+def share_of_test(setup: Setup, sheet: Sheet) -> float:
+    """Return the share of the prompts that is held out."""
+    return float(grid_of(setup, sheet, MAIN).base["data"].get("test_share"))
 
 
 def run_studies(setup: Setup, sheet: Sheet, *, workers: int = 0) -> None:

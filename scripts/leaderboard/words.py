@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-JUDGEMENTS = {
+_JUDGEMENTS = {
     "choices": "who won",
     "strengths": "who won, and by how much",
     "ties": "who won, or neither",
@@ -23,6 +23,10 @@ WORLDS = {
     "hh": "HH harmless",
     "pandalm": "PandaLM",
 }
+
+
+def judgements(section: str) -> str:
+    return _JUDGEMENTS.get(section, section)
 
 
 def setting_name(world: str, beta: Any) -> str:
