@@ -70,7 +70,7 @@ def read_preferences(
         hub: options of `datasets.load_dataset` for an id of the hub, such as {"revision": "main", "streaming": True}.
         metadata: what else to keep in `metadata`, such as the licence.
         keep_texts: keep the texts in memory. Without it, each use of `items`, such as `embed`, reads the source again.
-            So the memory does not grow with the length of the texts; about 500 bytes stay per item.
+            So the memory does not grow with the length of the texts; an item needs about 700 bytes.
         verbose: say which format was recognised.
 
     Returns:

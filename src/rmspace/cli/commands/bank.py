@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from rmspace.readers.alpaca_files import is_alpaca_eval
 
     make = _alpaca_eval if is_alpaca_eval(options.file) else _rated
-    banks = make(options, encoder_of(options))
+    banks = make(options)
     for name, bank in zip(("train", "test"), banks or (), strict=False):
         bank.save(Path(options.out, name), overwrite=True)
         print(f"{name}: {bank}")
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rated(options: argparse.Namespace, encoder: Encoder) -> tuple[ResponseBank, ResponseBank] | None:
+def _rated(options: argparse.Namespace) -> tuple[ResponseBank, ResponseBank] | None:
     from rmspace.readers.texts import check_rated, split_rated
     from rmspace.text.reading import read_preferences
 
@@ -60,6 +60,7 @@ def _rated(options: argparse.Namespace, encoder: Encoder) -> tuple[ResponseBank,
     texts = read_preferences(options.file, keep_texts=False, **reading_of(options))
     check_rated(texts, options.reward, options.test_size)
     print_findings("texts", texts.health())
+    encoder = encoder_of(options)
     if options.dry_run:
         _print_cost(options, texts.items, encoder)
         return None
@@ -67,7 +68,7 @@ def _rated(options: argparse.Namespace, encoder: Encoder) -> tuple[ResponseBank,
     return split_rated(texts, encoder, out=out, seed=options.seed or 0, **given)
 
 
-def _alpaca_eval(options: argparse.Namespace, encoder: Encoder) -> tuple[ResponseBank, ResponseBank] | None:
+def _alpaca_eval(options: argparse.Namespace) -> tuple[ResponseBank, ResponseBank] | None:
     from rmspace.data.split import count_of_test
     from rmspace.readers.alpaca_eval import embed_table, split_prompts_of
     from rmspace.readers.alpaca_files import read_table
@@ -75,7 +76,7 @@ def _alpaca_eval(options: argparse.Namespace, encoder: Encoder) -> tuple[Respons
     if unknown := [name for name in ("reward", "format", "columns", "split", "limit") if getattr(options, name)]:
         raise ValueError(f"{options.file} is a clone of AlpacaEval: leave out --{' and --'.join(unknown)}")
     names = None if options.models is None else Path(options.models).read_text(encoding="utf-8").split()
-    table = read_table(options.file, models=names)
+    table, encoder = read_table(options.file, models=names), encoder_of(options)
     if options.dry_run:
         _print_cost(options, table.items, encoder)
         return None

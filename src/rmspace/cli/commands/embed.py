@@ -24,9 +24,9 @@ def run(options: argparse.Namespace) -> int:
     from rmspace.text.embedding import embed
     from rmspace.text.reading import read_preferences
 
-    encoder = encoder_of(options)
     texts = read_preferences(options.file, score=options.score, keep_texts=False, **reading_of(options))
     texts.check_comparisons()
+    encoder = encoder_of(options)
     if options.dry_run:
         copies = 1 if options.save is None else 2
         print_cost(texts.items, encoder, sample=options.sample, dtype="float32", copies=copies)
