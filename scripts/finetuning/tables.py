@@ -62,7 +62,7 @@ def _means(rows: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[str, str
     lines = []
     for (data, n), part in rows.groupby(["data", "n_pairs"], sort=False):
         means = rm.seed_means(part, overlap=overlaps[str(data)])
-        cells = {row.model: f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in means.itertuples()}
+        cells = {str(row.model): f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in means.itertuples()}
         lines.append({"data": str(data), "pairs": str(n), "splits": str(means.seeds.max()), **cells})
     return lines
 
@@ -71,10 +71,12 @@ def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[s
     """Return the paired differences, with Holm's correction over all of them."""
     models = table[~table.model.isin(["longer", "shorter"])][KEYS]
     parts = []
-    for (data, metric), part in models.groupby(["data", "metric"], sort=False):
-        found = rm.compare_models(part, metric=str(metric), against=TUNED, overlap=overlaps[str(data)])
+    names: list[tuple[str, str]] = list(models[["data", "metric"]].drop_duplicates().itertuples(index=False, name=None))
+    for data, metric in names:
+        part = models[(models.data == data) & (models.metric == metric)]
+        found = rm.compare_models(part, metric=metric, against=TUNED, overlap=overlaps[data])
         parts.append(found.assign(data=data, metric=metric))
-    found = pd.concat(parts, ignore_index=True)
+    found: Any = pd.concat(parts, ignore_index=True)
     found["p_corrected"] = holm(found.p_value.to_numpy(dtype=float))
     found[["difference", "low", "high"]] = -found[["difference", "high", "low"]]  # fine-tuned minus the frozen one
     lines = []

@@ -69,7 +69,12 @@ class TransformersGenerator:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        self._options = {"template": template, "device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+        self._options: dict[str, Any] = {
+            "template": template,
+            "device": device,
+            "dtype": dtype,
+            "trust_remote_code": trust_remote_code,
+        }
         self.temperature = check_number("temperature", temperature, low=0.0)
         self.top_p = check_number("top_p", top_p, low=1e-6, high=1.0)
         self.max_new_tokens = check_int("max_new_tokens", max_new_tokens, low=1)
@@ -95,7 +100,7 @@ class TransformersGenerator:
     def with_model(self, model: PathLike, *, revision: str | None = None) -> TransformersGenerator:
         """Return a generator of another model, or of a new copy of this one, with the same settings."""
         own = ("temperature", "top_p", "max_new_tokens", "max_prompt", "stop", "batch_size")
-        settings = {name: getattr(self, name) for name in own}
+        settings: dict[str, Any] = {name: getattr(self, name) for name in own}
         return type(self)(model, revision=revision, **settings, **self._options)
 
     @property
