@@ -74,13 +74,15 @@ def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[s
     names: list[tuple[str, str]] = list(models[["data", "metric"]].drop_duplicates().itertuples(index=False, name=None))
     for data, metric in names:
         part = models[(models.data == data) & (models.metric == metric)]
-        found = rm.compare_models(part, metric=metric, against=TUNED, overlap=overlaps[data])
-        parts.append(found.assign(data=data, metric=metric))
+        differences = rm.compare_models(part, metric=metric, against=TUNED, overlap=overlaps[data])
+        parts.append(differences.assign(data=data, metric=metric))
     found: Any = pd.concat(parts, ignore_index=True)
     found["p_corrected"] = holm(found.p_value.to_numpy(dtype=float))
     found[["difference", "low", "high"]] = -found[["difference", "high", "low"]]  # fine-tuned minus the frozen one
     lines = []
-    for (data, metric, n), part in found.groupby(["data", "metric", "n_pairs"], sort=False):
+    keys = found[["data", "metric", "n_pairs"]].drop_duplicates()
+    for data, metric, n in keys.itertuples(index=False, name=None):
+        part = found[(found.data == data) & (found.metric == metric) & (found.n_pairs == n)]
         cells = {f"{TUNED} - {row.model}": difference(row) for row in part.itertuples()}
         lines.append({"data": str(data), "measure": MEASURES[str(metric)], "pairs": str(n), **cells})
     return lines
@@ -89,10 +91,12 @@ def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[s
 def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
     """Return the mean CPU-seconds over the splits, and how many times fine-tuning costs those of each frozen model."""
     once = table[(table.metric == "accuracy") & table.fit_seconds.notna()]
-    means = once.groupby(["data", "n_pairs", "model"], sort=False)[COSTS].mean()
+    groups = once.groupby(["data", "n_pairs", "model"], sort=False)
+    means = groups[COSTS].mean().assign(megabytes=groups.megabytes.max()).reset_index()  # a later cell may reuse memory
     lines = []
-    for (data, n), part in means.groupby(["data", "n_pairs"], sort=False):
-        rows = {str(model): row for (_, _, model), row in part.iterrows()}
+    for data, n in list(means[["data", "n_pairs"]].drop_duplicates().itertuples(index=False, name=None)):
+        part: Any = means[(means.data == data) & (means.n_pairs == n)].set_index("model")
+        rows = {str(model): row for model, row in part.iterrows()}
         if TUNED not in rows:
             continue
         tuned = rows.pop(TUNED)
