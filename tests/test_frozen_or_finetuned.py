@@ -117,7 +117,7 @@ def test_a_stopped_script_goes_on_and_uses_the_best_rate(
     assert [name for name, _ in runs] == names
     assert {rate for name, rate in runs if "tuned" in name} == {3e-5}  # the fake accuracy falls with the rate
     table = (tmp_path / "tables.md").read_text()
-    assert "+.100" in table and "| AlpacaEval | 48 | linear | 20 | 1 | 1.0 | 10.0 | 20 | 5 and 5 |" in table
+    assert "+.100" in table and "| 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 | 5 to 5 | up to 5 |" in table
     assert (tmp_path / "figure.png").stat().st_size > 1000
     (tmp_path / "cells" / f"{names[-1]}.json").unlink()
     assert command.main() == 0
