@@ -1,5 +1,6 @@
 """Fine-tuning on demonstrations: the loss is that of the reply, its end is taught, and nothing is left out unsaid."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,7 @@ def test_only_the_reply_and_its_end_are_learned(
     base: TransformersGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The labels of a batch, as TRL makes them: -100 where nothing is learned."""
-    import trl
-
+    trl: Any = importlib.import_module("trl")
     batches: list[Any] = []
     whole = trl.SFTTrainer.compute_loss
 

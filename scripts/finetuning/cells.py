@@ -157,4 +157,4 @@ def best_rate(results: list[dict[str, Any]]) -> float:
 
 def _rows(table: pd.DataFrame, **facts: Any) -> list[dict[str, Any]]:
     plain = table.astype(object).where(table.notna(), None)
-    return [{**row, **facts} for row in plain.to_dict("records")]
+    return [{**{str(key): value for key, value in row.items()}, **facts} for row in plain.to_dict("records")]

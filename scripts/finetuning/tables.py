@@ -40,10 +40,11 @@ def page(found: list[dict[str, Any]], overlaps: dict[str, float]) -> str:
 
 
 def draw(found: list[dict[str, Any]], overlaps: dict[str, float], path: Path) -> None:
-    """Draw the gain over the number of pairs, on the data that has several."""
-    table = results(found)[KEYS]
-    rows = table[(table.metric == "normalized_gain") & ~table.model.isin(["shorter"])]
-    figure = rm.study_curves(rows, x="n_pairs", metric="normalized_gain", overlap=overlaps["AlpacaEval"])
+    """Draw the differences in accuracy between the fine-tuned model and the frozen ones."""
+    table = _compared(results(found), overlaps)
+    figure = rm.study_differences(
+        table.drop(columns="metric"), where=table.metric == "accuracy", panel="data", metric="accuracy"
+    )
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
@@ -62,51 +63,57 @@ def _means(rows: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[str, str
     lines = []
     for (data, n), part in rows.groupby(["data", "n_pairs"], sort=False):
         means = rm.seed_means(part, overlap=overlaps[str(data)])
-        cells = {row.model: f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in means.itertuples()}
+        cells = {str(row.model): f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in means.itertuples()}
         lines.append({"data": str(data), "pairs": str(n), "splits": str(means.seeds.max()), **cells})
     return lines
 
 
-def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[str, str]]:
-    """Return the paired differences, with Holm's correction over all of them."""
+def _compared(table: pd.DataFrame, overlaps: dict[str, float]) -> Any:
+    """Return the paired differences, fine-tuned minus frozen, with Holm's correction over all of them."""
     models = table[~table.model.isin(["longer", "shorter"])][KEYS]
     parts = []
-    for (data, metric), part in models.groupby(["data", "metric"], sort=False):
-        found = rm.compare_models(part, metric=str(metric), against=TUNED, overlap=overlaps[str(data)])
-        parts.append(found.assign(data=data, metric=metric))
-    found = pd.concat(parts, ignore_index=True)
-    found["p_corrected"] = holm(found.p_value.to_numpy(dtype=float))
-    found[["difference", "low", "high"]] = -found[["difference", "high", "low"]]  # fine-tuned minus the frozen one
+    names: list[tuple[str, str]] = list(models[["data", "metric"]].drop_duplicates().itertuples(index=False, name=None))
+    for data, metric in names:
+        part = models[(models.data == data) & (models.metric == metric)]
+        differences = rm.compare_models(part, metric=metric, against=TUNED, overlap=overlaps[data])
+        parts.append(differences.assign(data=data, metric=metric))
+    found: Any = pd.concat(parts, ignore_index=True)
+    found[["difference", "low", "high"]] = -found[["difference", "high", "low"]].to_numpy()
+    found["model"], found["other"] = found.other, found.model
+    return found.assign(p_corrected=holm(found.p_value.to_numpy(dtype=float)))
+
+
+def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[str, str]]:
+    found = _compared(table, overlaps)
     lines = []
-    for (data, metric, n), part in found.groupby(["data", "metric", "n_pairs"], sort=False):
-        cells = {f"{TUNED} - {row.model}": difference(row) for row in part.itertuples()}
+    for data, metric, n in found[["data", "metric", "n_pairs"]].drop_duplicates().itertuples(index=False, name=None):
+        part = found[(found.data == data) & (found.metric == metric) & (found.n_pairs == n)]
+        cells = {f"{row.model} - {row.other}": difference(row) for row in part.itertuples()}
         lines.append({"data": str(data), "measure": MEASURES[str(metric)], "pairs": str(n), **cells})
     return lines
 
 
 def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the mean CPU-seconds over the splits, and how many times fine-tuning costs those of each frozen model."""
-    once = table[(table.metric == "accuracy") & table.fit_seconds.notna()]
-    means = once.groupby(["data", "n_pairs", "model"], sort=False)[COSTS].mean()
+    """Return mean CPU-seconds over the splits, how many times frozen models cost less, and the range of memory."""
+    once: Any = table[(table.metric == "accuracy") & table.fit_seconds.notna()]
     lines = []
-    for (data, n), part in means.groupby(["data", "n_pairs"], sort=False):
-        rows = {str(model): row for (_, _, model), row in part.iterrows()}
-        if TUNED not in rows:
-            continue
-        tuned = rows.pop(TUNED)
-        for name, row in rows.items():
-            whole = row.embed_seconds + row.fit_seconds
-            lines.append(
-                {
-                    "data": str(data),
-                    "pairs": str(n),
-                    "frozen model": name,
-                    "fine-tuning, s": f"{tuned.fit_seconds:.0f}",
-                    "embedding, s": f"{row.embed_seconds:.0f}",
-                    "fit, s": f"{row.fit_seconds:.1f}",
-                    "ratio with embedding": f"{tuned.fit_seconds / whole:.1f}",
-                    "ratio of the fits": f"{tuned.fit_seconds / row.fit_seconds:.0f}",
-                    "memory, MB, fine-tuned and frozen": f"{tuned.megabytes:.0f} and {row.megabytes:.0f}",
-                }
-            )
+    for data, n in list(once[["data", "n_pairs"]].drop_duplicates().itertuples(index=False, name=None)):
+        part = once[(once.data == data) & (once.n_pairs == n)]
+        means = part.groupby("model", sort=False)[["embed_seconds", "fit_seconds"]].mean()
+        tuned, frozen = means.loc[TUNED], means.drop(index=TUNED)
+        whole = frozen.embed_seconds + frozen.fit_seconds
+        memory = [part.megabytes[part.model == TUNED], part.megabytes[part.model != TUNED]]
+        lines.append(
+            {
+                "data": str(data),
+                "pairs": str(n),
+                "fine-tuning, s": f"{tuned.fit_seconds:.0f}",
+                "embedding, s": f"{frozen.embed_seconds.mean():.0f}",
+                "fits, s": ", ".join(f"{name} {seconds:.2f}" for name, seconds in frozen.fit_seconds.items()),
+                "ratio": f"{tuned.fit_seconds / whole.mean():.1f}",
+                "ratio without embedding": f"{tuned.fit_seconds / frozen.fit_seconds.mean():.0f}",
+                "MB, fine-tuned": f"{memory[0].min():.0f} to {memory[0].max():.0f}",
+                "MB, frozen": f"up to {memory[1].max():.0f}",
+            }
+        )
     return lines

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from rmspace.text.encoders._pooling import pool
 
 
-class ScalarHead(transformers.PreTrainedModel):  # type: ignore[misc]  # transformers is not typed
+class ScalarHead(transformers.PreTrainedModel):
     """Token states -> one vector per text, pooled by the mask -> one number: reward = w . pool(states).
 
     The classifiers of transformers pool in their own ways, such as at the first token. This one pools as the encoder

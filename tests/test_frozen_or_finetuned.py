@@ -1,0 +1,157 @@
+"""The script that compares frozen embeddings with a fine-tuned encoder: its splits, its cells and its tables."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _scripts_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+
+
+@pytest.mark.parametrize("name", ["AlpacaEval", "HH"])
+def test_no_prompt_is_on_both_sides_of_a_split(name: str) -> None:
+    from finetuning.data import DATA as SETS
+    from finetuning.data import FOLDERS, VALIDATION, Sizes
+
+    folder = DATA / FOLDERS[name]
+    if not folder.is_dir():
+        pytest.skip(f"the data are not there: {folder}")
+    made = SETS[name](folder, Sizes(limit=300))
+    splits = [made.split(seed, 40) for seed in (VALIDATION, 0, 1)]
+    tests = [{item.prompt for item in split.items} for split in splits]
+    for split, test in zip(splits, tests, strict=True):
+        assert len(split.train) == 40
+        train = {item.prompt for item in split.train.items}
+        assert not train & test and not train & tests[0]  # the prompts for the learning rate are in no split
+    assert tests[1] != tests[2] and not tests[0] & tests[1]
+    again = made.split(1, 40)
+    assert again.train.items == splits[2].train.items and again.items == splits[2].items
+
+
+def test_the_winner_of_a_pair_has_the_higher_reward() -> None:
+    from finetuning.data import FOLDERS, AlpacaEval, Sizes
+
+    folder = DATA / FOLDERS["AlpacaEval"]
+    if not folder.is_dir():
+        pytest.skip(f"the data are not there: {folder}")
+    made = AlpacaEval(folder, Sizes())
+    rewards = {
+        (row["prompt"], response): made.rewards[k, j]
+        for k, row in enumerate(made.rows)
+        for j, response in enumerate(row["responses"])
+        if row["responses"].count(response) == 1
+    }
+    train = made.split(0, 60).train
+    for pair in train.comparisons:
+        keys = [(train.items[k].prompt[0].content, train.items[k].response) for k in pair]
+        if all(key in rewards for key in keys):
+            assert rewards[keys[0]] > rewards[keys[1]]
+    items, measure = made.split(0, 60).items, made.split(0, 60).measure
+    gold = np.array([rewards.get((item.prompt[0].content, item.response), 0.0) for item in items])
+    table = measure({"gold": gold}).set_index("metric").value
+    assert table["normalized_gain"] > 0.95 and table["accuracy"] > 0.95
+
+
+def fake(cell: Any, rate: float) -> dict[str, Any]:
+    """Results in which fine-tuning is ahead of the linear model by .1, and costs ten times as much."""
+    models = {"rate": ["fine-tuned"], "tuned": ["fine-tuned"], "frozen": ["linear", "MLP", "trees", "longer"]}[
+        cell.kind
+    ]
+    metrics = ["accuracy"] + ["normalized_gain"] * (cell.data == "AlpacaEval")
+    rows = [
+        {
+            **{"model": model, "metric": metric, "n": 8 if metric == "normalized_gain" else None, "n_prompts": 9},
+            **{"value": 0.6 + 0.01 * cell.seed + 0.1 * (model == "fine-tuned") - (cell.rate or 0), "low": 0, "high": 1},
+            **{"n_pairs": cell.n_pairs, "megabytes": 5.0, "fit_seconds": None if model == "longer" else 1.0},
+        }
+        for model in models
+        for metric in metrics
+    ]
+    if cell.kind != "frozen":
+        rows = [{**row, "fit_seconds": 20.0} for row in rows]
+    else:
+        rows = [{**row, "embed_seconds": 1.0} for row in rows]
+    about = {"data": cell.data, "kind": cell.kind, "n_pairs": cell.n_pairs, "seed": cell.seed, "rate": rate}
+    return {"cell": about, "rows": rows}
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    from finetuning import cells, command
+
+    found: list[tuple[str, float]] = []
+
+    def run(self: Any, cell: Any, rate: float) -> dict[str, Any]:
+        found.append((cell.name, rate))
+        return fake(cell, rate)
+
+    class NoData:
+        def __init__(self, *_: Any) -> None:
+            self.overlap = 0.2
+
+    monkeypatch.setattr(cells.Bench, "run", run)
+    monkeypatch.setattr(command, "DATA", {"AlpacaEval": NoData, "HH": NoData})
+    return found
+
+
+def test_a_stopped_script_goes_on_and_uses_the_best_rate(
+    runs: list[tuple[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetuning import command
+    from finetuning.cells import QUICK
+
+    monkeypatch.setattr(sys, "argv", ["frozen_or_finetuned.py", "--quick", "--model", "m", "--out", str(tmp_path)])
+    assert command.main() == 0
+    names = [cell.name for cell in QUICK.cells()]
+    assert [name for name, _ in runs] == names
+    assert {rate for name, rate in runs if "tuned" in name} == {3e-5}  # the fake accuracy falls with the rate
+    table = (tmp_path / "tables.md").read_text()
+    assert "+.100" in table and "| 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 | 5 to 5 | up to 5 |" in table
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    (tmp_path / "cells" / f"{names[-1]}.json").unlink()
+    assert command.main() == 0
+    assert [name for name, _ in runs[len(names) :]] == names[-1:]
+
+
+def test_a_block_that_is_not_complete_is_not_in_the_tables(
+    runs: list[tuple[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetuning import cells, command
+
+    whole = cells.Bench.run
+
+    def stopped(self: Any, cell: Any, rate: float) -> dict[str, Any]:
+        if cell.name == "HH-tuned-48-1":
+            raise KeyboardInterrupt
+        return whole(self, cell, rate)
+
+    monkeypatch.setattr(cells.Bench, "run", stopped)
+    monkeypatch.setattr(sys, "argv", ["frozen_or_finetuned.py", "--quick", "--model", "m", "--out", str(tmp_path)])
+    with pytest.raises(KeyboardInterrupt):
+        command.main()
+    table = (tmp_path / "tables.md").read_text()
+    assert "| AlpacaEval | 48 |" in table and "| HH |" not in table
+    assert json.loads((tmp_path / "cells" / "HH-tuned-48-0.json").read_text())["cell"]["data"] == "HH"
+
+
+def test_the_dry_run_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from finetuning import command
+
+    monkeypatch.setattr(sys, "argv", ["frozen_or_finetuned.py", "--dry-run", "--model", "m", "--out", str(tmp_path)])
+    assert command.main() == 0
+    said = capsys.readouterr().out
+    assert "AlpacaEval-tuned-500-0: about" in said and "together about" in said
+    assert not list(tmp_path.iterdir())
