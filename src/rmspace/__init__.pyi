@@ -29,9 +29,11 @@ from .candidates import similar as similar
 from .config.build import load_config as load_config
 from .data.bank import ResponseBank as ResponseBank
 from .data.consensus import consensus as consensus
+from .data.mixture import mix as mix
 from .data.pointwise import pair_up as pair_up
 from .data.preference_health import split_health as split_health
 from .data.preferences import Preferences as Preferences
+from .data.prompts import append_prompts as append_prompts
 from .data.rankings import choices_of as choices_of
 from .data.split import prompt_folds as prompt_folds
 from .data.split import split_prompts as split_prompts
@@ -102,8 +104,13 @@ from .results.evaluate_preferences import compare_preferences as compare_prefere
 from .results.evaluate_preferences import evaluate_preferences as evaluate_preferences
 from .results.intervals import mean_interval as mean_interval
 from .results.intervals import sign_flip_test as sign_flip_test
+from .results.length_controlled import instruction_difficulty as instruction_difficulty
+from .results.length_controlled import length_controlled_table as length_controlled_table
 from .results.option_estimate import estimate_option as estimate_option
 from .results.overoptimisation import overoptimisation_table as overoptimisation_table
+from .results.position import position_table as position_table
+from .results.stress import add_off_topic as add_off_topic
+from .results.stress import stress_table as stress_table
 from .results.summarize import seed_means as seed_means
 from .results.temperature import preference_probability as preference_probability
 from .results.temperature import temperature_scale as temperature_scale

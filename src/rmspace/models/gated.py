@@ -39,7 +39,7 @@ class GatedReward(BaseReward):
         mean loss + alpha / 2 (beta^2 + sum of squared weights of the gate)
 
     The last `prompt_width` numbers of each item are the embedding of its prompt. Only the gate reads them, and only the
-    others tell of the attributes; `rmspace.data.prompts.append_prompts` makes such banks. With a width of 0 all prompts
+    others tell of the attributes; `rmspace.append_prompts` makes such banks. With a width of 0 all prompts
     have the same weights. A comparison of weight 0 brings its ratings to stage 1, and nothing to stage 2.
 
     Gate weights are never negative: turn the sign of an attribute of which less is better.

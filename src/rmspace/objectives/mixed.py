@@ -36,7 +36,7 @@ def mixture(
                                  for a bad one, summed over both
 
     A score is in the unit of the ratings; beta is how many log-odds one such unit is worth to those who compare and
-    label. `rmspace.data.mixture.mix` makes the rows; what does not apply to a row is 0.
+    label. `rmspace.mix` makes the rows; what does not apply to a row is 0.
 
     Args:
         winner, loser: scores (n_pairs,).
