@@ -171,9 +171,10 @@ def _without_interval(test: Any) -> str:
 
 
 def _run(setup: Setup, sheet: Sheet, results: Results, command: str) -> str:
+    seeds = max(results.seeds.values())
     return (
         f"`{command}`\n\n{machine()}; one thread per cell; {results.core_hours:.1f} hours for {results.n_done} cells, "
-        f"the clock times of all cells together. {len(sheet.rows)} rows in {len(sheet.sections)} sections, {len(setup.worlds)} settings and "
-        f"{max(results.seeds.values())} complete seeds; {sheet.trials} trials on {sheet.folds} folds of the training "
-        "prompts for each row."
+        f"the clock times of all cells together. {len(sheet.rows)} rows in {len(sheet.sections)} sections, "
+        f"{len(setup.worlds)} settings and {seeds} complete seeds; {sheet.trials} trials on {sheet.folds} folds of the "
+        "training prompts for each row."
     )
