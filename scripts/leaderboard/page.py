@@ -50,7 +50,9 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
 
 
 def _missing(results: Results, few: list[str]) -> str:
-    lines = [*results.missing, *(f"{name}: fewer than two seeds, so it is not on this page" for name in few)]
+    lines = [*results.missing]
+    if few:
+        lines.append(f"Sections with fewer than two complete seeds are not on this page: {listed(few)}.")
     if not lines:
         return "Every cell of every section is done."
     return "**This leaderboard is not complete.**\n\n" + "\n".join(f"- {line}" for line in lines)
