@@ -18,7 +18,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
 
 import text_models  # noqa: E402
-from test_text_generators import save_causal  # noqa: E402
 
 GROUPS = [
     items_of("Why is the sky blue?", ["Because of the way that air scatters light.", "It is.", ""]),
@@ -122,7 +121,7 @@ def test_the_shipped_config_with_small_models(tmp_path: Path, capsys: pytest.Cap
     """The whole way of configs/text/endtoend.yaml with random models, to a Best-of-N curve and a report."""
     prompts, out = tmp_path / "prompts.csv", tmp_path / "out"
     prompts.write_text("prompt\n" + "".join(f"What is {k} + {k}?\n" for k in range(20)), encoding="utf-8")
-    model = save_causal(tmp_path / "model", pad="</s>", chat=text_models.CHATML)
+    model = text_models.save_causal(tmp_path / "model", pad="</s>", chat=text_models.CHATML)
     rater = save_classifier(tmp_path / "rater", "Bert", ["reward"])
     words = [
         *(f"path={prompts}", "limit=12", "test_size=4", "n=4"),

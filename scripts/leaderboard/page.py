@@ -50,7 +50,9 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
 
 
 def _missing(results: Results, few: list[str]) -> str:
-    lines = [*results.missing, *(f"{name}: fewer than two seeds, so it is not on this page" for name in few)]
+    lines = [*results.missing]
+    if few:
+        lines.append(f"Sections with fewer than two complete seeds are not on this page: {listed(few)}.")
     if not lines:
         return "Every cell of every section is done."
     return "**This leaderboard is not complete.**\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -171,9 +173,10 @@ def _without_interval(test: Any) -> str:
 
 
 def _run(setup: Setup, sheet: Sheet, results: Results, command: str) -> str:
+    seeds = max(results.seeds.values())
     return (
         f"`{command}`\n\n{machine()}; one thread per cell; {results.core_hours:.1f} hours for {results.n_done} cells, "
         f"the clock times of all cells together. {len(sheet.rows)} rows in {len(sheet.sections)} sections, "
-        f"{len(setup.worlds)} settings and {max(results.seeds.values())} complete seeds; {sheet.trials} trials on "
-        f"{sheet.folds} folds of the training prompts for each row."
+        f"{len(setup.worlds)} settings and {seeds} complete seeds; {sheet.trials} trials on {sheet.folds} folds of the "
+        "training prompts for each row."
     )
