@@ -233,6 +233,11 @@ def test_a_build_tunes_its_generator_once(base: TransformersGenerator, tmp_path:
     assert (tuned / "model" / "model.safetensors").stat().st_mtime_ns == trained
     np.testing.assert_array_equal(again.rewards, train.rewards)
     other, _ = rm.text.build_banks(plain, tmp_path / "plain", progress=False)
+    cost = rm.text.estimate_build(recipe, sample=4).set_index("step").loc["sft"]
+    size = sum(file.stat().st_size for file in tuned.rglob("*") if file.is_file())
+    assert cost.rows == 6
+    assert size / 1.5 < cost.bytes < 1.5 * size
+    assert cost.seconds > 0
     names = [bank.metadata["generator"]["weights"]["model.safetensors"] for bank in (train, other)]
     assert names[0] != names[1]
     lines = (next((tmp_path / "built" / "steps").glob("generate-*")) / "responses.jsonl").read_text().splitlines()

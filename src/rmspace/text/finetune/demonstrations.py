@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +74,7 @@ def finetune_generator(
         generator: says which model is trained, and its template; it stays as it is.
         settings: of the training. With a rank, LoRA adapters are trained and then merged into the weights.
         out: a new folder. `model` is the whole model, for `TransformersGenerator`; `adapter` has the adapters, where
-            there are any; `manifest.json` has the settings, the counts and the losses.
+            there are any; `manifest.json` has the settings, the counts, the losses and the seconds of the training.
         max_length: the most tokens of prompt and reply; None is what the model has places for.
         about: what the manifest also says.
         overwrite: replace such a folder.
@@ -199,14 +200,16 @@ def _train(
         processing_class=tokenizer,
         peft_config=adapters(settings),
     )
+    start = time.perf_counter()
     losses = train(trainer, len(examples))
+    seconds = time.perf_counter() - start
     tuned = trainer.accelerator.unwrap_model(trainer.model)
     if settings.rank is not None:
         tuned.save_pretrained(staged / _ADAPTER)
         (staged / _ADAPTER / _BASE).write_text(json.dumps(generator.text_model.describe(), indent=1), encoding="utf-8")
         tuned = tuned.merge_and_unload()
     save_whole(tuned, config, generation, generator.text_model.folder, staged / MODEL)
-    return {"losses": losses, "steps": trainer.state.global_step}
+    return {"losses": losses, "steps": trainer.state.global_step, "seconds": seconds}
 
 
 def save_whole(model: Any, config: Mapping[str, Any], generation: Mapping[str, Any], base: Path, folder: Path) -> None:

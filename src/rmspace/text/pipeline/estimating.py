@@ -13,6 +13,7 @@ import pandas as pd
 
 from rmspace._checks import check_int
 from rmspace.text.embedding import encode_shard
+from rmspace.text.finetune.settings import FineTuning
 from rmspace.text.line_store import Line, json_lines
 from rmspace.text.pipeline.building import Recipe, check_recipe, plan_of, source_of
 from rmspace.text.pipeline.prompts import prompts_step
@@ -33,12 +34,12 @@ def estimate_build(recipe: Recipe, *, sample: int = 32, clock: Callable[[], floa
 
     Args:
         recipe: what to build.
-        sample: number of responses that are made, rated and embedded; a multiple of the generator's batch size is
-            best.
-        clock: gives seconds.
+        sample: number of responses that are made, rated and embedded, and of demonstrations that are learned; a
+            multiple of the generator's batch size is best.
+        clock: gives seconds, except those of fine-tuning, which are of wall time.
 
     Returns:
-        One row per step: step, rows (prompts or responses), tokens (of the responses), seconds, bytes.
+        One row per step: step, rows (demonstrations, prompts or responses), tokens (of the responses), seconds, bytes.
 
     Raises:
         ValueError: as `build_banks`; the generator refuses every prompt of the sample.
@@ -62,9 +63,19 @@ def estimate_build(recipe: Recipe, *, sample: int = 32, clock: Callable[[], floa
         prompts = prompts_step(Path(folder), source_of(recipe), lambda _: None, False)
         work = Generating(prompts, recipe.generator, plan_of(recipe))
         found = _generated(work, _chosen(work, prompts.n, sample), sample, clock)
-        rows = [_row("prompts", prompts.n, 0.0, prompts.size(0)), _of_generating(found)]
+        rows = [*_of_tuning(recipe, sample), _row("prompts", prompts.n, 0.0, prompts.size(0)), _of_generating(found)]
     rows += [_of_gold(recipe, name, found, clock) for name in recipe.golds]
     return pd.DataFrame([*rows, *_of_embedding(recipe, found, clock)])
+
+
+def _of_tuning(recipe: Recipe, sample: int) -> list[dict[str, Any]]:
+    """Return the cost of the fine-tuning; it is not applied to the sample, since it does not change the speed."""
+    if recipe.demonstrations is None:
+        return []
+    from rmspace.text.pipeline.tuning import tuning_cost
+
+    found = tuning_cost(Path(recipe.demonstrations), recipe.generator, FineTuning(**(recipe.sft or {})), sample)
+    return [_row("sft", found.demonstrations, found.seconds, found.bytes)]
 
 
 class _Sample(NamedTuple):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmspace.data.array_files import read_head
 from rmspace.data.files import left_behind
@@ -34,8 +36,36 @@ def tuning_step(out: Path, path: Path, generator: Any, settings: FineTuning, say
     if not folder.is_dir():
         items = demonstrations_of(read_records(path, verbose=False))
         finetune_generator(items, generator, settings, out=folder, about=options)
-    counts = read_head(folder, KIND, 1, {"counts": dict, "losses": list})["counts"]
+    counts = _head(folder)["counts"]
     say(
         f"sft: {counts['trained']:,} demonstrations; {counts['left_out']:,} left out, listed in {folder}/left_out.jsonl"
     )
     return generator.with_model(folder / MODEL)
+
+
+class TuningCost(NamedTuple):
+    """What the fine-tuning of a generator costs."""
+
+    demonstrations: int
+    seconds: float
+    bytes: int
+
+
+def tuning_cost(path: Path, generator: Any, settings: FineTuning, sample: int) -> TuningCost:
+    """Return what `tuning_step` will cost, from one pass over a sample of the demonstrations.
+
+    The model is written once, to a temporary folder, and removed.
+    """
+    items = demonstrations_of(read_records(path, verbose=False))
+    few = items[:: max(1, len(items) // sample)][:sample]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "sft")
+        finetune_generator(few, generator, replace(settings, epochs=1.0), out=folder)
+        head, size = _head(folder), sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    trained = head["counts"]["trained"]
+    passes = settings.epochs * len(items) / len(few)
+    return TuningCost(round(len(items) * trained / len(few)), passes * head["seconds"], size)
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    return read_head(folder, KIND, 1, {"counts": dict, "losses": list, "seconds": float})
