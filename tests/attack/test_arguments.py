@@ -22,8 +22,8 @@ BANK = rm.ResponseBank(ITEMS.reshape(10, 4, 4), RNG.normal(size=(10, 4)), featur
 PREFERENCES = rm.Preferences(ITEMS, PAIRS, np.arange(40) // 4)
 KNOWN: dict[str, Any] = {
     "bank": BANK, "train": BANK, "test": BANK, "data": BANK, "preferences": PREFERENCES, "n_pairs": 5, "rng": RNG,
-    "test_size": 2, "seed": 0, "beta": 1.0, "budget": 10, "feature": "length", "model": rm.LinearReward(), "grid": {}, "n": 1,
-    "scores": ITEMS[:, 0], "rewards": BANK, "objective": rm.hinge, "name": "margin", "low": 0.0, "high": 1.0,
+    "test_size": 2, "seed": 0, "beta": 1.0, "budget": 10, "feature": "length", "model": rm.LinearReward(), "grid": {},
+    "n": 1, "scores": ITEMS[:, 0], "rewards": BANK, "objective": rm.hinge, "name": "margin", "low": 0.0, "high": 1.0,
 }  # fmt: skip
 
 
