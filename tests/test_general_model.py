@@ -13,7 +13,7 @@ import rmspace as rm
 from rmspace._typing import Float64Array, IntArray
 from rmspace.active import active_study, at_random
 from rmspace.config.build import load_config
-from rmspace.models import GeneralPreferenceReward
+from rmspace.models import GeneralPreferenceReward, TunedReward
 from rmspace.models.core.predicting import predict_data
 
 BEATS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])  # rock, paper, scissors: row beats column
@@ -140,12 +140,14 @@ def test_run_measures_best_of_n_by_win_rates_and_comparisons_by_log_odds() -> No
     models: dict[str, Any] = {
         "GPM": GeneralPreferenceReward(),
         "scaled GPM": make_pipeline(StandardScaler(), GeneralPreferenceReward()),
+        "tuned GPM": TunedReward(GeneralPreferenceReward(), {"alpha": [1e-4, 1e3]}, n_splits=2),
         "BT": rm.LinearReward(),
     }
     table = rm.run(train=train, test=bank_of_cycles(200, 1), models=models, n=4)
     gain = table[table.metric == "normalized_gain"].set_index("model").value
     assert gain["GPM"] > 0.95
     assert gain["scaled GPM"] > 0.95
+    assert gain["tuned GPM"] > 0.95
     assert gain["BT"] < 0.5
     new, truth, _ = cycle(300, np.random.default_rng(6))
     table = rm.run(train=train, test=rm.Preferences(new, truth, np.arange(600) // 2), models=models)
@@ -153,6 +155,9 @@ def test_run_measures_best_of_n_by_win_rates_and_comparisons_by_log_odds() -> No
     log_loss = table[table.metric == "log_loss"].set_index("model").value
     assert accuracy["GPM"] > 0.98
     assert accuracy["scaled GPM"] > 0.98
+    assert accuracy["tuned GPM"] > 0.98
+    folds = rm.cross_validate(models["scaled GPM"], train, n_splits=2)
+    assert folds.accuracy.min() > 0.95  # folds are scored by log-odds too
     assert accuracy["BT"] < 0.6
     assert log_loss["GPM"] < 0.1 < 0.6 < log_loss["BT"]
 

@@ -15,12 +15,10 @@ from torch.nn.functional import logsigmoid
 from rmspace._checks import check_int, check_number
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.data.arrays import check_groups
-from rmspace.data.mapped import choose
-from rmspace.data.preferences import Preferences
 from rmspace.models.core.base import BaseReward
-from rmspace.models.core.data import FitData, check_fit, tie_marks
+from rmspace.models.core.data import FitData
 from rmspace.models.core.lbfgs import find_minimum
-from rmspace.models.core.scoring import score_blocks, share_in_order
+from rmspace.models.core.scoring import score_blocks
 from rmspace.models.io.state import check_fitted_array
 
 __all__ = ["GeneralPreferenceReward"]
@@ -121,19 +119,6 @@ class GeneralPreferenceReward(BaseReward):
                 wins = expit(_skew(own[:, None], own[None]))
                 rates[members] = (wins.sum(axis=1) - 0.5) / (len(members) - 1)  # against itself it has 1/2
         return rates
-
-    def score(
-        self,
-        items: npt.ArrayLike | Preferences,
-        comparisons: npt.ArrayLike | None = None,
-        sample_weight: npt.ArrayLike | None = None,
-    ) -> float:
-        """Return the share of comparisons whose winner has the higher probability; see `BaseReward.score`."""
-        data = check_fit(items, comparisons, sample_weight)
-        vectors = self._embed(self._checked(choose(data.items, data.used_rows)))
-        odds = _skew(vectors[data.pairs[:, 0]], vectors[data.pairs[:, 1]])
-        tie = tie_marks(data.columns) if "tie" in data.columns else None
-        return share_in_order(odds, np.zeros(len(odds)), data.weights, tie)
 
     def check_state(self) -> None:
         """Raise ValueError where the learned numbers are not those of such a model."""

@@ -6,18 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from rmspace._checks import check_int, shown
-from rmspace._typing import FloatArray
+from rmspace._typing import Float64Array, FloatArray
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData
+from rmspace.models.core.predicting import compares
 from rmspace.models.core.selection import search
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
 
 __all__ = ["TunedReward"]
+
+
+def _compares(model: Any) -> bool:
+    """Say whether the member compares items, as `GeneralPreferenceReward` does."""
+    member = getattr(model, "member_", model.member)
+    return compares(member) and not isinstance(member, Pipeline)
 
 
 class TunedReward(BaseReward):
@@ -68,6 +78,18 @@ class TunedReward(BaseReward):
         """
         check_is_fitted(self)
         return dict(self.choices_[int(self.accuracies_.argmax())])
+
+    @available_if(_compares)  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    def win_rates(self, items: npt.ArrayLike, groups: npt.ArrayLike) -> Float64Array:
+        """Return the win rates of items, as the member does; only for a member that compares items."""
+        check_is_fitted(self)
+        return self.member_.win_rates(items, groups)
+
+    @available_if(_compares)  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    def log_odds(self, first: npt.ArrayLike, second: npt.ArrayLike) -> Float64Array:
+        """Return the log-odds that items of `first` beat those of `second`, as the member does; as `win_rates`."""
+        check_is_fitted(self)
+        return self.member_.log_odds(first, second)
 
     def check_state(self) -> None:
         """Raise ValueError where there is no member, or not one accuracy per choice."""

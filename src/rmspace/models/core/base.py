@@ -21,6 +21,7 @@ from rmspace.data.mapped import choose
 from rmspace.data.preferences import Preferences
 from rmspace.models.core.data import FitData, OnEpoch, check_fit, tie_marks
 from rmspace.models.core.precision import on_device
+from rmspace.models.core.predicting import predict_pairs
 from rmspace.models.core.scoring import Block, Scorer, score_blocks, share_in_order
 from rmspace.models.io.registry import register
 from rmspace.models.io.state import fitted_state, set_fitted_state
@@ -231,9 +232,9 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
 def score_comparisons(model: Any, data: FitData) -> float:
     """Return the share of comparisons that a model, or a pipeline, orders as they were judged."""
-    scores = np.asarray(model.predict(choose(data.items, data.used_rows)))
+    winner, loser = predict_pairs(model, choose(data.items, data.used_rows), data.pairs)
     tie = tie_marks(data.columns) if "tie" in data.columns else None
-    return share_in_order(scores[data.pairs[:, 0]], scores[data.pairs[:, 1]], data.weights, tie)
+    return share_in_order(winner, loser, data.weights, tie)
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:

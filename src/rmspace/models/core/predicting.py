@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.bank import ResponseBank
 from rmspace.data.mapped import choose
 from rmspace.data.preferences import Preferences
@@ -32,11 +33,33 @@ def predict_data(model: Any, data: ResponseBank | Preferences) -> Any:
     >>> predict_data(LinearReward().fit(cycle), cycle).shape
     (3,)
     """
-    last = model[-1] if isinstance(model, Pipeline) else model
-    if not (hasattr(last, "win_rates") and hasattr(last, "log_odds")):
+    if not compares(model):
         return model.predict(data.items)
-    items = model[:-1].transform(data.items) if isinstance(model, Pipeline) and len(model) > 1 else data.items
+    last, items = _last_step(model, data.items)
     if isinstance(data, ResponseBank):
         return last.win_rates(items, data.groups)
     odds = last.log_odds(*(choose(items, side) for side in data.comparisons.T))
     return np.stack([odds, np.zeros(len(odds))], axis=1)
+
+
+def predict_pairs(model: Any, items: FloatArray, pairs: IntArray) -> tuple[Float64Array, Float64Array]:
+    """Score the two items of each pair, (n_pairs,) each: by their scores, or by log-odds and 0."""
+    if not compares(model):
+        scores = np.asarray(model.predict(items))
+        return scores[pairs[:, 0]], scores[pairs[:, 1]]
+    last, items = _last_step(model, items)
+    odds = np.asarray(last.log_odds(items[pairs[:, 0]], items[pairs[:, 1]]))
+    return odds, np.zeros(len(odds))
+
+
+def compares(model: Any) -> bool:
+    """Say whether a model, or the last step of a pipeline, compares items in place of scoring each."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    return hasattr(last, "win_rates") and hasattr(last, "log_odds")
+
+
+def _last_step(model: Any, items: Any) -> tuple[Any, Any]:
+    """Return the model at the end of a pipeline, and the items as it gets them."""
+    if not isinstance(model, Pipeline):
+        return model, items
+    return model[-1], model[:-1].transform(items) if len(model) > 1 else items
