@@ -321,6 +321,11 @@ for _name, _model in MODELS.items():
         EXAMPLES[f"{_name}.log_odds"] = Example(_trained.log_odds, {"first": ITEMS, "second": ITEMS[::-1].copy()})
         EXAMPLES[f"{_name}.win_rates"] = Example(_trained.win_rates, {"items": ITEMS, "groups": GROUPS})
     EXAMPLES[f"{_name}.score"] = Example(_trained.score, _FITTED)
+_tuned = models.TunedReward(models.GeneralPreferenceReward(), {"alpha": [1e-3, 1.0]}, n_splits=2, random_state=0).fit(
+    ITEMS, PAIRS, groups=GROUPS
+)
+EXAMPLES["TunedReward.log_odds"] = Example(_tuned.log_odds, {"first": ITEMS, "second": ITEMS[::-1].copy()})
+EXAMPLES["TunedReward.win_rates"] = Example(_tuned.win_rates, {"items": ITEMS, "groups": GROUPS})
 
 
 def _public() -> dict[str, list[str]]:
