@@ -14,7 +14,7 @@ from rmspace._checks import check_function, check_int, shown
 from rmspace.kinds import Reduction
 from rmspace.models.core.base import draw_seed
 from rmspace.models.core.data import FitData
-from rmspace.models.core.fitting import fit_model
+from rmspace.models.core.fitting import fit_member
 from rmspace.models.core.network import RewardNetwork
 from rmspace.models.ensemble import EnsembleReward
 from rmspace.models.mlp import MLPReward
@@ -80,16 +80,7 @@ class DropoutReward(EnsembleReward):
         seeds = np.random.default_rng(draw_seed(self.random_state))
         if network.random_state is None:
             network.set_params(random_state=int(seeds.integers(2**31 - 1)))
-        fit_model(
-            network,
-            data.items,
-            data.comparisons,
-            None if (data.weights == 1).all() else data.weights,
-            data.groups,
-            columns=data.columns or None,
-            eval_set=None if data.eval_set is None else data.eval_set.preferences(),
-            on_epoch=data.on_epoch,
-        )
+        fit_member(network, data)
         self.members_ = [_thinned(network, rng) for rng in seeds.spawn(n_members)]
         self.locations_, self.scales_ = np.zeros(n_members), np.ones(n_members)
 

@@ -21,7 +21,7 @@ from rmspace.data.progress import progress
 from rmspace.kinds import Reduction, RewardModel
 from rmspace.models.core.base import BaseReward, draw_seed
 from rmspace.models.core.data import FitData, OnEpoch
-from rmspace.models.core.fitting import fit_model
+from rmspace.models.core.fitting import fit_member
 from rmspace.models.core.precision import on_device
 from rmspace.models.core.reuse import reuse_items
 from rmspace.models.core.scoring import Scorer, finite_scores, score_blocks
@@ -101,7 +101,7 @@ class EnsembleReward(BaseReward):
         with reuse_items():
             if not (self._is_batched(data.dim) and _fit_batched(members, parts)):
                 for member, part in zip(progress(members, "members"), parts, strict=True):
-                    _fit_member(member, part)
+                    fit_member(member, part)
         used = choose(data.items, np.unique(data.comparisons[data.weights > 0]))
         table = on_device(_device_of(members), lambda device: score_blocks(used, _members_scorer(members, device)))
         if n_members > 1 and (table == table[0]).all():
@@ -204,19 +204,6 @@ def _resampled(data: FitData, rng: np.random.Generator) -> FitData:
 def _numbered(on_epoch: OnEpoch, member: int) -> OnEpoch:
     """Return an `on_epoch` that adds the member's number to each record."""
     return lambda record: on_epoch({"member": member, **record})
-
-
-def _fit_member(member: Any, data: FitData) -> None:
-    fit_model(
-        member,
-        data.items,
-        data.comparisons,
-        None if (data.weights == 1).all() else data.weights,
-        data.groups,
-        columns=data.columns or None,
-        eval_set=None if data.eval_set is None else data.eval_set.preferences(),
-        on_epoch=data.on_epoch,
-    )
 
 
 def _fit_batched(members: Sequence[MLPReward], parts: Sequence[FitData]) -> bool:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import has_fit_parameter
 from rmspace._checks import as_array, describe
 from rmspace.data.mapped import Rows
 from rmspace.data.preferences import Preferences
-from rmspace.models.core.data import OnEpoch
+from rmspace.models.core.data import FitData, OnEpoch
 
 
 def fit_model(
@@ -79,6 +79,20 @@ def fit_model(
         return _fit_with_eval_set(model, items, comparisons, eval_set, given)
     last = model.steps[-1][0]
     return model.fit(items, comparisons, **{f"{last}__{name}": value for name, value in given.items()})
+
+
+def fit_member(member: Any, data: FitData) -> None:
+    """Fit a member of another model on the checked data of its fit."""
+    fit_model(
+        member,
+        data.items,
+        data.comparisons,
+        None if (data.weights == 1).all() else data.weights,
+        data.groups,
+        columns=data.columns or None,
+        eval_set=None if data.eval_set is None else data.eval_set.preferences(),
+        on_epoch=data.on_epoch,
+    )
 
 
 def _columns_for(model: Any, columns: Mapping[str, npt.ArrayLike]) -> Mapping[str, npt.ArrayLike] | None:
