@@ -279,7 +279,10 @@ def test_choices_follow_the_bradley_terry_model(configs: Configs, beta: float) -
         assert abs(share - expected.mean()) < 4 * np.sqrt(0.25 / len(train))
 
 
-@pytest.mark.parametrize("feedback", ["strengths", "ties", "votes", "crowd", "biased", "rankings", "ratings", "labels"])
+@pytest.mark.parametrize(
+    "feedback",
+    ["strengths", "ties", "votes", "crowd", "biased", "rankings", "ratings", "labels", "mixed", "aspects"],
+)
 def test_each_kind_of_judgement_has_its_columns(configs: Configs, feedback: str) -> None:
     train, _ = configs.worlds.judged("synthetic", folder="", beta=1.0, feedback=feedback, n_comparisons=600, seed=3)
     again, _ = configs.worlds.judged("synthetic", folder="", beta=1.0, feedback=feedback, n_comparisons=600, seed=3)
@@ -293,6 +296,8 @@ def test_each_kind_of_judgement_has_its_columns(configs: Configs, feedback: str)
         "rankings": {"choice", "n_alternatives"},
         "ratings": {"winner_rating", "loser_rating", "tie", "weight"},
         "labels": {"winner_label", "loser_label", "tie", "weight"},
+        "mixed": {"source", "winner_rating", "loser_rating", "winner_label", "loser_label", "tie", "weight"},
+        "aspects": {"winner_quality", "loser_quality"},
     }[feedback]
     assert set(train.columns) == columns | {"winner_class"}
     assert len(train) == (200 if feedback == "votes" else 600)

@@ -132,6 +132,27 @@ def _biased(task: _Task, n: int) -> _Report:
     return _ordered(pairs, _perceived(task._replace(utility=task.utility + BIAS * task.length), pairs))
 
 
+def _aspects(task: _Task, n: int) -> _Report:
+    """Judges like long responses; others rate the quality of the same responses, from 1 to 5."""
+    report = _biased(task, n)
+    rating = np.zeros(len(task.utility))
+    items = np.unique(report.comparisons)
+    rating[items] = _fifths(_noisy(task, items))
+    winner, loser = rating[report.comparisons].T
+    return report._replace(columns={"winner_quality": winner, "loser_quality": loser})
+
+
+def _mixed(task: _Task, n: int) -> _Report:
+    """Choices for half of the reports, and ratings of other responses for the other half."""
+    bank, choices = task.bank, _choices(task, n // 2)
+    rated, noisy = _rated(task, n // 2)
+    data = rm.mix(
+        pairs=rm.Preferences(bank.items, choices.comparisons, bank.groups),
+        ratings=rm.pair_up(bank.items[rated], _fifths(noisy), bank.groups[rated]),
+    )
+    return _Report(np.append(np.arange(len(bank.items)), rated)[data.comparisons], data.columns)
+
+
 def _coin(task: _Task, n: int) -> _Report:
     pairs = _pairs(task, n)
     return _ordered(pairs, task.rng.standard_normal(len(pairs)))
@@ -147,10 +168,8 @@ def _rankings(task: _Task, n: int) -> _Report:
 
 
 def _ratings(task: _Task, n: int) -> _Report:
-    """Ratings from 1 to 5, each of a fifth of the responses."""
     rated, noisy = _rated(task, n)
-    rating = 1.0 + np.searchsorted(np.quantile(noisy, [0.2, 0.4, 0.6, 0.8]), noisy)
-    return _paired_up(task, rated, rating, "rating")
+    return _paired_up(task, rated, _fifths(noisy), "rating")
 
 
 def _labels(task: _Task, n: int) -> _Report:
@@ -169,6 +188,8 @@ FEEDBACK: dict[str, Callable[[_Task, int], _Report]] = {
     "rankings": _rankings,
     "ratings": _ratings,
     "labels": _labels,
+    "mixed": _mixed,
+    "aspects": _aspects,
     "coin": _coin,
 }
 
@@ -207,9 +228,19 @@ def _sets(task: _Task, n: int) -> Ints:
 def _rated(task: _Task, n: int) -> tuple[Ints, Floats]:
     """Return the items that are rated, and their perceived utilities."""
     items = np.unique(_sets(task, n // RANKED))
+    return items, _noisy(task, items)
+
+
+def _noisy(task: _Task, items: Ints) -> Floats:
+    """Return the perceived utilities of items that are judged one by one."""
     noisy = task.utility[items] + task.rng.gumbel(size=len(items))
     reversed_ = 2 * np.median(noisy) - noisy
-    return items, np.where(task.rng.random(len(items)) < task.flipped, reversed_, noisy)
+    return np.where(task.rng.random(len(items)) < task.flipped, reversed_, noisy)
+
+
+def _fifths(values: Floats) -> Floats:
+    """Return ratings from 1 to 5, each of a fifth of the values."""
+    return 1.0 + np.searchsorted(np.quantile(values, [0.2, 0.4, 0.6, 0.8]), values)
 
 
 def _paired_up(task: _Task, items: Ints, values: Floats, name: str) -> _Report:

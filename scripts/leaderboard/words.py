@@ -13,6 +13,8 @@ _JUDGEMENTS = {
     "rankings": "the order of four responses",
     "ratings": "a rating of each response, 1 to 5",
     "labels": "good or bad, of each response",
+    "mixed": "who won for half of the reports, ratings for the other half",
+    "aspects": "who won, by judges who like length, and ratings of quality",
     "people": "PandaLM: which of three people judged, with ties",
 }
 WORLDS = {
