@@ -126,7 +126,7 @@ class PromptItems(NamedTuple):
 def by_prompt(chosen: CandidateItems) -> CandidateItems | PromptItems:
     """Return the candidates by prompt id: those of rows with the same id together."""
     bank = chosen.bank
-    if len(np.unique(bank.prompt_ids)) == bank.n_prompts:
+    if not bank.has_repeated_ids:
         return chosen
     rows = np.repeat(np.arange(bank.n_prompts), chosen.counts)
     places = np.arange(len(rows)) - np.repeat(np.cumsum(chosen.counts) - chosen.counts, chosen.counts)

@@ -13,6 +13,7 @@ import numpy as np
 from rmspace._checks import check_bool, check_int, check_rng
 from rmspace._typing import IntArray
 from rmspace.candidates import all_responses, by_prompt, candidate_items
+from rmspace.data.arrays import swap_rows
 from rmspace.data.bank import ResponseBank
 from rmspace.kinds import Candidates
 
@@ -54,13 +55,13 @@ def same_prompt(
     """
     n_pairs, rng, repeats = check_int("n_pairs", n_pairs, low=1), check_rng(rng), check_bool("repeats", repeats)
     chosen = candidate_items(candidates, bank)
-    usable = np.flatnonzero(chosen.counts >= 2)
+    usable = _at_least(2, chosen.counts)
     if len(usable) == 0:
         raise ValueError(
             f"same_prompt needs a prompt with two candidates; the largest number is {chosen.counts.max()}; use "
             "cross_prompt"
         )
-    widths = chosen.counts[usable]
+    widths = chosen.counts if len(usable) == bank.n_prompts else chosen.counts[usable]
     distinct = widths * (widths - 1) // 2
     if n_pairs > (limit := int(distinct.sum())) and not repeats:
         raise ValueError(
@@ -71,9 +72,8 @@ def same_prompt(
     prompts, rounds = _turns(turns, n_pairs, rng)
     first, second = _distinct_pairs(prompts, rounds, widths, rng)
     flip = rng.random(n_pairs) < 0.5
-    sides = np.where(flip, second, first), np.where(flip, first, second)
     prompts = prompts if len(usable) == bank.n_prompts else usable[prompts]
-    return np.stack([chosen.items(prompts, side) for side in sides], axis=1)
+    return swap_rows(chosen.items(prompts, first), chosen.items(prompts, second), flip)
 
 
 def cross_prompt(
@@ -104,11 +104,12 @@ def cross_prompt(
     """
     n_pairs, rng = check_int("n_pairs", n_pairs, low=1), check_rng(rng)
     chosen = by_prompt(candidate_items(candidates, bank))
-    usable = np.flatnonzero(chosen.counts)
-    n_prompts, widths = len(usable), chosen.counts[usable]
+    usable = _at_least(1, chosen.counts)
+    n_prompts = len(usable)
+    widths = chosen.counts if n_prompts == len(chosen.counts) else chosen.counts[usable]
     if n_prompts < 2:
         raise ValueError(f"cross_prompt needs two prompts with candidates; got {n_prompts}; use same_prompt")
-    if n_pairs > (limit := (int(widths.sum()) ** 2 - int((widths**2).sum())) // 2):
+    if n_pairs > (limit := (int(widths.sum()) ** 2 - int(widths @ widths)) // 2):
         raise ValueError(f"n_pairs must be at most the {limit} distinct cross-prompt pairs; got {n_pairs}")
     prompts = _rounds(n_prompts, 2 * n_pairs, rng)
     if n_prompts % 2:
@@ -118,7 +119,7 @@ def cross_prompt(
         ends = ends[prompts[ends] == prompts[ends - 1]]
         prompts[ends], prompts[ends + 1] = prompts[ends + 1], prompts[ends]
     prompts = prompts[: 2 * n_pairs]
-    width: int | IntArray = int(widths[0]) if (widths == widths[0]).all() else widths[prompts]
+    width: int | IntArray = int(widths[0]) if len(_different(widths)) == 1 else widths[prompts]
     places = rng.integers(width, size=len(prompts))
     prompts = prompts if n_prompts == len(chosen.counts) else usable[prompts]
     return chosen.items(prompts, places).reshape(n_pairs, 2)
@@ -136,12 +137,12 @@ def _turns(limits: IntArray, n_pairs: int, rng: np.random.Generator) -> tuple[In
     rounds: list[IntArray] = []
     done = start = 0
     for limit in _different(limits):
-        active = np.flatnonzero(limits >= limit)
+        active = _at_least(limit, limits)
         size = min((limit - start) * len(active), n_pairs - done)
         if size:
             order = _rounds(len(active), size, rng)[:size]
             prompts.append(order if len(active) == len(limits) else active[order])
-            rounds.append(start + np.arange(size) // len(active))
+            rounds.append(np.arange(start, start + math.ceil(size / len(active))).repeat(len(active))[:size])
         done, start = done + size, limit
     return np.concatenate(prompts), np.concatenate(rounds)
 
@@ -150,21 +151,32 @@ def _distinct_pairs(
     prompts: IntArray, rounds: IntArray, widths: IntArray, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """Return, for each turn, the places of two candidates of its prompt: a pair that the prompt did not have before."""
-    found = np.empty((2, len(prompts)), dtype=np.int64)
     kinds = _different(widths)
+    if len(kinds) == 1:
+        return _pairs_of_width(kinds[0], len(widths), prompts, rounds, rng)
+    first, second = np.empty((2, len(prompts)), dtype=np.int64)
     for width in kinds:
         members = np.flatnonzero(widths == width)
-        here: slice | IntArray = slice(None) if len(kinds) == 1 else np.flatnonzero(widths[prompts] == width)
-        rows = prompts[here] if len(kinds) == 1 else np.searchsorted(members, prompts[here])
-        turns = rounds[here]
-        if len(turns):
-            pairs = np.stack(np.triu_indices(width, 1))
-            n_rounds = int(turns.max()) + 1
-            drawn = _distinct_in_rows(len(members), n_rounds, pairs.shape[1], rng)
-            number = drawn.take(rows * n_rounds + turns)
-            for side in (0, 1):
-                found[side, here] = pairs[side].take(number)
-    return found[0], found[1]
+        here = np.flatnonzero(widths[prompts] == width)
+        if len(here):
+            rows = np.searchsorted(members, prompts[here])
+            first[here], second[here] = _pairs_of_width(width, len(members), rows, rounds[here], rng)
+    return first, second
+
+
+def _pairs_of_width(
+    width: int, n_prompts: int, prompts: IntArray, rounds: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Return the same for prompts that all have `width` candidates."""
+    first, second = np.triu_indices(width, 1)
+    n_rounds = int(rounds.max()) + 1
+    drawn = _distinct_in_rows(n_prompts, n_rounds, len(first), rng).take(prompts * n_rounds + rounds)
+    return first.take(drawn), second.take(drawn)
+
+
+def _at_least(least: int, values: IntArray) -> IntArray:
+    """Return where values are at least `least`, ascending; most often that is everywhere."""
+    return np.arange(len(values)) if values.min() >= least else np.flatnonzero(values >= least)
 
 
 def _different(values: IntArray) -> list[int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from rmspace._checks import as_array, as_int64, as_numbers, check_function, check_number, check_rng, describe
 from rmspace._typing import Float64Array, FloatArray, IntArray
-from rmspace.data.arrays import check_no_infinity, check_pairs
+from rmspace.data.arrays import check_no_infinity, check_pairs, swap_rows
 from rmspace.data.bank import ResponseBank
 
 _ROUNDING = 1e-12  # rewards that differ by less than this share of their size differ by rounding only
@@ -50,8 +50,7 @@ def annotate(
     """
     gap = scaled_gaps(pairs, rewards, scale)
     first_wins = check_rng(rng).random(len(gap)) < probabilities(annotator, gap)
-    first, second = as_int64("pairs", as_array("pairs", pairs)).T
-    return np.stack([np.where(first_wins, first, second), np.where(first_wins, second, first)], axis=1)
+    return swap_rows(*as_int64("pairs", as_array("pairs", pairs)).T, ~first_wins)
 
 
 def scaled_gaps(pairs: IntArray, rewards: Rewards, scale: float | Literal["std"]) -> Float64Array:
@@ -96,8 +95,11 @@ def unit_of(rewards: npt.ArrayLike, scale: float | Literal["std"]) -> float:
     """Return the number that divides gaps: a number above 0, or the standard deviation of all rewards except NaN."""
     if isinstance(scale, str) and scale == "std":
         flat = as_numbers("rewards", rewards).reshape(-1)
-        flat = flat[~np.isnan(flat)] if np.isnan(flat.min()) else flat
-        low, high, mean = float(flat.min()), float(flat.max()), float(flat.mean())
+        low = float(flat.min())
+        if np.isnan(low):
+            flat = flat[~np.isnan(flat)]
+            low = float(flat.min())
+        high, mean = float(flat.max()), float(flat.mean())
         size, largest = max(high, -low), max(high - mean, mean - low)
         if largest <= _ROUNDING * size or largest == 0:
             raise ValueError(

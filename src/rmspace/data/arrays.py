@@ -167,6 +167,19 @@ def check_pairs(name: str, pairs: npt.ArrayLike, n_items: int, *, self_allowed: 
     return as_int64(name, array)
 
 
+def swap_rows(first: IntArray, second: IntArray, swap: npt.NDArray[np.bool_]) -> IntArray:
+    """Return the rows (first, second), int64 (n, 2), and (second, first) where `swap`.
+
+    >>> swap_rows(np.array([1, 2]), np.array([3, 4]), np.array([False, True])).tolist()
+    [[1, 3], [4, 2]]
+    """
+    rows = np.empty((len(first), 2), dtype=np.int64)
+    step = (second - first) * swap  # a sum takes a fifth of the time of a choice by a random mask
+    np.add(first, step, out=rows[:, 0])
+    np.subtract(second, step, out=rows[:, 1])
+    return rows
+
+
 def check_weights(sample_weight: npt.ArrayLike | None, n: int) -> Float64Array:
     """Return one weight per comparison, `balanced`, since only their ratios count; ones when None.
 

@@ -181,6 +181,11 @@ class ResponseBank:
         return np.repeat(self._prompt_numbers, self.counts)
 
     @cached_property
+    def has_repeated_ids(self) -> bool:
+        """Whether two prompts have the same id, so that they are one prompt."""
+        return bool(self._prompt_numbers.max() + 1 < self.n_prompts)
+
+    @cached_property
     def _prompt_numbers(self) -> IntArray:
         return number_ids(self.prompt_ids)
 
