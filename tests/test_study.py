@@ -528,6 +528,21 @@ def test_a_driver_whose_lock_was_taken_over_writes_no_more(begun: tuple[Path, Pa
             first.add([])
 
 
+def test_no_cell_is_written_between_two_reads_of_one_table(begun: tuple[Path, Path]) -> None:
+    """Else a cell that another process adds meanwhile would have no rows, and would count as damaged."""
+    _, out = begun
+    with closing(Store.open(out / "study.sqlite")) as store, closing(sqlite3.connect(store.path, timeout=0)) as other:
+        with store.snapshot():
+            before = store.contents()
+            other.execute("UPDATE result SET value = value + 1")
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.commit()
+            assert store.contents() == before
+        other.commit()
+        with store.snapshot():
+            assert len(store.contents().damaged) == 1
+
+
 # The commands
 
 

@@ -50,7 +50,8 @@ def annotate(
     """
     gap = scaled_gaps(pairs, rewards, scale)
     first_wins = check_rng(rng).random(len(gap)) < probabilities(annotator, gap)
-    return swap_rows(*as_int64("pairs", as_array("pairs", pairs)).T, ~first_wins)
+    first, second = as_int64("pairs", as_array("pairs", pairs)).T
+    return swap_rows(first, second, ~first_wins)
 
 
 def scaled_gaps(pairs: IntArray, rewards: Rewards, scale: float | Literal["std"]) -> Float64Array:

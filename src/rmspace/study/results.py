@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from rmspace._typing import PathLike
-from rmspace.results.schema import CELL, CURRENT, FACTS, MEASURES, Column, names, typed
+from rmspace.results.schema import CELL, CURRENT, MEASURES, Column, names, typed
 from rmspace.study.engine.task import DAMAGED, DONE
-from rmspace.study.store import FILE, DamagedCell, Store
+from rmspace.study.store import FACTS_OF_MODELS, FILE, Contents, DamagedCell, Store
 
 
 class Study:
@@ -64,11 +64,11 @@ class Study:
             old: also give cells of the past, such as those of data that have changed since, in which the column
                 `current` is False.
         """
-        with closing(self._store()) as store:
-            check_whole(store)
+        with closing(self._store()) as store, store.snapshot():
+            contents = checked_contents(store)
             cells = _cells(store, self.columns, [], old=old, waiting=False)
-            measures = _table(store, "result", MEASURES)
-            fits = _table(store, "fit", (MEASURES[0], *FACTS))
+        measures = pd.DataFrame(contents.measures, columns=["cell", *names(MEASURES)])
+        fits = pd.DataFrame(contents.facts, columns=["cell", *names(FACTS_OF_MODELS)])
         kept = cells.loc[cells.status == DONE, [*self.columns, CURRENT]]
         rows = typed(measures.merge(fits, on=["cell", "model"], how="left"))
         table = kept.merge(rows, left_index=True, right_on="cell").drop(columns="cell").reset_index(drop=True)
@@ -83,8 +83,9 @@ class Study:
         Args:
             old: as in `results`.
         """
-        with closing(self._store()) as store:
-            frame = _cells(store, self.columns, store.damaged(), old=old, waiting=True).reset_index(drop=True)
+        with closing(self._store()) as store, store.snapshot():
+            damaged = store.contents().damaged
+            frame = _cells(store, self.columns, damaged, old=old, waiting=True).reset_index(drop=True)
         return frame if old else frame.drop(columns=CURRENT)
 
     def counts(self) -> dict[str, int]:
@@ -106,8 +107,8 @@ class Study:
         Raises:
             KeyError: no cell has this key.
         """
-        with closing(self._store()) as store:
-            check_whole(store)
+        with closing(self._store()) as store, store.snapshot():
+            checked_contents(store)
             rows = store.rows("SELECT config FROM cell WHERE key = ?", key)
         if not rows:
             raise KeyError(f"no cell of {self.path} has the key {key!r}")
@@ -117,13 +118,15 @@ class Study:
         return Store.open(self.path / FILE)
 
 
-def check_whole(store: Store) -> None:
-    """Raise ValueError where cells were changed outside the study."""
-    if damaged := store.damaged():
+def checked_contents(store: Store) -> Contents:
+    """Return the rows of all cells; ValueError where cells were changed outside the study."""
+    contents = store.contents()
+    if damaged := contents.damaged:
         raise ValueError(
             f"{store.path} is damaged: {len(damaged)} of its cells were changed outside the study, the first "
             f"{damaged[0].labels}; run_study(verify=True), or rmspace study --verify, computes them again"
         )
+    return contents
 
 
 def _cells(store: Store, axes: list[str], damaged: list[DamagedCell], *, old: bool, waiting: bool) -> pd.DataFrame:
@@ -145,11 +148,6 @@ def _cells(store: Store, axes: list[str], damaged: list[DamagedCell], *, old: bo
     frame = frame.set_index(np.array([-1 if row[0] is None else row[0] for row in rows], dtype=np.int64))
     frame.loc[frame.index.isin([cell.number for cell in damaged]), "status"] = DAMAGED
     return frame
-
-
-def _table(store: Store, name: str, columns: tuple[Column, ...]) -> pd.DataFrame:
-    rows = store.rows(f"SELECT cell, {', '.join(names(columns))} FROM {name} ORDER BY rowid")
-    return pd.DataFrame(rows, columns=["cell", *names(columns)])
 
 
 def _dtypes(columns: tuple[Column, ...]) -> dict[str, str]:

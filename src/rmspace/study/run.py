@@ -17,7 +17,7 @@ from rmspace.study.engine.in_process import compute_here
 from rmspace.study.engine.task import CHANGED, CRASHED, DONE, FAILED, TIMEOUT, Outcome, Task
 from rmspace.study.lock import study_lock
 from rmspace.study.plan.grid import Grid, read_grid
-from rmspace.study.results import Study, check_whole
+from rmspace.study.results import Study, checked_contents
 from rmspace.study.settings import Settings, check_threads, settle
 from rmspace.study.store import FILE, Store
 from rmspace.study.tasks import group_tasks, make_tasks, sample_tasks
@@ -104,9 +104,9 @@ def run_study(
 
 def _check_whole(store: Store, *, verify: bool) -> None:
     """Raise ValueError where cells are damaged; with `verify`, remove them, so that they are computed again."""
-    if not verify:
-        check_whole(store)
-    store.remove(cell.number for cell in store.damaged())
+    with store.snapshot():
+        contents = store.contents() if verify else checked_contents(store)
+    store.remove(cell.number for cell in contents.damaged)
 
 
 def _check_workers(workers: int, scheduler: str | None, cell_timeout: float | None) -> int:

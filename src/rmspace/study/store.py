@@ -61,6 +61,14 @@ class DamagedCell(NamedTuple):
     labels: str  # as the file has them
 
 
+class Contents(NamedTuple):
+    """The rows of all cells, and the cells of which something was changed outside the study."""
+
+    measures: list[tuple[Any, ...]]  # number of the cell, then the columns of MEASURES
+    facts: list[tuple[Any, ...]]  # number of the cell, then the columns of FACTS_OF_MODELS
+    damaged: list[DamagedCell]
+
+
 class Store:
     """The file of one study, from `create` or `open`; a process that writes holds the lock (see `study_lock`)."""
 
@@ -113,6 +121,17 @@ class Store:
         """Return the rows of a query."""
         with _clear_errors(self.path):
             return self._execute(query, values).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all reads of the block see the same state of the file, while another process writes."""
+        with _clear_errors(self.path):
+            self._execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")  # nothing was written
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -183,8 +202,8 @@ class Store:
         """Return the status of every cell that was run, by key."""
         return dict(self.rows("SELECT key, status FROM cell"))
 
-    def damaged(self) -> list[DamagedCell]:
-        """Return the cells of which something was changed outside the study.
+    def contents(self) -> Contents:
+        """Return the rows of all cells, each checked against its checksum; inside a snapshot or a transaction.
 
         Raises:
             ValueError: the file itself is damaged.
@@ -193,15 +212,16 @@ class Store:
         if problems != [("ok",)]:
             raise ValueError(f"{self.path} is damaged ({' '.join(problems[0][0].split())}); {RESTORE}")
         measures, facts = self._rows_of_cells("result", MEASURES), self._rows_of_cells("fit", FACTS_OF_MODELS)
+        measures_of, facts_of = _by_cell(measures), _by_cell(facts)
         environments = dict(self.rows("SELECT id, text FROM environment"))
         found = []
         for number, labels, labels_checksum, config, environment, known, *cell in self.rows("SELECT * FROM cell"):
             key = cell[_KEY]
-            rows = (measures.get(number, []), facts.get(number, []))
+            rows = (measures_of.get(number, []), facts_of.get(number, []))
             whole = known == checksum(config, environments.get(environment), *cell, *rows)
             if not whole or labels_checksum != checksum(labels, key):
                 found.append(DamagedCell(number, str(labels)))
-        return found
+        return Contents(measures, facts, found)
 
     def check_plan(self) -> None:
         """Raise ValueError where the plan was changed outside the study."""
@@ -218,12 +238,8 @@ class Store:
             for table, column in (("result", "cell"), ("fit", "cell"), ("cell", "id")):
                 self._execute(f"DELETE FROM {table} WHERE {column} = ?", (number,))
 
-    def _rows_of_cells(self, table: str, columns: Sequence[Column]) -> dict[int, list[tuple[Any, ...]]]:
-        """Return the rows of a table by the id of their cell, in their order."""
-        found: dict[int, list[tuple[Any, ...]]] = {}
-        for row in self.rows(f"SELECT cell, {', '.join(names(columns))} FROM {table} ORDER BY rowid"):
-            found.setdefault(row[0], []).append(row[1:])
-        return found
+    def _rows_of_cells(self, table: str, columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+        return self.rows(f"SELECT cell, {', '.join(names(columns))} FROM {table} ORDER BY rowid")
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Write cells that ended, with their rows. A cell that was done stays; a cell that had failed is replaced.
@@ -296,6 +312,14 @@ class Store:
                 f"{self.path} was written by an older rmspace: its format is version {version}, and this one reads "
                 f"version {_VERSION}; run the study again in another folder, or read this one with the older rmspace"
             )
+
+
+def _by_cell(rows: Iterable[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]:
+    """Return rows by the number of their cell, without it, in their order."""
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row[1:])
+    return found
 
 
 def _as_stored(rows: Iterable[Sequence[Any]], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
