@@ -1,6 +1,5 @@
 """The reliability of annotators: exact derivatives, known truths, and rare or random annotators."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,8 @@ def world(log_betas: Any, n: int, rng: np.random.Generator, dim: int = 3) -> tup
 def problem(spread: float = 1.0, alpha: float = 0.3) -> _Fit:
     rng = np.random.default_rng(1)
     pairs, codes = np.stack([rng.permutation(60)[:2] for _ in range(80)]), rng.integers(4, size=80)
-    return _Fit(ITEMS, pairs, codes, rng.uniform(0.5, 2.0, size=80), helmert(4).T, alpha, spread**-2)
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    return _Fit(ITEMS, pairs, codes, rng.uniform(0.5, 2.0, size=80), helmert(4).T, shares, alpha, spread**-2)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
@@ -79,6 +79,15 @@ def test_betas_and_reward_are_found_and_better_than_without() -> None:
     assert table.n_comparisons.tolist() == [800] * 4
     narrow = model.beta_table(0.5)
     assert (narrow.high - narrow.low < table.high - table.low).all()
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-2, 1e-1])
+def test_betas_stay_near_one_where_every_annotator_can_be_fitted_without_error(alpha: float) -> None:
+    """More dimensions than comparisons: a penalty on w alone is evaded by betas of 0 and of 50."""
+    rng = np.random.default_rng(12)
+    items, comparisons, who = world([1.2, 0.0, -1.2], 60, rng, dim=200)
+    model = AnnotatorReward(alpha=alpha).fit(items, comparisons, columns={"annotator": who})
+    assert model.betas_.min() > 0.2 and model.betas_.max() < 5
 
 
 def test_an_annotator_seen_once_stays_near_one_with_a_wide_interval() -> None:
@@ -160,7 +169,7 @@ def test_betas_are_the_column_of_the_objective_scaled() -> None:
     """The betas of this model make the same reward in a model of another kind."""
     items, comparisons, who = world([1.0, -1.0], 300, np.random.default_rng(9))
     model = AnnotatorReward(alpha=0.01).fit(items, comparisons, columns={"annotator": who})
-    scaled = partial(rm.LinearReward, alpha=0.01)(rm.objectives.scaled)
+    scaled = rm.LinearReward(rm.objectives.scaled, alpha=0.01 * float((model.betas_[who] ** 2).mean()))
     again = scaled.fit(items, comparisons, columns={"beta": model.betas_[who]})
     np.testing.assert_allclose(again.predict(items), model.predict(items), atol=1e-3)
 

@@ -32,17 +32,22 @@ class AnnotatorReward(BaseReward):
     beta_a is that of annotator a, who is named in the column `annotator` of the comparisons. The reward and the betas
     are learned together, by L-BFGS from equal betas, which minimises
 
-        sum of losses + n alpha / 2 (d |w|)^2 + sum_a (log beta_a / spread)^2 / 2
+        sum of losses + n alpha / 2 m (d |w|)^2 + sum_a (log beta_a / spread)^2 / 2
 
-    n is the number of comparisons, and d is that of `LinearReward`. Only ratios of betas matter, so their geometric
-    mean is 1: a score is in the unit of the average annotator. All betas are above 0: an annotator who judges at
-    random, or against the reward, has a beta near 0.
+    n is the number of comparisons, d is that of `LinearReward`, and m is the mean of beta_a^2 over the comparisons. So
+    the penalty is on the weights as annotators apply them, beta_a w, and larger betas do not evade it.
+
+    Only ratios of betas matter, so their geometric mean is 1: a score is in the unit of the average annotator. All
+    betas are above 0: an annotator who judges at random, or against the reward, has a beta near 0.
 
     An annotator seen rarely stays near 1, by the last term; one who is seen once has an interval about as wide as the
     spread. Comparisons marked as ties count as half a win of each order.
 
+    With few comparisons per dimension, the reward learns some judgements of every annotator by heart. The betas are
+    then more alike than they are in truth, and their intervals are too narrow: only their order can be trusted.
+
     Args:
-        alpha: strength of the penalty on the weights, at least 0.
+        alpha: strength of the penalty on the weights, at least 0; a large one also makes betas alike.
         spread: standard deviation of log beta over annotators, as known before the data; infinity has no such term,
             and then the beta of an annotator whose comparisons all agree with the reward is infinite.
         max_iter, tol: of L-BFGS, as in `LinearReward`.
@@ -67,7 +72,7 @@ class AnnotatorReward(BaseReward):
     (['ann', 'bob'], True)
     """
 
-    def __init__(self, *, alpha: float = 1e-4, spread: float = 1.0, max_iter: int = 1000, tol: float = 1e-6) -> None:
+    def __init__(self, *, alpha: float = 1e-5, spread: float = 1.0, max_iter: int = 1000, tol: float = 1e-6) -> None:
         self.alpha = alpha
         self.spread = spread
         self.max_iter = max_iter
@@ -137,7 +142,9 @@ class AnnotatorReward(BaseReward):
         rows -= mean
         length = float(np.sqrt((rows**2).sum(axis=1).mean())) or 1.0
         total = data.weights.sum()
-        fit = _Fit(rows / length, data.pairs, codes, data.weights, helmert(len(names)).T, alpha * total, spread**-2)
+        shares = np.bincount(codes, data.weights, len(names)) / total
+        contrasts = helmert(len(names)).T
+        fit = _Fit(rows / length, data.pairs, codes, data.weights, contrasts, shares, alpha * total, spread**-2)
         found = self._minimise(fit, total)
         weights, log_betas = fit.split(found)
         self.annotators_, self.betas_ = names, np.exp(log_betas)
@@ -180,6 +187,7 @@ class _Fit(NamedTuple):
     codes: IntArray  # (n,) numbers of the annotators
     weights: Float64Array  # (n,)
     contrasts: Float64Array  # (n_annotators, n_annotators - 1), orthonormal columns with the sum 0
+    shares: Float64Array  # (n_annotators,) of the weights of all comparisons
     alpha: float
     precision: float  # of log beta, as known before the data
 
@@ -211,11 +219,14 @@ def _loss_and_gradient(parameters: Float64Array, fit: _Fit, total: float) -> tup
     weights, log_betas = fit.split(parameters)
     at = _margins(fit, weights, log_betas)
     loss = fit.weights @ np.logaddexp(0, -at.margin)
-    loss += (fit.alpha * weights @ weights + fit.precision * log_betas @ log_betas) / 2
+    squares = fit.shares * np.exp(2 * log_betas)
+    penalty = fit.alpha * squares.sum()
+    loss += (penalty * weights @ weights + fit.precision * log_betas @ log_betas) / 2
     pull, n = at.slope * at.beta, len(fit.rows)
     by_score = np.bincount(fit.pairs[:, 0], pull, n) - np.bincount(fit.pairs[:, 1], pull, n)
     by_beta = np.bincount(fit.codes, at.slope * at.margin, len(log_betas)) + fit.precision * log_betas
-    gradient = np.append(by_score @ fit.rows + fit.alpha * weights, by_beta @ fit.contrasts)
+    by_beta += fit.alpha * squares * (weights @ weights)
+    gradient = np.append(by_score @ fit.rows + penalty * weights, by_beta @ fit.contrasts)
     return float(loss) / total, gradient / total
 
 
@@ -227,12 +238,12 @@ def _errors(fit: _Fit, weights: Float64Array, log_betas: Float64Array) -> Float6
     gaps = csr_array((sign, (number, ends)), shape=(len(fit.pairs), n))  # scores -> gaps
     judged = csr_array((np.ones(len(fit.codes)), (np.arange(len(fit.codes)), fit.codes)), (len(fit.codes), n_betas))
     of_weights = fit.rows.T @ (gaps.T @ (gaps * (at.curvature * at.beta**2)[:, None])) @ fit.rows
-    of_weights[np.diag_indices_from(of_weights)] += fit.alpha
+    squares = fit.alpha * fit.shares * np.exp(2 * log_betas)
+    of_weights[np.diag_indices_from(of_weights)] += squares.sum()
     mixed = (at.curvature * at.margin + at.slope) * at.beta
-    both = fit.rows.T @ csr_array(gaps.T @ (judged * mixed[:, None])).toarray()
-    of_betas = np.diag(
-        np.bincount(fit.codes, at.curvature * at.margin**2 + at.slope * at.margin, n_betas) + fit.precision
-    )
+    both = fit.rows.T @ csr_array(gaps.T @ (judged * mixed[:, None])).toarray() + 2 * np.outer(weights, squares)
+    of_betas = np.bincount(fit.codes, at.curvature * at.margin**2 + at.slope * at.margin, n_betas) + fit.precision
+    of_betas = np.diag(of_betas + 2 * squares * (weights @ weights))
     try:
         left = of_betas - both.T @ cho_solve(cho_factor(of_weights), both)
         covariance = cho_solve(cho_factor(fit.contrasts.T @ left @ fit.contrasts), fit.contrasts.T)
