@@ -63,11 +63,11 @@ def test_the_winner_of_a_pair_has_the_higher_reward() -> None:
     assert table["normalized_gain"] > 0.95 and table["accuracy"] > 0.95
 
 
-def fake(cell: Any, rate: float) -> dict[str, Any]:
+def fake(cell: Any, rate: float | None) -> dict[str, Any]:
     """Results in which fine-tuning is ahead of the linear model by .1, and costs ten times as much."""
-    models = {"rate": ["fine-tuned"], "tuned": ["fine-tuned"], "frozen": ["linear", "MLP", "trees", "longer"]}[
-        cell.kind
-    ]
+    from finetuning.cells import KINDS
+
+    models = [KINDS[cell.kind]] if cell.kind in KINDS else ["linear", "MLP", "trees", "longer"]
     metrics = ["accuracy"] + ["normalized_gain"] * (cell.data == "AlpacaEval")
     rows = [
         {
@@ -87,12 +87,12 @@ def fake(cell: Any, rate: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float | None]]:
     from finetuning import cells, command
 
-    found: list[tuple[str, float]] = []
+    found: list[tuple[str, float | None]] = []
 
-    def run(self: Any, cell: Any, rate: float) -> dict[str, Any]:
+    def run(self: Any, cell: Any, rate: float | None) -> dict[str, Any]:
         found.append((cell.name, rate))
         return fake(cell, rate)
 
@@ -106,7 +106,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
 
 
 def test_a_stopped_script_goes_on_and_uses_the_best_rate(
-    runs: list[tuple[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: list[tuple[str, float | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetuning import command
     from finetuning.cells import QUICK
@@ -116,8 +116,12 @@ def test_a_stopped_script_goes_on_and_uses_the_best_rate(
     names = [cell.name for cell in QUICK.cells()]
     assert [name for name, _ in runs] == names
     assert {rate for name, rate in runs if "tuned" in name} == {3e-5}  # the fake accuracy falls with the rate
+    assert {rate for name, rate in runs if "lora-" in name} == {3e-4}
     table = (tmp_path / "tables.md").read_text()
-    assert "+.100" in table and "| 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 | 5 to 5 | up to 5 |" in table
+    assert (
+        "+.100" in table
+        and "| 20 | 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 | 5 to 5 | up to 5 |" in table
+    )
     assert (tmp_path / "figure.png").stat().st_size > 1000
     (tmp_path / "cells" / f"{names[-1]}.json").unlink()
     assert command.main() == 0
@@ -125,13 +129,13 @@ def test_a_stopped_script_goes_on_and_uses_the_best_rate(
 
 
 def test_a_block_that_is_not_complete_is_not_in_the_tables(
-    runs: list[tuple[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: list[tuple[str, float | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetuning import cells, command
 
     whole = cells.Bench.run
 
-    def stopped(self: Any, cell: Any, rate: float) -> dict[str, Any]:
+    def stopped(self: Any, cell: Any, rate: float | None) -> dict[str, Any]:
         if cell.name == "HH-tuned-48-1":
             raise KeyboardInterrupt
         return whole(self, cell, rate)
@@ -143,6 +147,22 @@ def test_a_block_that_is_not_complete_is_not_in_the_tables(
     table = (tmp_path / "tables.md").read_text()
     assert "| AlpacaEval | 48 |" in table and "| HH |" not in table
     assert json.loads((tmp_path / "cells" / "HH-tuned-48-0.json").read_text())["cell"]["data"] == "HH"
+
+
+def test_two_processes_share_the_cells(
+    runs: list[tuple[str, float | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetuning import command
+    from finetuning.cells import QUICK
+
+    arguments = ["frozen_or_finetuned.py", "--quick", "--model", "m", "--out", str(tmp_path)]
+    for only in (["--only", "rate"], ["--only", "HH"], ["--only", "AlpacaEval", "--only", "48"], []):
+        monkeypatch.setattr(sys, "argv", [*arguments, *only])
+        before = len(runs)
+        assert command.main() == 0
+        assert all(part in name for part in only[1::2] for name, _ in runs[before:])
+    assert sorted(name for name, _ in runs) == sorted(cell.name for cell in QUICK.cells())
+    assert "| HH |" in (tmp_path / "tables.md").read_text()
 
 
 def test_the_dry_run_writes_nothing(

@@ -145,6 +145,9 @@ def test_the_page_has_a_block_for_each_mark(
     found = results.Results(table, dict.fromkeys(sheet.sections, 5), [], len(table), 1.0)
     monkeypatch.setattr(page, "wrong_choices", lambda *_: {"row": "wrong choices"})
     made = page.blocks(setup, sheet, found, "command")
+    evidence = {"evidence": str(made.pop("evidence"))}
+    for other in command.EVIDENCE:
+        assert "Thurstone **+" in findings_page.fill(other.read_text(encoding="utf-8"), evidence)
     text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
     filled = findings_page.fill(
         text, {name: block for name, block in made.items() if isinstance(block, str)} | {"figure": ""}

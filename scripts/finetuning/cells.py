@@ -23,14 +23,16 @@ FROZEN: dict[str, Callable[[int], Any]] = {
     "MLP": lambda seed: rm.MLPReward(random_state=seed),
     "trees": lambda seed: rm.LightGBMReward(random_state=seed),
 }
-TUNED = "fine-tuned"
-RATES, RATES_ON = (3e-5, 1e-4, 3e-4), "AlpacaEval"
+TUNED, LORA = "fine-tuned", "LoRA"
+RATES = {TUNED: (3e-5, 1e-4, 3e-4), LORA: (3e-4, 1e-3, 3e-3)}
+RATES_ON = "AlpacaEval"
+KINDS = {"tuned": TUNED, "lora": LORA, "rate": TUNED, "lora_rate": LORA}  # what is fine-tuned in cells of these kinds
 MOST_PAIRS = 3000  # that are drawn for a split; the first n of them are the same for every n
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One split with one way of training: `kind` is "rate", "frozen" or "tuned"."""
+    """One split with one way of training: `kind` is "frozen", or one of `KINDS`."""
 
     data: str
     kind: str
@@ -45,9 +47,10 @@ class Cell:
 
 
 class Plan(NamedTuple):
-    """What is measured: blocks of (data, number of pairs), in the order in which they are run."""
+    """What is measured: blocks of (data, number of pairs), in the order in which they are run, and those with LoRA."""
 
     blocks: tuple[tuple[str, int], ...]
+    with_lora: tuple[tuple[str, int], ...]
     seeds: dict[str, int]
     rate_pairs: int
     sizes: Sizes
@@ -55,18 +58,23 @@ class Plan(NamedTuple):
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order in which they are run."""
-        rates = [Cell(RATES_ON, "rate", self.rate_pairs, VALIDATION, rate) for rate in RATES]
-        return rates + [
-            Cell(data, kind, n, seed)
-            for data, n in self.blocks
-            for kind in ("frozen", "tuned")
-            for seed in range(self.seeds[data])
+        rates = [
+            Cell(RATES_ON, kind, self.rate_pairs, VALIDATION, rate)
+            for kind in ("rate", "lora_rate")
+            for rate in RATES[KINDS[kind]]
         ]
+        return rates + [cell for data, n in self.blocks for cell in self.of_block(data, n)]
+
+    def of_block(self, data: str, n: int) -> list[Cell]:
+        """Return the cells of a block."""
+        kinds = ("frozen", "tuned", "lora") if (data, n) in self.with_lora else ("frozen", "tuned")
+        return [Cell(data, kind, n, seed) for kind in kinds for seed in range(self.seeds[data])]
 
 
-_BLOCKS = (("AlpacaEval", 500), ("HH", 300), ("AlpacaEval", 1000), ("HH", 1000))
-FULL = Plan(_BLOCKS, {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256)
-QUICK = Plan((("AlpacaEval", 48), ("HH", 48)), {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 8, 0.2, 150), 32)
+_BLOCKS = (("AlpacaEval", 500), ("HH", 300), ("AlpacaEval", 1000), ("HH", 1000), ("AlpacaEval", 3000))
+FULL = Plan(_BLOCKS, (("AlpacaEval", 1000),), {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256)
+_QUICK_BLOCKS = (("AlpacaEval", 48), ("HH", 48))
+QUICK = Plan(_QUICK_BLOCKS, _QUICK_BLOCKS[:1], {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 8, 0.2, 150), 32)
 
 
 class Bench:
@@ -90,22 +98,22 @@ class Bench:
         found = made.split(cell.seed, MOST_PAIRS)
         return found._replace(train=found.train[: cell.n_pairs])
 
-    def run(self, cell: Cell, rate: float) -> dict[str, Any]:
+    def run(self, cell: Cell, rate: float | None) -> dict[str, Any]:
         """Return the measures of a cell and its costs, as JSON can hold them."""
         split, start = self.split(cell), time.time()
-        rows = self._frozen(cell, split) if cell.kind == "frozen" else self._tuned(cell, split, rate)
-        about = {**asdict(cell), "rate": rate if cell.kind != "frozen" else None, "wall_seconds": time.time() - start}
+        rows = self._frozen(cell, split) if rate is None else self._tuned(cell, split, rate)
+        about = {**asdict(cell), "rate": rate, "wall_seconds": time.time() - start}
         return {"cell": about, "rows": rows}
 
     def _tuned(self, cell: Cell, split: Split, rate: float) -> list[dict[str, Any]]:
-        settings = tuning(rate, cell.seed - VALIDATION)
+        settings = tuning(rate, cell.seed - VALIDATION, lora=KINDS[cell.kind] == LORA)
         with tempfile.TemporaryDirectory() as folder:
             with Peak() as peak:
                 start = time.process_time()
                 reward = rm.text.finetune_reward(split.train, self.encoder, settings, out=Path(folder, "tuned"))
                 seconds = time.process_time() - start
             scores, _ = reward.score_items(split.items)
-        table = split.measure({TUNED: scores})
+        table = split.measure({KINDS[cell.kind]: scores})
         return _rows(table, n_pairs=cell.n_pairs, fit_seconds=seconds, megabytes=peak.megabytes)
 
     def _frozen(self, cell: Cell, split: Split) -> list[dict[str, Any]]:
@@ -134,21 +142,26 @@ class Bench:
         return np.stack([known[item] for item in items])
 
 
-def tuning(rate: float, seed: int) -> FineTuning:
-    """Return how MiniLM is fine-tuned: whole, one pass, eight pairs per step.
+def tuning(rate: float, seed: int, *, lora: bool = False) -> FineTuning:
+    """Return how MiniLM is fine-tuned: whole or with LoRA of rank 32, one pass, eight pairs per step.
 
     One pair at a time fits the caches of a processor, and took half the time of eight.
     """
     given: dict[str, Any] = {"learning_rate": rate, "warmup": 0.1, "weight_decay": 0.01, "seed": seed}
-    return FineTuning(rank=None, epochs=1, batch_size=8, at_once=1, **given)
+    return FineTuning(rank=32 if lora else None, epochs=1, batch_size=8, at_once=1, **given)
 
 
-def best_rate(results: list[dict[str, Any]]) -> float:
-    """Return the learning rate with the largest accuracy on the prompts that are held out from all splits."""
+def best_rate(results: list[dict[str, Any]], kind: str) -> float:
+    """Return the learning rate with the largest accuracy on the prompts that are held out from all splits.
+
+    Args:
+        results: of the cells so far.
+        kind: of the cell that needs a rate.
+    """
     found = {
         result["cell"]["rate"]: row["value"]
         for result in results
-        if result["cell"]["kind"] == "rate"
+        if result["cell"]["kind"] in ("rate", "lora_rate") and KINDS[result["cell"]["kind"]] == KINDS[kind]
         for row in result["rows"]
         if row["metric"] == "accuracy"
     }

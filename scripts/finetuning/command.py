@@ -4,7 +4,8 @@
 
 --model is the folder of all-MiniLM-L6-v2, and --data that of AlpacaEval's texts and HH-RLHF (../shared/data). Each cell
 is a file in --out, so a script that was stopped goes on where it was. The tables are then in tables.md, the figure in
-figure.png. `--dry-run` prints the cells and their time; `--quick` shows the form in a minute, with numbers to be thrown
+figure.png. Processes that share --out need `--only` with different names of cells, and a last call without it writes
+the tables. `--dry-run` prints the cells and their time; `--quick` shows the form in a minute, with numbers to be thrown
 away. Needs pip install 'reward-space[finetune]'.
 """
 
@@ -38,8 +39,10 @@ def main() -> int:
     bench = Bench(plan, options.model, options.data)
     for cell in plan.cells():
         path = folder / f"{cell.name}.json"
+        if not path.exists() and any(part not in cell.name for part in options.only):
+            continue
         if not path.exists():
-            rate = cell.rate if cell.rate is not None else best_rate(found)
+            rate = cell.rate if cell.rate is not None or cell.kind == "frozen" else best_rate(found, cell.kind)
             write_whole(path, json.dumps(bench.run(cell, rate), indent=1))
             print(cell.name, flush=True)
         found.append(json.loads(path.read_text()))
@@ -53,10 +56,12 @@ def _write(plan: Plan, found: list[dict[str, Any]], options: argparse.Namespace)
     whole = [
         (data, n)
         for data, n in plan.blocks
-        if all((data, kind, n, seed) in done for kind in ("frozen", "tuned") for seed in range(plan.seeds[data]))
+        if all((cell.data, cell.kind, n, cell.seed) in done for cell in plan.of_block(data, n))
     ]
     kept = [
-        one for one in found if one["cell"]["kind"] == "rate" or (one["cell"]["data"], one["cell"]["n_pairs"]) in whole
+        one
+        for one in found
+        if one["cell"]["kind"] in ("rate", "lora_rate") or (one["cell"]["data"], one["cell"]["n_pairs"]) in whole
     ]
     if not whole or len(kept) == options.shown:
         return
@@ -91,6 +96,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="TEXT", help="run only cells with TEXT in their name, such as HH"
+    )
     parser.set_defaults(shown=0)  # cells in the tables that were written
     return parser.parse_args()
 

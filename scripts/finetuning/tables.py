@@ -7,7 +7,7 @@ import pandas as pd
 
 import rmspace as rm
 from findings.page import as_markdown, difference
-from finetuning.cells import TUNED
+from finetuning.cells import LORA, TUNED
 from rmspace.results.compare import holm
 
 MEASURES = {"normalized_gain": "normalised gain of Best-of-8", "accuracy": "accuracy on held-out pairs"}
@@ -20,7 +20,7 @@ def results(found: list[dict[str, Any]]) -> pd.DataFrame:
     rows = [
         row | {"data": result["cell"]["data"], "seed": result["cell"]["seed"]}
         for result in found
-        if result["cell"]["kind"] != "rate"
+        if result["cell"]["kind"] not in ("rate", "lora_rate")
         for row in result["rows"]
     ]
     table = pd.DataFrame(rows).reindex(columns=[*KEYS, *COSTS])
@@ -50,9 +50,9 @@ def draw(found: list[dict[str, Any]], overlaps: dict[str, float], path: Path) ->
 
 def _rates(found: list[dict[str, Any]]) -> str:
     said = [
-        f"{result['cell']['data']} {result['cell']['rate']:g}: {row['value']:.3f}"
+        f"{result['cell']['data']}, {row['model']}, {result['cell']['rate']:g}: {row['value']:.3f}"
         for result in found
-        if result["cell"]["kind"] == "rate"
+        if result["cell"]["kind"] in ("rate", "lora_rate")
         for row in result["rows"]
         if row["metric"] == "accuracy"
     ]
@@ -100,14 +100,16 @@ def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
     for data, n in list(once[["data", "n_pairs"]].drop_duplicates().itertuples(index=False, name=None)):
         part = once[(once.data == data) & (once.n_pairs == n)]
         means = part.groupby("model", sort=False)[["embed_seconds", "fit_seconds"]].mean()
-        tuned, frozen = means.loc[TUNED], means.drop(index=TUNED)
+        tuned, frozen = means.loc[TUNED], means.drop(index=[TUNED, LORA], errors="ignore")
         whole = frozen.embed_seconds + frozen.fit_seconds
-        memory = [part.megabytes[part.model == TUNED], part.megabytes[part.model != TUNED]]
+        memory = [part.megabytes[part.model == TUNED], part.megabytes[part.model.isin(frozen.index)]]
+        lora = f"{means.fit_seconds[LORA]:.0f}" if LORA in means.index else ""
         lines.append(
             {
                 "data": str(data),
                 "pairs": str(n),
                 "fine-tuning, s": f"{tuned.fit_seconds:.0f}",
+                "with LoRA, s": lora,
                 "embedding, s": f"{frozen.embed_seconds.mean():.0f}",
                 "fits, s": ", ".join(f"{name} {seconds:.2f}" for name, seconds in frozen.fit_seconds.items()),
                 "ratio": f"{tuned.fit_seconds / whole.mean():.1f}",

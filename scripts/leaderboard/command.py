@@ -3,9 +3,9 @@
     python scripts/leaderboard.py --out FOLDER [--encoder FOLDER] [--source FOLDER] [--workers N] [key.path=value ...]
 
 One command embeds the texts, runs one study per section of configs/leaderboard/rows.yaml, tests each row, and writes
-docs/leaderboard.md. A stopped command goes on where it was, and a row that was added later runs alone. `--dry-run` says
-what this costs, and `--quick` shows the form of the page, on two synthetic worlds. `key.path=value` changes study.yaml,
-such as `base.data.n_comparisons=5000`.
+docs/leaderboard.md and its table in README.md and docs/objectives.md. A stopped command goes on where it was, and a row
+that was added later runs alone. `--dry-run` says what this costs, and `--quick` shows the form of the page, on two
+synthetic worlds. `key.path=value` changes study.yaml, such as `base.data.n_comparisons=5000`.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from leaderboard.studies import OWN, SEEDS, Setup, cost, run_studies, worlds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "leaderboard.md"
+EVIDENCE = (ROOT / "README.md", ROOT / "docs" / "objectives.md")  # pages that show one of its tables
 CONFIGS, SOURCE = ROOT / "configs" / "leaderboard", ROOT.parent / "shared" / "data"
 QUICK = (as_override(f"grid.{SEEDS}", [[0, 0], [1, 1]]), as_override("base.data.n_comparisons", 200))
 
@@ -50,7 +51,12 @@ def main() -> int:
     target = options.page or (options.out / "leaderboard.md" if options.quick else PAGE)
     command = shlex.join(["python", "scripts/leaderboard.py", *sys.argv[1:]])
     target.parent.mkdir(parents=True, exist_ok=True)
-    write(PAGE, target, blocks(setup, sheet, results, command))
+    made = blocks(setup, sheet, results, command)
+    evidence = {"evidence": made.pop("evidence")}
+    write(PAGE, target, made)
+    if target == PAGE:
+        for page in EVIDENCE:
+            write(page, page, evidence)
     print(target)
     print("\n".join(results.missing), file=sys.stderr)
     return int(bool(results.missing))

@@ -20,7 +20,7 @@ from leaderboard.words import judgements, listed, setting_name, shown_p
 
 
 def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[str, Block]:
-    """Return every block of the page.
+    """Return every block of the page, and `evidence`, which README.md and docs/objectives.md show.
 
     Raises:
         SystemExit: the section of choices has fewer than two complete seeds.
@@ -42,6 +42,7 @@ def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[s
         "figure": draw_leaderboard(ranks, pooled, sheet.reference(MAIN)),
         "judgements": as_markdown(_judgement_lines(table, tests)),
         "which": as_markdown(_which_lines(tests)),
+        "evidence": as_markdown(_evidence_lines(tests)),
         "settings": as_markdown([wrong_choices(setup, sheet), *_setting_lines(tests, main, sheet.reference(MAIN))]),
         "worlds": as_markdown(world_lines(setup)),
         "run": _run(setup, sheet, results, command),
@@ -136,8 +137,13 @@ def _which_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
         (f"{judgements(MAIN)}, as in {setting_name(str(world), beta)}", part)
         for (world, beta), part in single.assign(beta=single.beta.fillna(-1)).groupby(["world", "beta"], sort=False)
     ]
-    kinds += [(judgements(section), over_all(tests, section)) for section in _others(tests)]
-    return [{"your data": words, **_evidence(part)} for words, part in kinds]
+    return [{"your data": words, **_evidence(part)} for words, part in kinds] + _evidence_lines(tests)[1:]
+
+
+def _evidence_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
+    """Return the evidence for each kind of judgement, in the mean over its worlds."""
+    sections = [MAIN, *_others(tests)]
+    return [{"your data": judgements(section), **_evidence(over_all(tests, section))} for section in sections]
 
 
 def _evidence(part: pd.DataFrame) -> dict[str, str]:
