@@ -73,6 +73,7 @@ def make_stages(folder: Path, sizes: Sizes) -> dict[str, Callable[[], Work]]:
         "memory-mapped predict": partial(_mapped_predict, folder, sizes, mlp),
         "save and load": partial(_save_and_load, folder, sizes, mlp),
         f"study of {sizes.cells} trivial cells": partial(_study, folder, sizes),
+        "results of that study": partial(_results, folder, sizes),
     }
 
 
@@ -164,9 +165,7 @@ def _save_and_load(folder: Path, sizes: Sizes, mlp: dict[str, Any]) -> Work:
 
 
 def _study(folder: Path, sizes: Sizes) -> Work:
-    grid = folder / f"study-{time.time_ns()}.yaml"
-    seeds = ", ".join(map(str, range(sizes.cells // 2)))
-    grid.write_text(_STUDY.format(synthetic=names.SYNTHETIC, intervals=names.INTERVALS, seeds=seeds), encoding="utf-8")
+    grid = _grid(folder, sizes)
 
     def work() -> None:
         study = rm.run_study(grid, folder / f"study-{time.time_ns()}", workers=0)
@@ -174,6 +173,18 @@ def _study(folder: Path, sizes: Sizes) -> Work:
             raise RuntimeError(f"a cell of the trivial study failed: {study.counts()}")
 
     return work
+
+
+def _results(folder: Path, sizes: Sizes) -> Work:
+    study = rm.run_study(_grid(folder, sizes), folder / f"study-{time.time_ns()}", workers=0)
+    return study.results
+
+
+def _grid(folder: Path, sizes: Sizes) -> Path:
+    grid = folder / f"study-{time.time_ns()}.yaml"
+    seeds = ", ".join(map(str, range(sizes.cells // 2)))
+    grid.write_text(_STUDY.format(synthetic=names.SYNTHETIC, intervals=names.INTERVALS, seeds=seeds), encoding="utf-8")
+    return grid
 
 
 def main() -> None:
