@@ -24,6 +24,7 @@ from benchmarks.measure import (
     product_rate,
     products,
 )
+from benchmarks.objectives import costs
 from benchmarks.published import NS, looped_comparisons, permuted_best_of_n, published_fit
 from benchmarks.serve import serving
 from benchmarks.studies import overhead, two_workers
@@ -429,6 +430,7 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "distinct": distinct,
     "many_models": many_models,
     "growth": growth,
+    "objectives": costs,
 }
 STUDIES: dict[str, Callable[[Path, bool], list[Row]]] = {  # run only on request, since they take many minutes
     "study": overhead,
