@@ -430,7 +430,8 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "distinct": distinct,
     "many_models": many_models,
     "growth": growth,
-    "objectives": costs,
+    "MLP objectives": partial(costs, kind="MLP"),
+    "linear objectives": partial(costs, kind="linear"),
 }
 STUDIES: dict[str, Callable[[Path, bool], list[Row]]] = {  # run only on request, since they take many minutes
     "study": overhead,

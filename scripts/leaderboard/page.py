@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import machine
-from findings.page import Block, as_markdown, difference
+from findings.page import Block, as_markdown, difference, number
 from leaderboard.checks import checks
 from leaderboard.figure import draw_leaderboard
 from leaderboard.paired import compare_all, over_all, same_rows, verdict
@@ -17,6 +17,8 @@ from leaderboard.rows import MAIN, Sheet
 from leaderboard.settings import world_lines, wrong_choices
 from leaderboard.studies import Setup, share_of_test
 from leaderboard.words import judgements, listed, setting_name, shown_p
+
+MOST_NAMED = 6  # rows of one kind in a cell of a table
 
 
 def blocks(setup: Setup, sheet: Sheet, results: Results, command: str) -> dict[str, Block]:
@@ -149,13 +151,15 @@ def _evidence_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
 def _evidence(part: pd.DataFrame) -> dict[str, str]:
     rows = [(test, verdict(test)) for test in part.sort_values("difference", ascending=False).itertuples()]
     better, worse, alike = (
-        [(str(test.row), difference(test)) for test, said in rows if said in words]
+        [test for test, said in rows if said in words]
         for words in (("better",), ("worse",), ("not told apart", "the same"))
     )
     return {
-        "surely better than Bradley-Terry": listed(f"{name} {found}" for name, found in better),
-        "surely worse": listed(f"{name} {found}" for name, found in worse),
-        "not told apart": listed(name for name, _ in alike) if len(alike) < 6 else f"the other {len(alike)} rows",
+        "surely better than Bradley-Terry": listed(f"{test.row} {difference(test)}" for test in better),
+        "surely worse": listed(f"{test.row} {difference(test)}" for test in worse),
+        "not told apart": f"the other {len(alike)} rows"
+        if len(alike) > MOST_NAMED
+        else listed(f"{test.row} {number(test.difference)}" for test in alike),
     }
 
 

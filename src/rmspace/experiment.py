@@ -209,9 +209,9 @@ def _measure(
 
 def _with_facts(table: pd.DataFrame, facts: Mapping[str, Any]) -> pd.DataFrame:
     """Return a table of measures as rows of one model: the columns of the schema, in its order."""
-    measures = [column for column in names(MEASURES) if column in table]
-    known = {column: pd.Series(facts.get(column), table.index, object) for column in (N_PAIRS, *names(FACTS))}
-    return typed(table[measures].assign(**known))
+    measures = {column: table[column] for column in names(MEASURES) if column in table}
+    known = {column: [facts.get(column)] * len(table) for column in (N_PAIRS, *names(FACTS))}
+    return typed(pd.DataFrame({**measures, **known}, table.index))
 
 
 def _stream(seed: int, stage: str) -> np.random.Generator:

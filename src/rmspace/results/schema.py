@@ -217,14 +217,23 @@ def names(columns: Sequence[Column]) -> list[str]:
 
 def table_of(rows: Sequence[tuple[object, ...]], columns: Sequence[Column]) -> pd.DataFrame:
     """Return rows as a table with the names and types of the columns."""
-    table = pd.DataFrame(rows, columns=names(columns))
-    return table.astype({column.name: column.dtype for column in columns if column.dtype not in ("str", "object")})
+    return _with_types(pd.DataFrame(rows, columns=names(columns)), columns)
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table whose columns of the schema have the types of the schema; other columns stay as they are."""
-    dtypes = {column.name: column.dtype for column in (*MEASURES, *FACTS) if column.dtype != "str"}
-    return table.astype({name: dtype for name, dtype in dtypes.items() if name in table.columns})
+    return _with_types(table, (*MEASURES, *FACTS))
+
+
+def _with_types(table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table whose columns of numbers have their types; pandas takes a while even for types that are right."""
+    found = table.dtypes
+    wrong = {
+        column.name: column.dtype
+        for column in columns
+        if column.dtype not in ("str", "object") and column.name in found and found[column.name] != column.dtype
+    }
+    return table.astype(wrong) if wrong else table
 
 
 RESERVED = frozenset({*names(MEASURES), *names(FACTS), *names(SELECTION), *names(CELL), CURRENT})
