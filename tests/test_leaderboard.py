@@ -155,6 +155,7 @@ def test_the_page_has_a_block_for_each_mark(
     line = next(line for line in filled.splitlines() if line.startswith("| Thurstone"))
     assert "| 1.0 |" in line and "| better |" in line and "**+" in line
     assert "surely better (Thurstone)" in filled
+    assert f"Friedman's test over {len(setup.worlds)} settings" in filled  # with those that people judged
     which = filled.partition("## Which objective")[2]
     assert which.count("Thurstone **+") == len(setup.worlds)
     assert "| who won, as in HH harmless |" in which and "| who won, as in GSM8K, beta 4 |" in which

@@ -106,8 +106,9 @@ def machine() -> str:
         cpu = next((line.partition(": ")[2] for line in info.read_text().splitlines() if "model name" in line), cpu)
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "lightgbm"))
     device = find_device("auto")
+    threads = find_threads()
     gpu = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     return (
-        f"{cpu}{gpu}, {find_threads()} threads, {torch.backends.cpu.get_cpu_capability()}; "
+        f"{cpu}{gpu}, {threads} thread{'s' * (threads > 1)}, {torch.backends.cpu.get_cpu_capability()}; "
         f"Python {platform.python_version()}, {libraries}"
     )

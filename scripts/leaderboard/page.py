@@ -77,7 +77,7 @@ def _summary(tests: pd.DataFrame, pooled: pd.DataFrame, ranks: Ranks, same: list
 
 def _by_setting(part: pd.DataFrame) -> pd.DataFrame:
     """Return the mean skill over seeds, a line per setting and a column per row."""
-    setting = part.world + " " + part.beta.astype(str)
+    setting = [setting_name(str(world), beta) for world, beta in zip(part.world, part.beta, strict=True)]
     return part.assign(setting=setting).pivot_table(index="setting", columns="row", values="skill", sort=False)
 
 
@@ -149,7 +149,9 @@ def _evidence_lines(tests: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _evidence(part: pd.DataFrame) -> dict[str, str]:
-    rows = [(test, verdict(test)) for test in part.sort_values("difference", ascending=False).itertuples()]
+    rows: list[tuple[Any, str]] = [
+        (test, verdict(test)) for test in part.sort_values("difference", ascending=False).itertuples()
+    ]
     better, worse, alike = (
         [test for test, said in rows if said in words]
         for words in (("better",), ("worse",), ("not told apart", "the same"))
