@@ -95,6 +95,7 @@ def study_differences(
     panels = make_panels(rows, panel, layout, labels=labels, ax=ax)
     for part in panels.parts:
         _draw_rows(part.axes, part.rows, hue, hues, alpha)
+        part.axes.locator_params(axis="x", nbins=max(2, min(6, int(panels.width / 0.6))))  # "-0.075" is wide
         if part.bottom:
             what = f",\n{rows.pair.iloc[0]}" if len(rows.pair.unique()) == 1 else ""
             set_x_label(panels, part.axes, f"difference in {axis_name(metric)}{what}")
