@@ -93,6 +93,8 @@ from .reductions import mean as mean
 from .reductions import minimum as minimum
 from .results.agreement import agreement_table as agreement_table
 from .results.agreement import krippendorff_alpha as krippendorff_alpha
+from .results.alpaca_eval import AlpacaEvalFit as AlpacaEvalFit
+from .results.alpaca_eval import alpaca_eval_fit as alpaca_eval_fit
 from .results.bias import bias_table as bias_table
 from .results.by_length import accuracy_by_length as accuracy_by_length
 from .results.calibration import calibration_table as calibration_table

@@ -32,6 +32,7 @@ from rmspace.data.pointwise import pair_up
 from rmspace.data.prompts import append_prompts
 from rmspace.kinds import KINDS
 from rmspace.paper import advice, protocol, theory
+from rmspace.results.alpaca_eval import AlpacaEvalFit, alpaca_eval_fit
 from rmspace.results.bias import bias_table
 from rmspace.results.length_controlled import instruction_difficulty, length_controlled_table
 from rmspace.results.overoptimisation import best_of_n_kl, overoptimisation_table
@@ -246,6 +247,18 @@ EXAMPLES: dict[str, Example] = {
         partial(length_controlled_table, alpha=0.125),
         {"wins": np.array([1.0, 0.0, 0.5, 1.0]), "length_gaps": GAPS, "difficulty": GAPS[::-1].copy()},
     ),
+    "alpaca_eval_fit": Example(
+        lambda wins, length_gaps, difficulty, versions: alpaca_eval_fit(
+            wins, length_gaps, difficulty, versions=[(versions, length_gaps)], c=8.0
+        ),
+        {
+            "wins": np.array([1.0, 0.0, 0.5, 1.0]),
+            "length_gaps": GAPS,
+            "difficulty": GAPS[::-1].copy(),
+            "versions": np.array([0.5, 0.0, 0.5, 1.0]),
+        },
+    ),
+    "AlpacaEvalFit.win_rate": Example(AlpacaEvalFit(0.5, 1.0, 0.5).win_rate, {"difficulty": GAPS}),
     "instruction_difficulty": Example(
         partial(instruction_difficulty, alpha=0.125),
         {"wins": np.array([[1.0, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 0.5]]), "length_gaps": np.stack([GAPS, GAPS[::-1]])},

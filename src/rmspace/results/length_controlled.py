@@ -58,7 +58,7 @@ def length_controlled_table(
 
     Source: Dubois, Galambosi, Liang and Hashimoto, "Length-controlled AlpacaEval" (arXiv 2404.04475), equation 1.
     AlpacaEval adds comparisons of its baseline with shorter and longer versions of itself, at a small weight, and
-    chooses an L1 penalty by cross-validation; here the penalty is a fixed L2.
+    chooses an L1 penalty by cross-validation: `alpaca_eval_fit` does that. Here the penalty is a fixed L2.
 
     >>> rng = np.random.default_rng(0)
     >>> gap = rng.normal(300, 300, size=2000)  # a model that is no better, but longer
@@ -73,7 +73,7 @@ def length_controlled_table(
         raise ValueError(f"length_gaps must have the models of wins, {sorted(by_name)}; got {sorted(gaps)}")
     rows = []
     for name, values in by_name.items():
-        judged = _judged(name, values, gaps[name], difficulty)
+        judged = judged_prompts(name, values, gaps[name], difficulty)
         columns = np.stack([np.ones(len(judged.wins)), judged.lengths, judged.difficulty], axis=1)
         coef = _fit(columns, judged.wins, alpha)
         controlled = _per_prompt(columns, judged.wins, coef, alpha)
@@ -115,7 +115,9 @@ def instruction_difficulty(wins: npt.ArrayLike, length_gaps: npt.ArrayLike, *, a
             f"wins and length_gaps must be (n_models, n_prompts); got {describe(table)} and {describe(gaps)}"
         )
     alpha = check_number("alpha", alpha, low=1e-9)
-    judged = [_judged(f"model {m}", row, gap, None) for m, (row, gap) in enumerate(zip(table, gaps, strict=True))]
+    judged = [
+        judged_prompts(f"model {m}", row, gap, None) for m, (row, gap) in enumerate(zip(table, gaps, strict=True))
+    ]
     lengths, known = np.zeros(table.shape), ~np.isnan(table)
     for m, each in enumerate(judged):
         lengths[m, known[m]] = each.lengths
@@ -134,7 +136,7 @@ def instruction_difficulty(wins: npt.ArrayLike, length_gaps: npt.ArrayLike, *, a
     return np.asarray(hard - hard.mean())
 
 
-class _Judged(NamedTuple):
+class JudgedPrompts(NamedTuple):
     """The prompts that were judged."""
 
     wins: Float64Array
@@ -142,7 +144,10 @@ class _Judged(NamedTuple):
     difficulty: Float64Array
 
 
-def _judged(name: str, wins: npt.ArrayLike, length_gaps: npt.ArrayLike, difficulty: npt.ArrayLike | None) -> _Judged:
+def judged_prompts(
+    name: str, wins: npt.ArrayLike, length_gaps: npt.ArrayLike, difficulty: npt.ArrayLike | None
+) -> JudgedPrompts:
+    """Return the prompts of a model that were judged, checked."""
     won, gaps = as_numbers(f"wins of {name}", wins), as_numbers(f"length_gaps of {name}", length_gaps)
     hard = np.zeros(won.shape) if difficulty is None else as_numbers("difficulty", difficulty)
     if won.ndim != 1 or gaps.shape != won.shape or hard.shape != won.shape:
@@ -163,7 +168,7 @@ def _judged(name: str, wins: npt.ArrayLike, length_gaps: npt.ArrayLike, difficul
             f"length_gaps of {name} must differ, or be 0; all are {gaps[rows[0]]:g}, so the effect of length cannot be "
             "told from that of the model"
         )
-    return _Judged(won[known], np.tanh(gaps[known] / (spread or 1.0)), hard[known])
+    return JudgedPrompts(won[known], np.tanh(gaps[known] / (spread or 1.0)), hard[known])
 
 
 def _fit(columns: Float64Array, wins: Float64Array, alpha: float) -> Float64Array:
