@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 
 from rmspace.text._extras import need
 from rmspace.text.encoders._forward import bad_weights
+from rmspace.text.finetune._checkpoints import Checkpoints
 from rmspace.text.finetune.settings import FineTuning
 
 _LOGGED = 20  # losses in the record of a run
@@ -75,8 +75,8 @@ def adapters(settings: FineTuning, *, head: str | None = None) -> Any:
     )
 
 
-def train(trainer: Any, n: int) -> list[dict[str, float]]:
-    """Train, and return the losses on the way: one dict of step and loss for each part of the run.
+def train(trainer: Any, n: int) -> dict[str, Any]:
+    """Train, from the last checkpoint if there is one; return steps, seconds, and losses on the way with their steps.
 
     Raises:
         RuntimeError: the trainer has another number of examples than it was given.
@@ -85,23 +85,25 @@ def train(trainer: Any, n: int) -> list[dict[str, float]]:
     if (held := len(trainer.train_dataset)) != n:
         raise RuntimeError(f"TRL must train on all {n} examples; it kept {held}, so it dropped some; this is a bug")
     trainer.remove_callback(need("transformers").PrinterCallback)
-    trainer.train()
+    checkpoints = Checkpoints(Path(trainer.args.output_dir))
+    trainer.add_callback(checkpoints)
+    trainer.train(resume_from_checkpoint=checkpoints.last and str(checkpoints.last))
     losses = [{"step": log["step"], "loss": log["loss"]} for log in trainer.state.log_history if "loss" in log]
     bad = [log["step"] for log in losses if not math.isfinite(log["loss"])]
     if bad or bad_weights(trainer.model):
         step = bad[0] if bad else trainer.state.global_step
         raise FloatingPointError(f"loss or weights are not finite from step {step} on; lower learning_rate")
-    return losses
+    return {"losses": losses, "steps": trainer.state.global_step, "seconds": checkpoints.seconds}
 
 
 @contextmanager
-def workplace(seed: int) -> Iterator[Path]:
-    """Yield a folder for what TRL writes; the global generators, which it seeds, are then as they were before."""
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators, as TRL does; they are then as they were before."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002  # TRL seeds these
-    with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder, quiet():
+    with torch.random.fork_rng(), quiet():
         need("transformers").set_seed(seed)
         try:
-            yield Path(folder)
+            yield
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])  # noqa: NPY002

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,6 +68,9 @@ def finetune_generator(
     and the token that ends it. Batches are filled with a token that is not the end of a text, so every reply teaches
     its end. Demonstrations over `max_length` are left out, never cut: `left_out.jsonl` lists them.
 
+    Every ten minutes a checkpoint is written to the folder `OUT.unfinished` beside `out`. The same call goes on from it
+    after a stop, with the steps that it would have taken. The folder is removed at the end.
+
     Args:
         demonstrations: prompts with the replies to learn; `demonstrations_of` reads them from records.
         generator: says which model is trained, and its template; it stays as it is.
@@ -83,7 +85,8 @@ def finetune_generator(
         The generator with the trained weights and its other settings.
 
     Raises:
-        FileExistsError: `out` exists, and `overwrite` is not set.
+        FileExistsError: `out` exists, or another training was stopped there, and `overwrite` is not set.
+        BlockingIOError: another process trains there.
         ValueError: no demonstration is left; the model has no limit of its own and none is given.
         FloatingPointError: loss or weights are no longer finite.
         ImportError: TRL or peft is not installed.
@@ -98,12 +101,18 @@ def finetune_generator(
     need("trl", "finetune")
     target = Path(out).absolute().resolve()
     check_target(target, KIND, overwrite=overwrite)
-    from rmspace.text.finetune._training import workplace
+    from rmspace.text.finetune._checkpoints import run_of, unfinished
+    from rmspace.text.finetune._training import seeded
 
     own = generator.with_model(generator.text_model.model, revision=generator.text_model.revision)
     examples, left_out = examples_of(demonstrations, own, max_length)
-    with workplace(settings.seed) as scratch, new_folder(target, KIND, overwrite=overwrite) as staged:
-        record = _train(examples, own, settings, scratch, staged)
+    run = run_of(own.text_model.describe(), settings, examples)
+    with (
+        seeded(settings.seed),
+        unfinished(target, run, overwrite=overwrite) as checkpoints,
+        new_folder(target, KIND, overwrite=overwrite) as staged,
+    ):
+        record = _train(examples, own, settings, checkpoints, staged)
         (staged / _LEFT_OUT).write_bytes(json_lines(left_out))
         counts = {"demonstrations": len(demonstrations), "trained": len(examples), "left_out": len(left_out)}
         known = {"base": own.describe(), "settings": settings.describe(), "counts": counts, **record}
@@ -179,7 +188,7 @@ def filling_token(tokenizer: Any) -> str:
 
 
 def _train(
-    examples: Sequence[Example], generator: TransformersGenerator, settings: FineTuning, scratch: Path, staged: Path
+    examples: Sequence[Example], generator: TransformersGenerator, settings: FineTuning, checkpoints: Path, staged: Path
 ) -> dict[str, Any]:
     """Train and write the model; return the record of the run."""
     from rmspace.text.finetune._training import adapters, arguments, train
@@ -195,21 +204,19 @@ def _train(
     }
     trainer = trl.SFTTrainer(
         model=model.train(),
-        args=arguments(trl.SFTConfig, settings, len(examples), scratch, completion_only_loss=True, **place),
+        args=arguments(trl.SFTConfig, settings, len(examples), checkpoints, completion_only_loss=True, **place),
         train_dataset=need("datasets").Dataset.from_dict(columns),
         processing_class=tokenizer,
         peft_config=adapters(settings),
     )
-    start = time.perf_counter()
-    losses = train(trainer, len(examples))
-    seconds = time.perf_counter() - start
+    record = train(trainer, len(examples))
     tuned = trainer.accelerator.unwrap_model(trainer.model)
     if settings.rank is not None:
         tuned.save_pretrained(staged / _ADAPTER)
         (staged / _ADAPTER / _BASE).write_text(json.dumps(generator.text_model.describe(), indent=1), encoding="utf-8")
         tuned = tuned.merge_and_unload()
     save_whole(tuned, config, generation, generator.text_model.folder, staged / MODEL)
-    return {"losses": losses, "steps": trainer.state.global_step, "seconds": seconds}
+    return record
 
 
 def save_whole(model: Any, config: Mapping[str, Any], generation: Mapping[str, Any], base: Path, folder: Path) -> None:

@@ -44,6 +44,9 @@ def finetune_reward(
     model. `encoder` says how texts are read, and stays as it is. A text over its `max_length` loses the beginning of
     its prompt, as when it is embedded, and a warning counts these. No comparison is left out.
 
+    Every ten minutes a checkpoint is written to the folder `OUT.unfinished` beside `out`. The same call goes on from it
+    after a stop, with the steps that it would have taken. The folder is removed at the end.
+
     Args:
         data: comparisons as text. Their margins are not used.
         encoder: a frozen encoder that reads the last layer. The trained one has its pooling, template and lengths, but
@@ -57,7 +60,8 @@ def finetune_reward(
         The reward model that `TextReward.load(out / "reward")` loads.
 
     Raises:
-        FileExistsError: `out` exists, and `overwrite` is not set.
+        FileExistsError: `out` exists, or another training was stopped there, and `overwrite` is not set.
+        BlockingIOError: another process trains there.
         ValueError: comparisons with ties or weights, which TRL does not take; an encoder of another layer, or one half
             of an encoder-decoder.
         FloatingPointError: loss or weights are no longer finite.
@@ -77,10 +81,15 @@ def finetune_reward(
         raise ValueError(f"fine-tuning needs an encoder of the last layer, layer=-1; got layer={encoder.layer}")
     target = Path(out).absolute().resolve()
     check_target(target, _KIND, overwrite=overwrite)
-    from rmspace.text.finetune._training import workplace
+    from rmspace.text.finetune._checkpoints import run_of, unfinished
+    from rmspace.text.finetune._training import seeded
 
-    with workplace(settings.seed) as scratch, new_folder(target, _KIND, overwrite=overwrite) as staged:
-        model, record = _trained(trl, data, encoder, settings, scratch)
+    with (
+        seeded(settings.seed),
+        unfinished(target, run_of(encoder.describe(), settings, _texts(data)), overwrite=overwrite) as checkpoints,
+        new_folder(target, _KIND, overwrite=overwrite) as staged,
+    ):
+        model, record = _trained(trl, data, encoder, settings, checkpoints)
         with no_progress_bar():
             model.body.save_pretrained(staged / _ENCODER)
         copy_tokenizer(encoder.folder, staged / _ENCODER)
@@ -93,7 +102,7 @@ def finetune_reward(
 
 
 def _trained(
-    trl: Any, data: TextPreferences, encoder: TransformersEncoder, settings: FineTuning, scratch: Path
+    trl: Any, data: TextPreferences, encoder: TransformersEncoder, settings: FineTuning, checkpoints: Path
 ) -> tuple[Any, dict[str, Any]]:
     """Return the trained model, and the record of the run."""
     from rmspace.text.finetune._scalar_head import ScalarHead
@@ -108,16 +117,21 @@ def _trained(
     n = len(data)
     trainer = trl.RewardTrainer(
         model=ScalarHead(body, encoder.pooling).to(body.device),
-        args=arguments(trl.RewardConfig, settings, n, scratch, device=body.device, dtype=encoder.dtype),
+        args=arguments(trl.RewardConfig, settings, n, checkpoints, device=body.device, dtype=encoder.dtype),
         train_dataset=need("datasets").Dataset.from_dict({"chosen_ids": chosen, "rejected_ids": rejected}),
         processing_class=tokens.tokenizer,
         peft_config=adapters(settings, head="score"),
     )
-    losses = train(trainer, n)
+    record = train(trainer, n)
     model = trainer.accelerator.unwrap_model(trainer.model)
     whole = model if settings.rank is None else model.merge_and_unload()
-    counts = {"comparisons": n, "items": len(data.items), "steps": trainer.state.global_step}
-    return whole.eval(), {"counts": counts, "notes": count_notes(notes), "losses": losses}
+    counts = {"comparisons": n, "items": len(data.items), "steps": record.pop("steps")}
+    return whole.eval(), {"counts": counts, "notes": count_notes(notes), **record}
+
+
+def _texts(data: TextPreferences) -> list[Any]:
+    """Return what is trained on, as JSON can hold it."""
+    return [[item.prompt, item.response] for item in data.items] + data.comparisons.tolist()
 
 
 def _check_data(data: TextPreferences) -> None:

@@ -20,7 +20,7 @@ from rmspace.text.reading import read_records
 def tuning_step(out: Path, path: Path, generator: Any, settings: FineTuning, say: Say) -> Any:
     """Return the fine-tuned generator; one whose folder is there is not trained again.
 
-    The folder appears whole or not at all. So a run that was stopped begins this step again, with the same seed.
+    The folder appears whole or not at all. A run that was stopped goes on from its last checkpoint, beside the folder.
 
     Raises:
         ValueError: no demonstration is left, or the folder is damaged.
@@ -33,7 +33,11 @@ def tuning_step(out: Path, path: Path, generator: Any, settings: FineTuning, say
     folder = step_folder(out, "sft", options, say)
     for unfinished in left_behind(folder):  # of a build that was killed; the lock says that none runs
         shutil.rmtree(unfinished)
-    if not folder.is_dir():
+    if folder.is_dir():
+        from rmspace.text.finetune._checkpoints import place_of
+
+        shutil.rmtree(place_of(folder), ignore_errors=True)  # left by a kill after the last step
+    else:
         items = demonstrations_of(read_records(path, verbose=False))
         finetune_generator(items, generator, settings, out=folder, about=options)
     counts = _head(folder)["counts"]
