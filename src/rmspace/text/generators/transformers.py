@@ -63,7 +63,7 @@ class TransformersGenerator:
         stop: Sequence[str] = (),
         template: Literal["auto", "chat", "plain", "hh"] = "auto",
         max_prompt: int | None = None,
-        batch_size: int = 16,
+        batch_size: int = 64,
         device: str = "auto",
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32",
         revision: str | None = None,
