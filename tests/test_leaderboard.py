@@ -44,6 +44,7 @@ class Configs(NamedTuple):
     folder: Path  # a copy, with few rows; all_rows.yaml has the real ones
     worlds: ModuleType
     measures: ModuleType
+    coin: ModuleType
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,9 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configs]:
     (folder / "rows.yaml").write_text(SMALL)
     before = list(sys.path)
     sys.path.append(str(folder))
-    yield Configs(folder, *(__import__(name) for name in ("worlds", "measures")))
+    yield Configs(folder, *(__import__(name) for name in ("worlds", "measures", "coin")))
     sys.path[:] = before
-    for name in ("worlds", "measures", "mine"):
+    for name in ("worlds", "measures", "coin", "mine"):
         sys.modules.pop(name, None)
 
 
@@ -321,13 +322,24 @@ def test_judges_who_like_length_choose_long_responses(configs: Configs) -> None:
 
 
 def test_labels_of_a_coin_teach_nothing(configs: Configs) -> None:
+    """The opposite labels are as likely, and give the opposite skill; so the mean is 0."""
     skills = []
     for seed in range(6):
-        train, test = configs.worlds.judged("synthetic", folder="", beta=1.0, feedback="coin", seed=seed)
-        scores = rm.LinearReward(alpha=0.01).fit(train).predict(test.items).reshape(test.rewards.shape)
-        skills.append(configs.measures.skill(scores, test.rewards).mean())
-    assert stats.ttest_1samp(skills, 0.0).pvalue > 0.001
-    assert abs(np.mean(skills)) < 0.2
+        train, test = configs.coin.tossed("synthetic", folder="", beta=1.0, seed=seed)
+        opposite = rm.Preferences(train.items, train.comparisons[:, ::-1], train.groups)
+        for data in (train, opposite):
+            scores = rm.LinearReward(alpha=0.01).fit(data).predict(test.items)[test.comparisons]
+            skills.append(configs.measures.skill(*scores.T).mean())
+    np.testing.assert_allclose(skills[::2], -np.array(skills[1::2]), atol=1e-3)
+    assert np.abs(skills).max() > 0.01
+
+
+def test_pairs_of_the_coin_are_won_by_the_higher_reward(configs: Configs) -> None:
+    _, test = configs.coin.tossed("flipped", folder="", beta=2.0, seed=3)
+    _, bank = configs.worlds.judged("flipped", folder="", beta=2.0, seed=3)
+    winner, loser = bank.item_rewards[test.comparisons].T
+    assert (winner > loser).all() and len(test) > 1000
+    assert set(test.groups) == set(bank.prompt_ids)
 
 
 def test_skill_is_the_same_measure_for_banks_and_for_comparisons(configs: Configs, rng: np.random.Generator) -> None:

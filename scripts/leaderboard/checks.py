@@ -5,6 +5,7 @@ import pandas as pd
 from leaderboard.rows import COIN, Sheet
 from leaderboard.words import WORLDS, listed
 from rmspace import models, objectives
+from rmspace.results.intervals import mean_interval
 
 
 def checks(table: pd.DataFrame, same: list[str], sheet: Sheet) -> list[str]:
@@ -18,15 +19,19 @@ def checks(table: pd.DataFrame, same: list[str], sheet: Sheet) -> list[str]:
     lines = [f"These rows are the reference under another name, and have its skill in every cell: {listed(same)}."]
     coin = table[table.section == COIN]
     if not coin.empty:
-        found = coin.groupby("world", sort=False).skill.agg(["mean", "std"])
-        words = listed(f"{WORLDS.get(str(w), w)} {row['mean']:+.3f} ({row['std']:.3f})" for w, row in found.iterrows())
+        words = listed(f"{WORLDS.get(str(w), w)} {_mean(part.skill)}" for w, part in coin.groupby("world", sort=False))
         lines.append(
-            f"Where a coin decides who won, the skill of {sheet.reference(COIN)} must be about 0. Its mean, with the "
-            f"standard deviation over seeds: {words}."
+            f"Where a coin decides who won, the skill of {sheet.reference(COIN)} on pairs must be 0 in the mean over "
+            f"coins. Its mean over seeds, with a 95% interval: {words}."
         )
     if left := without_a_row(sheet):
         lines.append(f"Objectives and models of the library that have no row: {listed(left)}.")
     return lines
+
+
+def _mean(skill: "pd.Series[float]") -> str:
+    middle, low, high = mean_interval(skill.to_numpy(), binary=False)
+    return f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def without_a_row(sheet: Sheet) -> list[str]:

@@ -66,12 +66,14 @@ def _summary(tests: pd.DataFrame, pooled: pd.DataFrame, ranks: Ranks, same: list
     better, worse, alike = (
         [name for name, word in said.items() if word == which] for which in ("better", "worse", "not told apart")
     )
+    half = float((pooled.high - pooled.low).median() / 2)
     return (
         f"Against Bradley-Terry, in the mean over all worlds, {len(better)} of {len(said)} rows are surely better "
         f"({listed(better)}) and {len(worse)} are surely worse ({listed(worse)}). {len(alike)} are not told apart from "
         f"it, and {len(same)} have the same skill in every cell ({listed(same)}). The page has "
         f"{int(tests.p_value.notna().sum())} tests, and one correction (Holm) for all of them. The best average rank "
-        f"has {ranks.ranks.index[0]}."
+        f"has {ranks.ranks.index[0]}. The median interval reaches {half:.3f} to both sides, before the correction: "
+        "smaller differences cannot be seen here."
     )
 
 

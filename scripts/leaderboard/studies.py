@@ -7,13 +7,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 import rmspace as rm
-from leaderboard.rows import MAIN, Row, Sheet, as_override, data_of
+from leaderboard.rows import COIN, MAIN, Row, Sheet, as_override, data_of
 from rmspace.config.node import read_config
 from rmspace.study.estimate import estimate
 from rmspace.study.plan.grid import Grid, read_grid
 
 SEEDS, WORLDS = "data.seed, seed", "data.world, data.beta"
-OWN = ("base.data.folder", "base.data.feedback", f"grid.{WORLDS}", "grid.models")  # set for each section
+OWN = (
+    "base.data.folder",
+    "base.data.use",
+    "base.data.feedback",
+    f"grid.{WORLDS}",
+    "grid.models",
+)  # set for each section
 BYTES = 3000  # of a cell in the file of a study, measured
 
 
@@ -42,6 +48,7 @@ def overrides(setup: Setup, sheet: Sheet, section: str, rows: Sequence[Row] = ()
     return [
         as_override("base.data.folder", str(setup.data.resolve())),
         as_override("base.data.feedback", feedback),
+        *([as_override("base.data.use", "coin.tossed")] if section == COIN else []),
         *setup.changes,
         as_override(f"grid.{WORLDS}", worlds),
         as_override("grid.models", models),
