@@ -19,8 +19,8 @@ class VLLMGenerator(TransformersGenerator):
     """A causal language model that answers prompts by vLLM's `LLM`, each with a seed of its own.
 
     Prompts become tokens as in `TransformersGenerator`, and the arguments mean the same. vLLM draws the tokens itself,
-    so the responses are others, and it does not promise the same ones in other batches. It was tested against a
-    stand-in with vLLM's documented interface, and not against vLLM itself.
+    so the responses are others, and it does not promise the same ones in other batches. The calls were compared with
+    the source of vLLM 0.33 and tested with a stand-in; they did not run with vLLM itself.
 
     Args:
         model, temperature, top_p, max_new_tokens, stop, template, max_prompt, revision, trust_remote_code: as in
