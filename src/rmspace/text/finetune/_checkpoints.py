@@ -27,8 +27,8 @@ _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 class Checkpoints(TrainerCallback):
     """Writes a checkpoint from time to time, and removes the one before it.
 
-    A file that is written last says that a checkpoint is whole. So a kill at any moment leaves a whole one, unless there
-    was none before.
+    A file that is written last says that a checkpoint is whole. So after a kill there is a whole one, unless there was
+    none before.
 
     Args:
         folder: of the unfinished training; what an earlier run left there is `last`, or None.

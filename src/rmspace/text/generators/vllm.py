@@ -19,7 +19,7 @@ class VLLMGenerator(TransformersGenerator):
     """A causal language model that answers prompts by vLLM's `LLM`, each with a seed of its own.
 
     Prompts become tokens as in `TransformersGenerator`, and the arguments mean the same. vLLM draws the tokens itself,
-    so the responses are others, and it does not promise the same ones in other batches. The calls were compared with
+    so the responses are others, and it does not promise the same ones in other batches. Its calls were compared with
     the source of vLLM 0.33 and tested with a stand-in; they did not run with vLLM itself.
 
     Args:
