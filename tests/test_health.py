@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,3 +104,73 @@ def test_empty_responses() -> None:
     lengths = np.full(rewards.shape, 9)
     lengths[0, :3] = 0
     assert found(rm.ResponseBank(embeddings, rewards, features={"length": lengths})).n_found["empty_responses"] == 3
+
+
+def test_rows_that_are_equal_except_for_rounding_are_duplicates() -> None:
+    embeddings, rewards = prompt_bank()
+    embeddings[1, 1:4] = embeddings[1, :1]
+    noise = 1 + 2e-7 * np.random.default_rng(0).choice([-1, 1], size=embeddings.shape)
+    near = (embeddings * noise).astype(np.float32)
+    for rows in (near, near.astype(np.float16)):
+        table = found(rm.ResponseBank(rows, rewards))
+        assert table.n_found["duplicated_rows"] == 3
+        assert "3 of them inside one prompt" in table.detail["duplicated_rows"]
+    ragged = rm.ResponseBank(near.reshape(-1, 16), offsets=np.arange(0, 321, 2))
+    assert found(ragged).n_found["duplicated_rows"] == 2  # the four are now of two prompts
+
+
+def test_short_answers_that_are_the_same_are_no_cut_replies() -> None:
+    """Half of the responses have one text, and a judge gave them different rewards."""
+    embeddings, rewards = prompt_bank()
+    embeddings[:, :4] = embeddings[:, :1]
+    table = found(rm.ResponseBank(embeddings, rewards))
+    assert table.n_found["duplicated_rows"] == 3 * 40
+    assert "reply_not_embedded" not in table.index
+    embeddings[3, 4:] = embeddings[3, 5]
+    assert found(rm.ResponseBank(embeddings, rewards)).n_found["reply_not_embedded"] == 1
+    rewards[3, 2:] = np.nan  # two rated responses, and one embedding
+    assert found(rm.ResponseBank(embeddings, rewards)).n_found["reply_not_embedded"] == 1
+
+
+BUILD: dict[str, Any] = {"prompts": 30, "responses": 240, "prompt_cut": 3, "reply_cut": 0}
+GOLD = {"golds": {"rm": {"max_length": 512, "max_prompt": None}}, "encoder": {"max_length": 256, "max_prompt": None}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "check", "expected"),
+    [
+        ({"build": {**BUILD, "left_out_prompts": 2}}, "left_out_prompts", ["note", 2, 32]),
+        (
+            {"left_out": {"prompts": {"Why?": ["lazy"]}, "models": {}}, "prompts": ["a", "b", "c"]},
+            "left_out_prompts",
+            ["note", 1, 4],
+        ),
+        ({"build": {**BUILD, "finish": {"stop": 180, "length": 60}}}, "unfinished_responses", ["note", 60, 240]),
+        ({"build": {**BUILD, "finish": {"stop": 40, "length": 200}}}, "unfinished_responses", ["warning", 200, 240]),
+        (GOLD, "different_limits", ["note", 1, 1]),
+        (
+            {**GOLD, "build": {**BUILD, "gold_cuts": {"rm": {"prompt_cut": 1, "reply_cut": 0}}}},
+            "texts_cut_differently",
+            ["warning", 2, 240],
+        ),
+    ],
+)
+def test_what_the_metadata_records(metadata: dict[str, Any], check: str, expected: list[Any]) -> None:
+    table = found(rm.ResponseBank(*prompt_bank(), metadata=metadata))
+    assert table.index.tolist() == [check]
+    assert table.loc[check, ["severity", "n_found", "n_checked"]].to_numpy().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"build": {**BUILD, "left_out_prompts": 0, "finish": {"stop": 240}}},
+        {**GOLD, "encoder": {"max_length": 512, "max_prompt": None}},
+        {**GOLD, "build": {**BUILD, "gold_cuts": {"rm": {"prompt_cut": 3, "reply_cut": 0}}}},
+        {"golds": {"words": {"name": "words"}}, "encoder": {"max_length": 256}},
+        {"build": [1], "left_out": 3, "golds": "none", "encoder": None},
+        {"build": {"left_out_prompts": "many", "finish": [], "gold_cuts": {"rm": 3}, "prompt_cut": None}},
+    ],
+)
+def test_metadata_that_says_nothing(metadata: dict[str, Any]) -> None:
+    assert found(rm.ResponseBank(*prompt_bank(), metadata=metadata)).empty

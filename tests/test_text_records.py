@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rmspace as rm
@@ -222,6 +222,49 @@ def test_every_finding_about_texts() -> None:
         "nul_characters": 1,
         "prompts_that_differ_in_spaces": 2,
     }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\n\nHuman: And then?",
+        "\n\nHuman",  # cut at a limit of tokens
+        "\nAssistant: Yes.",
+        "\n User : Hi",
+        "<|im_start|>user",
+        "<|start_header_id|>user",
+        " [INST] Hi [/INST]",
+    ],
+)
+def test_replies_that_go_on_with_the_next_turn(more: str) -> None:
+    texts = [
+        "It is.",
+        "A human: me.",
+        "Human: this is how it begins.",
+        "Two kinds.\n\nHuman beings.\n\nAssistant professors.",
+    ]
+    assert checks(from_records([Record(items_of("p", texts))])) == {}
+    found = from_records([Record(items_of("p", [text + more for text in texts] + texts))])
+    assert checks(found) == {"next_turn_in_response": 4}
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.sampled_from(".!?\"')`}*\u3002\u2026"))
+def test_replies_that_end_inside_a_sentence(seed: int, end: str) -> None:
+    """Whole texts, and the same after their first words, as a generator that never stops leaves them."""
+    rng = np.random.default_rng(seed)
+
+    def text(n: int) -> str:
+        return " ".join(" ".join(rng.choice(["light", "air", "the", "sky", "and"], 9)) + end for _ in range(n))
+
+    whole = [text(5) + str(k) + end for k in range(30)]
+    assert checks(from_records([Record(items_of("p", whole))])) == {}
+    cut = [" ".join(each.split()[: 33 + k % 3]) for k, each in enumerate(whole)]
+    assert checks(from_records([Record(items_of("p", sorted(set(cut))))])) == {"responses_cut_short": len(set(cut))}
+    few = [*whole, *sorted(set(cut))[:9]]
+    assert "responses_cut_short" not in checks(from_records([Record(items_of("p", few))]))
+    short = [" ".join(each.split()[:12]) for each in whole]  # a short answer may lack its full stop
+    assert checks(from_records([Record(items_of("p", sorted(set(short))))])) == {}
 
 
 def test_suspicious_overall_scores() -> None:

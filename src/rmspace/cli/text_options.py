@@ -37,8 +37,16 @@ def reading_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
     """Declare the encoder, and what it costs."""
+    add_model(parser, required=True)
     add = parser.add_argument
-    add("--encoder", required=True, metavar="MODEL", help="folder of a model of transformers, or its id on a hub")
+    add("--dry-run", action="store_true", help="print texts, tokens, time and disk, from a sample; write nothing")
+    add("--sample", type=int, default=256, metavar="N", help="with --dry-run, the texts that are embedded to measure")
+
+
+def add_model(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Declare the encoder."""
+    add = parser.add_argument
+    add("--encoder", required=required, metavar="MODEL", help="folder of a model of transformers, or its id on a hub")
     add("--pooling", choices=("mean", "last", "cls"), default="mean")
     add("--template", choices=("auto", "chat", "plain", "hh"), default="auto")
     add("--layer", type=int, default=-1)
@@ -47,8 +55,6 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     add("--side", choices=("left", "right"), default="left", help="where a text that is too long is cut")
     add("--normalize", action="store_true", help="scale each embedding to unit length")
     add("--device", default="auto")
-    add("--dry-run", action="store_true", help="print texts, tokens, time and disk, from a sample; write nothing")
-    add("--sample", type=int, default=256, metavar="N", help="with --dry-run, the texts that are embedded to measure")
 
 
 def encoder_of(options: argparse.Namespace) -> TransformersEncoder:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rmspace._typing import IntArray
 from rmspace.data.arrays import number_ids
 from rmspace.data.bank import ResponseBank
-from rmspace.data.health import row_hashes
+from rmspace.data.equal_rows import row_hashes
 from rmspace.data.mapped import blocks
 from rmspace.data.preferences import Preferences
 

@@ -277,7 +277,8 @@ class ResponseBank:
 
     def health(self) -> pd.DataFrame:
         """Return a table of findings about the values, empty when all is well; see `rmspace.data.health.findings`."""
-        from rmspace.data.health import file_findings, findings, table_of
+        from rmspace.data.finding import table_of
+        from rmspace.data.health import file_findings, findings
 
         found = file_findings(self._files)
         return findings(self) if found is None else table_of([found])

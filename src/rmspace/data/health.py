@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from rmspace._typing import FloatArray, IntArray
+from rmspace.data.equal_rows import N_DIRECTIONS, Hashes, Shadows, count_distinct, join_near, row_hashes, shadows_of
+from rmspace.data.finding import Finding, table_of
 from rmspace.data.mapped import blocks
+from rmspace.data.recorded_health import recorded_findings
 
 if TYPE_CHECKING:
     from rmspace.data.array_files import SavedFiles
     from rmspace.data.bank import ResponseBank
 
-Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
-
 _CHUNK_NUMBERS = 1 << 22
 _STANDS_OUT = 1.4
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
-
-
-class Finding(NamedTuple):
-    """One row of the table: the check, its severity, the numbers of found and of checked cases, and their meaning."""
-
-    check: str
-    severity: str
-    n_found: int
-    n_checked: int
-    detail: str
 
 
 def findings(bank: ResponseBank) -> pd.DataFrame:
@@ -38,7 +29,10 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     Checks: `non_finite_embeddings`, `constant_rows`, `duplicated_rows`, `reply_not_embedded`, `constant_dimensions`,
     `float16_overflow`, `layout_looks_swapped`, `repeated_prompt_ids`, `empty_responses` (by the feature "length"),
     `infinite_rewards`, `unrated_responses`, `unrated_prompts`, `few_distinct_rewards`, `tied_rewards`,
-    `sorted_by_reward`. The embeddings are read once, in blocks.
+    `sorted_by_reward`. Of what the metadata records: `left_out_prompts`, `unfinished_responses`, `different_limits`,
+    `texts_cut_differently`. The embeddings are read once, in blocks.
+
+    Whether a row is the embedding of its text is not seen here: see `rmspace.text.check_embeddings`.
 
     >>> from rmspace import ResponseBank
     >>> embeddings = np.random.default_rng(0).normal(size=(4, 3, 8)).astype(np.float32)
@@ -49,7 +43,7 @@ def findings(bank: ResponseBank) -> pd.DataFrame:
     found = [*_embedding_findings(bank), *_id_findings(bank), *_length_findings(bank)]
     if bank.has_rewards:
         found += _reward_findings(np.asarray(bank.rewards, dtype=np.float64), bank.counts)
-    return table_of(found)
+    return table_of([*found, *recorded_findings(bank.metadata)])
 
 
 def file_findings(files: SavedFiles | None) -> Finding | None:
@@ -58,11 +52,6 @@ def file_findings(files: SavedFiles | None) -> Finding | None:
         return None
     detail = f"{', '.join(damaged)}: not what was written, so no other check was made; copy the folder again"
     return Finding("damaged_files", "error", len(damaged), len(files.hashes), detail)
-
-
-def table_of(found: Iterable[Finding]) -> pd.DataFrame:
-    """Return findings as a table."""
-    return pd.DataFrame(list(found), columns=list(Finding._fields))
 
 
 def looks_swapped(embeddings: FloatArray) -> bool | None:
@@ -89,14 +78,47 @@ def looks_swapped(embeddings: FloatArray) -> bool | None:
     return False if inside_second > _STANDS_OUT * inside_first else None
 
 
+class _Scan(NamedTuple):
+    """What one pass over the embeddings finds."""
+
+    non_finite: int
+    constant: int
+    n_flat: int
+    largest: float
+    hashes: Hashes
+    shadows: Shadows
+
+
 def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
+    n, seen = bank.n_items, _scan(bank)
+    if seen.non_finite:
+        detail = "items with nan or infinity; fits refuse them"
+        yield Finding("non_finite_embeddings", "error", seen.non_finite, n, detail)
+    if seen.constant:
+        detail = "items whose numbers are all equal, such as rows that were never written"
+        yield Finding("constant_rows", "warning", seen.constant, n, detail)
+    prompts = np.repeat(np.arange(bank.n_prompts), bank.counts)
+    hashes = join_near(seen.hashes, seen.shadows, prompts, bank.dtype)
+    yield from _duplicates(hashes, bank.groups)
+    yield from _equal_responses(hashes, prompts, bank)
+    if seen.n_flat:
+        yield Finding("constant_dimensions", "note", seen.n_flat, bank.dim, "dimensions with one value everywhere")
+    if seen.largest > _FLOAT16_MAX:
+        detail = f"the largest number is {seen.largest:g}, float16 ends at {_FLOAT16_MAX:g}: keep float32 or scale"
+        yield Finding("float16_overflow", "warning", 1, 1, detail)
+    if bank.is_rectangular and looks_swapped(bank.embeddings):
+        detail = "embeddings vary more inside a prompt than across: is axis 0 the responses?"
+        yield Finding("layout_looks_swapped", "warning", 1, 1, detail)
+
+
+def _scan(bank: ResponseBank) -> _Scan:
     n = bank.n_items
     non_finite = constant = 0
     largest = 0.0
-    hashes = np.empty(n, np.uint64)
+    hashes, shadows = np.empty(n, np.uint64), np.empty((n, N_DIRECTIONS), np.float32)
     low, high = np.full(bank.dim, np.inf), np.full(bank.dim, -np.inf)
     for part, block in bank.item_blocks(max(1, _CHUNK_NUMBERS // bank.dim)):
-        hashes[part] = row_hashes(block)
+        hashes[part], shadows[part] = row_hashes(block), shadows_of(block)
         finite = np.isfinite(block).all(axis=1)
         non_finite += int((~finite).sum())
         rows = block[finite]
@@ -104,32 +126,7 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
             constant += int((rows.min(axis=1) == rows.max(axis=1)).sum())
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
             largest = max(largest, float(np.abs(rows).max()))
-    if non_finite:
-        yield Finding("non_finite_embeddings", "error", non_finite, n, "items with nan or infinity; fits refuse them")
-    if constant:
-        detail = "items whose numbers are all equal; an embedding of a padding token looks like this"
-        yield Finding("constant_rows", "warning", constant, n, detail)
-    yield from _duplicates(hashes, bank.groups)
-    yield from _equal_responses(hashes, bank)
-    if flat := int((low == high).sum()):
-        yield Finding("constant_dimensions", "note", flat, bank.dim, "dimensions with one value everywhere")
-    if largest > _FLOAT16_MAX:
-        detail = f"the largest number is {largest:g}, float16 ends at {_FLOAT16_MAX:g}: keep float32 or scale"
-        yield Finding("float16_overflow", "warning", 1, 1, detail)
-    if bank.is_rectangular and looks_swapped(bank.embeddings):
-        detail = "embeddings vary more inside a prompt than across: is axis 0 the responses?"
-        yield Finding("layout_looks_swapped", "warning", 1, 1, detail)
-
-
-def row_hashes(block: FloatArray) -> Hashes:
-    """Hash each row's bytes (the last axis) to 64 bits: its 32-bit words, mixed, are summed with fixed odd weights."""
-    pad = -(block.shape[-1] * block.itemsize) % 4
-    raw = np.ascontiguousarray(block).view(np.uint8)
-    words = np.pad(raw, [(0, 0)] * (block.ndim - 1) + [(0, pad)]).view(np.uint32)
-    factors = np.random.default_rng(0).integers(2**63, size=words.shape[-1], dtype=np.uint64) * 2 + 1
-    mixed = words * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    return np.einsum("...w,w->...", mixed, factors)
+    return _Scan(non_finite, constant, int((low == high).sum()), largest, hashes, shadows)
 
 
 def _duplicates(hashes: Hashes, groups: IntArray) -> Iterator[Finding]:
@@ -142,18 +139,22 @@ def _duplicates(hashes: Hashes, groups: IntArray) -> Iterator[Finding]:
         yield Finding("duplicated_rows", "warning", len(again), hashes.size, detail)
 
 
-def _equal_responses(hashes: Hashes, bank: ResponseBank) -> Iterator[Finding]:
-    """Find prompts whose responses have different rewards and one embedding."""
+def _equal_responses(hashes: Hashes, prompts: IntArray, bank: ResponseBank) -> Iterator[Finding]:
+    """Find prompts with one embedding, or few of them, for all rated responses, and with more rewards than embeddings.
+
+    Few is a quarter, because short answers are often the same text.
+    """
     if not bank.has_rewards:
         return
-    starts = bank.offsets[:-1]
-    equal = np.minimum.reduceat(hashes, starts) == np.maximum.reduceat(hashes, starts)
     rewards = np.asarray(bank.item_rewards, dtype=np.float64)
-    low, high = np.fmin.reduceat(rewards, starts), np.fmax.reduceat(rewards, starts)
-    if blind := int((equal & (low < high)).sum()):
+    rated = ~np.isnan(rewards)
+    embeddings = count_distinct(hashes[rated], prompts[rated], bank.n_prompts)
+    values = count_distinct(rewards[rated], prompts[rated], bank.n_prompts)
+    few = embeddings <= np.maximum(1, np.bincount(prompts[rated], minlength=bank.n_prompts) / 4)
+    if blind := int((few & (values > embeddings)).sum()):
         detail = (
-            "prompts whose responses have different rewards and one embedding: was the reply cut off before it was "
-            "embedded?"
+            "prompts whose responses share one embedding, or very few, but not the rewards: was the reply cut off "
+            "before it was embedded?"
         )
         yield Finding("reply_not_embedded", "warning", blind, bank.n_prompts, detail)
 

@@ -14,7 +14,8 @@ from rmspace._checks import check_int, check_number
 from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.data.arrays import number_ids
 from rmspace.data.bank import ResponseBank
-from rmspace.data.health import Finding, Hashes, row_hashes, table_of
+from rmspace.data.equal_rows import Hashes, row_hashes
+from rmspace.data.finding import Finding, table_of
 from rmspace.data.mapped import blocks
 from rmspace.data.preferences import Preferences
 from rmspace.data.split import check_data

@@ -200,7 +200,8 @@ class Preferences:
         >>> data.health()[["check", "n_found"]].values.tolist()
         [['self_comparisons', 1], ['contradictions', 2]]
         """
-        from rmspace.data.health import file_findings, table_of
+        from rmspace.data.finding import table_of
+        from rmspace.data.health import file_findings
         from rmspace.data.preference_health import findings
 
         found = file_findings(self._files)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from rmspace.data.health import Finding, table_of
-from rmspace.text.records import digest
+from rmspace.data.finding import Finding, table_of
+from rmspace.text.records import TextItem, digest
 
 if TYPE_CHECKING:
     from rmspace.text.preferences import TextPreferences
@@ -18,18 +20,27 @@ _ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 _LOW = 2.0  # a mean rating from 1 to 5 that does not go with the highest overall score
 _LENGTH_SHARE = 0.6
 _SURE = 3.0  # standard errors
+_NEXT_TURN = re.compile(
+    r"\n\s*(?:Human|Assistant|User)\s*:|\n\nHuman\s*\Z|<\|im_start\|>|<\|start_header_id\|>|\[INST\]"
+)
+_WORDS = 20  # of a response that is long enough to be cut
+_INSIDE = re.compile(r"(?:[^\W\d_]|[,;])\s*\Z")  # a letter or a comma at the end
 
 
 def findings(data: TextPreferences) -> pd.DataFrame:
     """Return one row per finding: columns check, severity (error, warning, note), n_found, n_checked, detail.
 
     Checks of comparisons: `contradictions` (A beat B, and B beat A), `repeated_comparisons`, `one_contains_the_other`,
-    `length_decides` (the longer response wins more than 60% or less than 40%, by three standard errors). Checks of
-    items: `empty_responses`, `nul_characters`, `suspicious_overall_scores` (10 although the aspects are rated 2 or less
-    on average, in the first release of UltraFeedback), `prompts_that_differ_in_spaces`. Ties are no contradictions, and
-    they are not counted for the lengths.
+    `length_decides` (the longer response wins more than 60% or less than 40%, by three standard errors). Ties are no
+    contradictions, and they are not counted for the lengths.
+
+    Checks of items: `empty_responses`, `next_turn_in_response` (a response goes on with "Human:" or another mark of a
+    turn), `responses_cut_short` (more than half of the responses of 20 words or more end inside a sentence),
+    `nul_characters`, `suspicious_overall_scores` (10 although the aspects are rated 2 or less on average, in the first
+    release of UltraFeedback), `prompts_that_differ_in_spaces`.
     """
-    return table_of([*_comparison_findings(data), *_length_findings(data), *_item_findings(data), *_prompts(data)])
+    items = [*_item_findings(data), *_score_findings(data), *_prompts(data)]
+    return table_of([*_comparison_findings(data), *_length_findings(data), *items])
 
 
 def _comparison_findings(data: TextPreferences) -> Iterator[Finding]:
@@ -59,11 +70,37 @@ def _length_findings(data: TextPreferences) -> Iterator[Finding]:
 
 
 def _item_findings(data: TextPreferences) -> Iterator[Finding]:
-    n = len(data.items)
-    if empty := sum(not item.response.strip() for item in data.items):
+    n, seen = len(data.items), Counter(mark for item in data.items for mark in _marks(item))
+    if empty := seen["empty"]:
         yield Finding("empty_responses", "note", empty, n, "responses that are empty or only white space")
-    if nul := sum(any("\0" in turn.content for turn in item.messages) for item in data.items):
+    if turns := seen["turn"]:
+        detail = "responses that go on with the next turn; cut them there before they are rated and embedded"
+        yield Finding("next_turn_in_response", "warning", turns, n, detail)
+    if 2 * seen["open"] > (long := seen["long"]):
+        detail = (
+            f"responses of {_WORDS} words or more that end inside a sentence: did their generator stop only at its "
+            "limit of tokens?"
+        )
+        yield Finding("responses_cut_short", "warning", seen["open"], long, detail)
+    if nul := seen["nul"]:
         yield Finding("nul_characters", "warning", nul, n, "items with the character NUL, which some tokenizers drop")
+
+
+def _marks(item: TextItem) -> Iterator[str]:
+    """Yield what is noted of one item."""
+    if not item.response.strip():
+        yield "empty"
+    if _NEXT_TURN.search(item.response):
+        yield "turn"
+    if len(item.response.split()) >= _WORDS:
+        yield "long"
+        if _INSIDE.search(item.response):
+            yield "open"
+    if any("\0" in turn.content for turn in item.messages):
+        yield "nul"
+
+
+def _score_findings(data: TextPreferences) -> Iterator[Finding]:
     aspects = [data.features[name] for name in _ASPECTS if name in data.features]
     if "overall_score" in data.features and aspects:
         rated = ~np.isnan(aspects)
@@ -71,7 +108,7 @@ def _item_findings(data: TextPreferences) -> Iterator[Finding]:
         low = (total <= _LOW * rated.sum(axis=0)) & rated.any(axis=0)
         if wrong := int((low & (data.features["overall_score"] == 10)).sum()):
             detail = f"responses with overall_score 10 whose aspects are rated {_LOW:g} or less on average"
-            yield Finding("suspicious_overall_scores", "warning", wrong, n, detail)
+            yield Finding("suspicious_overall_scores", "warning", wrong, len(data.items), detail)
 
 
 def _prompts(data: TextPreferences) -> Iterator[Finding]:
