@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import torch
 
 from rmspace.text import FineTuning, FunctionGenerator, TransformersGenerator, demonstrations_of, finetune_generator
 from rmspace.text.finetune import demonstrations
-from text_models import CHATML, save_causal, save_model
+from rmspace.text.finetune._training import quiet
+from text_models import CHATML, change_json, save_causal, save_model
 
 LORA = FineTuning(rank=8, alpha=16, learning_rate=1e-2, epochs=20, batch_size=2)
 WHOLE = FineTuning(rank=None, learning_rate=1e-2, epochs=40, batch_size=2)
@@ -189,6 +191,67 @@ def test_adapters_for_another_base_are_refused(tuned: Path, tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"is an adapter for .*merge_adapter"):
         TransformersGenerator(tuned / "adapter")
     assert not (tmp_path / "merged").exists()
+
+
+def foreign_adapter(base: TransformersGenerator, folder: Path, stated: str | None) -> Path:
+    """Adapters as peft alone writes them: they state a name, and no hashes."""
+    peft: Any = importlib.import_module("peft")
+    model = base.with_model(base.text_model.model).text_model.weights
+    with quiet():
+        made = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+        made.save_pretrained(folder)
+    change_json(folder / "adapter_config.json", base_model_name_or_path=stated)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "error"),
+    [
+        ("owner/base-1B", None, None),  # the name of its folder
+        ("owner/base-1B", "owner/base-1B", None),
+        ("owner/base-1B-Instruct", None, r"were trained for 'owner/base-1B-Instruct' and not for .*trained_for='owner"),
+        ("owner/base-1B-Instruct", "owner/base-1B-Instruct", None),  # the same model under another name
+        ("owner/base-1B-Instruct", "owner/base-1B", "must be the name that they state, 'owner/base-1B-Instruct'; got"),
+        (None, None, "they state no model"),
+        (None, "owner/base-1B", None),
+    ],
+)
+def test_adapters_of_others_name_their_base(
+    base: TransformersGenerator, tmp_path: Path, stated: str | None, given: str | None, error: str | None
+) -> None:
+    """All of these fit in names and shapes, because the model is the same."""
+    own = tmp_path / "base-1B"
+    shutil.copytree(base.text_model.folder, own)
+    adapter = foreign_adapter(base, tmp_path / "adapter", stated)
+    if error is None:
+        merged = rm.text.merge_adapter(adapter, own, tmp_path / "merged", trained_for=given)
+        assert loss_of(merged, ITEMS[:1]) != pytest.approx(loss_of(own, ITEMS[:1]), abs=1e-6)
+    else:
+        with pytest.raises(ValueError, match=error) as caught:
+            rm.text.merge_adapter(adapter, own, tmp_path / "merged", trained_for=given)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "merged").exists()
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_not_the_base(base: TransformersGenerator, tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        shutil.copytree(base.text_model.folder, tmp_path / place / "model")
+    adapter = foreign_adapter(base, tmp_path / "adapter", str(tmp_path / "there" / "model"))
+    with pytest.raises(ValueError, match=r"were trained for .*there"):
+        rm.text.merge_adapter(adapter, tmp_path / "here" / "model", tmp_path / "merged")
+    shutil.rmtree(tmp_path / "there")  # it was moved
+    rm.text.merge_adapter(adapter, tmp_path / "here" / "model", tmp_path / "merged")
+
+
+def test_a_name_does_not_take_the_place_of_hashes(base: TransformersGenerator, tuned: Path, tmp_path: Path) -> None:
+    other = save_causal(tmp_path / "other", pad="<pad>", chat=CHATML)
+    model = TransformersGenerator(other, max_new_tokens=4).text_model.weights
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    model.save_pretrained(other)
+    stated = json.loads((tuned / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    with pytest.raises(ValueError, match=r"weights.model.safetensors"):
+        rm.text.merge_adapter(tuned / "adapter", other, tmp_path / "merged", trained_for=stated)
 
 
 # The command, and the step of a build

@@ -17,7 +17,7 @@ __all__ = ["merge_adapter"]
 _CONFIG, _BASE = "adapter_config.json", "base.json"
 
 
-def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike) -> Path:
+def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike, *, trained_for: str | None = None) -> Path:
     """Merge LoRA adapters of a language model into its weights, as a folder that `TransformersGenerator` takes.
 
     Args:
@@ -31,7 +31,7 @@ def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike) -> Path:
 
     Raises:
         FileExistsError: `out` exists.
-        ValueError: no adapters, or adapters for another model.
+        ValueError: no adapters, adapters for another model, or adapters that do not state for which.
         ImportError: peft is not installed.
 
     >>> merge_adapter("sft/adapter", "HuggingFaceTB/SmolLM2-135M-Instruct", "merged")  # doctest: +SKIP
@@ -44,9 +44,12 @@ def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike) -> Path:
         raise FileExistsError(f"{target} exists already; choose another folder")
     options: dict[str, Any] = {"template": "auto", "device": "cpu", "dtype": "float32", "revision": None}
     model = TextModel(str(base), "AutoModelForCausalLM", trust_remote_code=False, **options)
-    trained_for = json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    wrong = f"the adapters of {folder} were trained for {trained_for!r} and not for {base}"
-    _check_hashes(folder, model, wrong)
+    stated = json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path") or None
+    wrong = f"the adapters of {folder} were trained for {stated!r} and not for {base}"
+    if (folder / _BASE).is_file():
+        _check_hashes(folder, model, wrong)
+    else:
+        _check_name(stated, base, trained_for, wrong)
     from rmspace.text.finetune._training import quiet
 
     try:
@@ -62,9 +65,26 @@ def merge_adapter(adapter: PathLike, base: PathLike, out: PathLike) -> Path:
     return target
 
 
-def _check_hashes(folder: Path, model: TextModel, wrong: str) -> None:
-    if not (folder / _BASE).is_file():
+def _check_name(stated: str | None, base: PathLike, trained_for: str | None, wrong: str) -> None:
+    """Raise ValueError unless the stated model is `base`; shapes cannot tell a model from its fine-tuned copy."""
+    if stated is None and trained_for is None:
+        raise ValueError(
+            f"{wrong}: they state no model; give the name of the one that they were trained for, trained_for="
+        )
+    if trained_for not in (None, stated or trained_for):
+        raise ValueError(f"{wrong}; trained_for must be the name that they state, {stated!r}; got {trained_for!r}")
+    if stated is None or trained_for is not None or stated == str(base):
         return
+    there, here = Path(stated), Path(base)
+    if here.is_dir() and (here.samefile(there) if there.exists() else here.resolve().name == there.name):
+        return
+    raise ValueError(
+        f"{wrong}; give the base that they were trained for, or, where this is that model under another name, "
+        f"trained_for={stated!r}"
+    )
+
+
+def _check_hashes(folder: Path, model: TextModel, wrong: str) -> None:
     known = json.loads((folder / _BASE).read_text(encoding="utf-8"))
     now = model.describe()
     if found := differences({"weights": known.get("weights")}, {"weights": now["weights"]}):
@@ -77,4 +97,8 @@ def _missing(peft: Any, model: Any, folder: Path) -> list[str]:
 
     with safe_open(folder / "adapter_model.safetensors", framework="np") as file:
         held = set(file.keys())
-    return sorted(held - set(peft.get_peft_model_state_dict(model)))
+    for whole in (False, True):  # peft's "auto" asks the hub for the base that the adapters name
+        missing = held - set(peft.get_peft_model_state_dict(model, save_embedding_layers=whole))
+        if not missing:
+            break
+    return sorted(missing)
