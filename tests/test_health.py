@@ -119,6 +119,35 @@ def test_rows_that_are_equal_except_for_rounding_are_duplicates() -> None:
     assert found(ragged).n_found["duplicated_rows"] == 2  # the four are now of two prompts
 
 
+@pytest.mark.parametrize("dim", [1, 2, 16])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_rows_of_another_length_or_direction_are_no_duplicates(dim: int, scale: float) -> None:
+    """Within a prompt all differ by 1e-3 of their length or more, but for one exact and one near copy."""
+    embeddings = np.ones((20, 30, dim)) * (1 + 1e-3 * np.arange(30))[:, None]
+    embeddings[:, :, 0] *= 1 + np.arange(20)[:, None]
+    assert "duplicated_rows" not in found(rm.ResponseBank((scale * embeddings).astype(np.float32))).index
+    embeddings[3, 4], embeddings[3, 9] = embeddings[3, 20], embeddings[3, 21] * (1 + 2e-7)
+    assert found(rm.ResponseBank((scale * embeddings).astype(np.float32))).n_found["duplicated_rows"] == 2
+
+
+def test_repeats_against_brute_force(rng: np.random.Generator) -> None:
+    """Copies with rounding noise in many prompts of different sizes: each distance within a prompt is computed."""
+    counts = rng.integers(1, 12, 40)
+    rows = rng.normal(size=(counts.sum(), 6))
+    prompts = np.repeat(np.arange(40), counts)
+    for k in np.flatnonzero(rng.random(len(rows)) < 0.3):
+        rows[k] = rows[rng.choice(np.flatnonzero(prompts == prompts[k]))] * (1 + 1e-7 * rng.normal(size=6))
+    items = rows.astype(np.float32)
+    expected = 0
+    for prompt in range(40):
+        own = items[prompts == prompt].astype(np.float64)
+        near = np.linalg.norm(own[:, None] - own, axis=2) < 1e-5 * np.linalg.norm(own, axis=1)
+        expected += int(np.tril(near, -1).any(axis=1).sum())
+    table = found(rm.ResponseBank(items, offsets=np.concatenate([[0], np.cumsum(counts)])))
+    assert expected > 20
+    assert table.n_found["duplicated_rows"] == expected
+
+
 def test_short_answers_that_are_the_same_are_no_cut_replies() -> None:
     """Half of the responses have one text, and a judge gave them different rewards."""
     embeddings, rewards = prompt_bank()

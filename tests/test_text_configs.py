@@ -66,6 +66,17 @@ def test_each_config_goes_through_its_loader(name: str, places: dict[str, str]) 
     assert not isinstance(found, list) or found
 
 
+def test_the_commands_for_a_large_encoder_are_valid(places: dict[str, str]) -> None:
+    """Those of docs/text.md for RewardBench, with a tiny model and fewer tokens."""
+    encoder = ["pooling=last", "normalize=false", "dtype=bfloat16", "max_length=128"]
+    frozen = [f"data.path={places['data']}", f"data.encoder.model={places['chat']}", "data.score=overall_score"]
+    given = load_config(CONFIGS / "train.yaml", [*frozen, *(f"data.encoder.{each}" for each in encoder)]).resolved
+    assert given["data"]["score"] == "overall_score"
+    tuned = [*filled(LOADERS["bradley_terry_8b.yaml"][1], places), "score=overall_score"]
+    made = load_keywords(CONFIGS / "bradley_terry_8b.yaml", RewardRecipe, tuned).value
+    assert (made.score, made.encoder.template, made.encoder.pooling) == ("overall_score", "chat", "last")
+
+
 def test_the_recipe_for_8b_trains(places: dict[str, str], tmp_path: Path) -> None:
     """As it stands, but for the size: a tiny model, one step of 8 pairs, and AdamW without pages."""
     pytest.importorskip("trl", reason="pip install 'reward-space[finetune]'")

@@ -8,10 +8,11 @@ import numpy.typing as npt
 from rmspace._typing import FloatArray, IntArray
 
 Hashes = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
-Shadows = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Sketches = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
-N_DIRECTIONS = 4
-_TOLERANCE = {"float32": 1e-5, "float16": 2e-4}  # of the norm; a batch changes a row by 1e-7, storing it by 1e-4
+SKETCH = 5  # numbers of a sketch
+_TOLERANCE = {"float32": 1e-5, "float16": 2e-4}  # of the length; a batch changes a row by 1e-7, float16 by 1e-4
+_SMALLEST = np.float32(1e-30)
 
 
 def row_hashes(block: FloatArray) -> Hashes:
@@ -25,39 +26,43 @@ def row_hashes(block: FloatArray) -> Hashes:
     return np.einsum("...w,w->...", mixed, factors)
 
 
-def shadows_of(rows: FloatArray) -> Shadows:
-    """Return each row (n, dim), scaled to unit length, along 4 fixed random directions: float32 (n, 4).
+def sketches_of(rows: FloatArray) -> Sketches:
+    """Return a short form of each row (n, dim) whose differences are those of the rows: float32 (n, 5).
 
-    Rows that differ by d of their norm differ here by about d. Of a row that is not finite the numbers are NaN.
+    It is the row at unit length along 4 fixed random directions, and the logarithm of its length. Rows that differ by d
+    of their length differ here by about d. Of a row that is not finite the numbers are not finite.
 
-    >>> a, b = shadows_of(np.array([[1.0, 2.0], [2.0, 4.0]]))
-    >>> bool(np.allclose(a, b))
-    True
+    >>> a, b, c = sketches_of(np.array([[1.0, 2.0], [1.0000001, 2.0], [2.0, 4.0]]))
+    >>> bool(np.allclose(a, b, atol=1e-6)), bool(np.allclose(a, c, atol=1e-6))
+    (True, False)
     """
     wide = np.asarray(rows, dtype=np.float32)
-    directions = np.random.default_rng(0).normal(size=(wide.shape[1], N_DIRECTIONS)).astype(np.float32)
+    directions = np.random.default_rng(0).normal(size=(wide.shape[1], SKETCH - 1)).astype(np.float32)
     with np.errstate(invalid="ignore"):
-        unit = wide / np.maximum(np.abs(wide).max(axis=1, keepdims=True), np.float32(1e-30))
-        unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit))[:, None], np.float32(1e-30))
-        return np.asarray(unit @ directions, dtype=np.float32)
+        largest = np.maximum(np.abs(wide).max(axis=1), _SMALLEST)  # so that no square overflows
+        unit = wide / largest[:, None]
+        lengths = np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit)), _SMALLEST)
+        along = (unit / lengths[:, None]) @ directions
+        return np.column_stack([along, np.log(largest) + np.log(lengths)]).astype(np.float32)
 
 
-def join_near(hashes: Hashes, shadows: Shadows, prompts: IntArray, dtype: np.dtype[np.generic]) -> Hashes:
+def join_near(hashes: Hashes, sketches: Sketches, prompts: IntArray, dtype: np.dtype[np.generic]) -> Hashes:
     """Give rows of one prompt that are equal except for rounding the same hash.
 
     Args:
         hashes: (n,) of the bytes of each row.
-        shadows: (n, 4) of each row, see `shadows_of`.
+        sketches: (n, 5) of each row, see `sketches_of`.
         prompts: (n,) the prompt of each row.
         dtype: of the rows.
 
     >>> rows = np.array([[1.0, 2.0], [5.0, 1.0], [1.0000001, 2.0]])
     >>> hashes = np.arange(3, dtype=np.uint64)
-    >>> join_near(hashes, shadows_of(rows), np.zeros(3, np.int64), np.dtype("float32")).tolist()
+    >>> join_near(hashes, sketches_of(rows), np.zeros(3, np.int64), np.dtype("float32")).tolist()
     [0, 1, 0]
     """
-    order = np.lexsort((shadows[:, 0], prompts))
-    steps = np.abs(np.diff(shadows[order], axis=0))
+    order = np.lexsort((sketches.sum(axis=1), prompts))  # a sum of all, so that near rows are neighbours
+    with np.errstate(invalid="ignore"):
+        steps = np.abs(np.diff(sketches[order], axis=0))
     near = (steps <= 4 * _TOLERANCE[dtype.name]).all(axis=1) & (np.diff(prompts[order]) == 0)
     starts = np.flatnonzero(np.append(True, ~near))
     smallest = np.minimum.reduceat(hashes[order], starts)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rmspace._typing import FloatArray, IntArray
-from rmspace.data.equal_rows import N_DIRECTIONS, Hashes, Shadows, count_distinct, join_near, row_hashes, shadows_of
+from rmspace.data.equal_rows import SKETCH, Hashes, Sketches, count_distinct, join_near, row_hashes, sketches_of
 from rmspace.data.finding import Finding, table_of
 from rmspace.data.mapped import blocks
 from rmspace.data.recorded_health import recorded_findings
@@ -86,7 +86,7 @@ class _Scan(NamedTuple):
     n_flat: int
     largest: float
     hashes: Hashes
-    shadows: Shadows
+    sketches: Sketches
 
 
 def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _embedding_findings(bank: ResponseBank) -> Iterator[Finding]:
         detail = "items whose numbers are all equal, such as rows that were never written"
         yield Finding("constant_rows", "warning", seen.constant, n, detail)
     prompts = np.repeat(np.arange(bank.n_prompts), bank.counts)
-    hashes = join_near(seen.hashes, seen.shadows, prompts, bank.dtype)
+    hashes = join_near(seen.hashes, seen.sketches, prompts, bank.dtype)
     yield from _duplicates(hashes, bank.groups)
     yield from _equal_responses(hashes, prompts, bank)
     if seen.n_flat:
@@ -115,10 +115,10 @@ def _scan(bank: ResponseBank) -> _Scan:
     n = bank.n_items
     non_finite = constant = 0
     largest = 0.0
-    hashes, shadows = np.empty(n, np.uint64), np.empty((n, N_DIRECTIONS), np.float32)
+    hashes, sketches = np.empty(n, np.uint64), np.empty((n, SKETCH), np.float32)
     low, high = np.full(bank.dim, np.inf), np.full(bank.dim, -np.inf)
     for part, block in bank.item_blocks(max(1, _CHUNK_NUMBERS // bank.dim)):
-        hashes[part], shadows[part] = row_hashes(block), shadows_of(block)
+        hashes[part], sketches[part] = row_hashes(block), sketches_of(block)
         finite = np.isfinite(block).all(axis=1)
         non_finite += int((~finite).sum())
         rows = block[finite]
@@ -126,7 +126,7 @@ def _scan(bank: ResponseBank) -> _Scan:
             constant += int((rows.min(axis=1) == rows.max(axis=1)).sum())
             low, high = np.minimum(low, rows.min(axis=0)), np.maximum(high, rows.max(axis=0))
             largest = max(largest, float(np.abs(rows).max()))
-    return _Scan(non_finite, constant, int((low == high).sum()), largest, hashes, shadows)
+    return _Scan(non_finite, constant, int((low == high).sum()), largest, hashes, sketches)
 
 
 def _duplicates(hashes: Hashes, groups: IntArray) -> Iterator[Finding]:

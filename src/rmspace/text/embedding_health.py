@@ -143,7 +143,8 @@ def _nearest(items: FloatArray, embeddings: FloatArray, centre: Float64Array) ->
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+    with np.errstate(invalid="ignore"):  # of rows that are not finite
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
 
 
 def _sample(items: Sequence[TextItem], known: IntArray, size: int, seed: int) -> IntArray:
