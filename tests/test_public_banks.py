@@ -167,6 +167,19 @@ def test_ratings_become_comparisons(tmp_path: Path, encoder_folder: str) -> None
     assert sorted(set(data.columns["margin"])) == [2.5, 4.5, 7.0]
 
 
+def test_a_set_in_three_parts(tmp_path: Path, encoder_folder: str) -> None:
+    """UltraFeedback cut into parts, as UFB_xai is: one folder of embeddings for all of them."""
+    folder = tmp_path / "ufb"
+    folder.mkdir()
+    rows = ultrafeedback(12)
+    for part, own in {"train": rows[:6], "validation": rows[6:9], "test": rows[9:]}.items():
+        write(folder / f"{part}.jsonl", own)
+    for part, n in {"train": 6 * 3, "validation": 3 * 3, "test": 2 * 3 + 1}.items():
+        words = command("embed", folder, encoder_folder, "--split", part, "--score", "overall_score")
+        assert main([*words, "--out", str(tmp_path / "embedded"), "--save", str(tmp_path / part)]) == 0
+        assert rm.Preferences.open(tmp_path / part).n_comparisons == n
+
+
 def test_own_names_of_columns(tmp_path: Path, encoder_folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"question": f"Name {k}.", "chosen": "red", "rejected": "sky"} for k in range(5)]
     words = command("embed", write(tmp_path / "pairs.jsonl", rows), encoder_folder, "--out", str(tmp_path / "e"))
