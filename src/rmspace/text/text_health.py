@@ -20,11 +20,8 @@ _ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 _LOW = 2.0  # a mean rating from 1 to 5 that does not go with the highest overall score
 _LENGTH_SHARE = 0.6
 _SURE = 3.0  # standard errors
-_NEXT_TURN = re.compile(
-    r"\n\s*(?:Human|Assistant|User)\s*:|\n\nHuman\s*\Z|<\|im_start\|>|<\|start_header_id\|>|\[INST\]"
-)
+_NEXT_TURN = re.compile(r"\n ?(?:Human|Assistant|User) ?:|\n\nHuman\Z|<\|im_start\|>|<\|start_header_id\|>|\[INST\]")
 _WORDS = 20  # of a response that is long enough to be cut
-_INSIDE = re.compile(r"(?:[^\W\d_]|[,;])\s*\Z")  # a letter or a comma at the end
 
 
 def findings(data: TextPreferences) -> pd.DataFrame:
@@ -88,13 +85,14 @@ def _item_findings(data: TextPreferences) -> Iterator[Finding]:
 
 def _marks(item: TextItem) -> Iterator[str]:
     """Yield what is noted of one item."""
-    if not item.response.strip():
+    text = item.response.strip()
+    if not text:
         yield "empty"
-    if _NEXT_TURN.search(item.response):
+    if _NEXT_TURN.search(item.response.rstrip()):
         yield "turn"
-    if len(item.response.split()) >= _WORDS:
+    if len(text.split()) >= _WORDS:
         yield "long"
-        if _INSIDE.search(item.response):
+        if text[-1].isalpha() or text[-1] in ",;":
             yield "open"
     if any("\0" in turn.content for turn in item.messages):
         yield "nul"
