@@ -9,10 +9,12 @@ import pytest
 
 import rmspace as rm
 from rmspace.cli.main import main
+from rmspace.data.files import file_hash
 from rmspace.text import ClassifierGold, FunctionGold, Message, TextItem
 from rmspace.text.notes import Note
 from rmspace.text.ratings import Ratings, check_ratings
 from rmspace.text.records import items_of
+from rmspace.text.sources_of_code import source_hash
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
@@ -115,6 +117,92 @@ def test_functions_and_their_columns() -> None:
         check_ratings("mine", [0.0], 1)
     with pytest.raises(TypeError, match="got text"):
         check_ratings("mine", Ratings({"": np.array(["a"])}), 1)
+
+
+def from_notebook(code: str) -> Any:
+    """Return the function `gold` of a cell, which has no file."""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["gold"]
+
+
+CELL = """
+import dataclasses, functools
+WEIGHT, WORDS = 1.0, {"good", "fine"}
+
+def count(text):
+    return sum(word in WORDS for word in text.split())
+
+class Base:
+    bonus = 5
+
+    @staticmethod
+    def half(value):
+        return value / 2
+
+@dataclasses.dataclass
+class Setting:
+    factor: int
+
+class Scorer(Base):
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, prompts, responses):
+        return [self.scale * count(text) + self.half(self.bonus) for text in responses]
+
+def scaled(factor, prompts, responses):
+    return [factor * len(text) for text in responses]
+
+def settled(setting, prompts, responses):
+    return [setting.factor * len(text) for text in responses]
+
+def closed(factor):
+    return lambda prompts, responses: [factor * len(text) for text in responses]
+
+def plain(prompts, responses, power=2):
+    return [WEIGHT * count(text) ** power for text in responses]
+"""
+
+
+@pytest.mark.parametrize(
+    ("gold", "edits"),
+    [
+        (
+            "plain",
+            [("1.0", "1.5"), ("fine", "nice"), ("sum(", "len("), ("power=2", "power=3"), ("WEIGHT *", "WEIGHT +")],
+        ),
+        (
+            "Scorer(2.0)",
+            [("Scorer(2.0)", "Scorer(3.0)"), ("self.scale *", "self.scale +"), ("in WORDS", "not in WORDS")],
+        ),
+        ("Scorer(2.0)", [("bonus = 5", "bonus = 6"), ("value / 2", "value / 3")]),
+        ("Scorer(2.0).__call__", [("Scorer(2.0)", "Scorer(3.0)"), ("self.scale *", "self.scale +"), ("= 5", "= 6")]),
+        ("functools.partial(settled, Setting(2))", [("Setting(2)", "Setting(3)"), ("setting.factor *", "3 *")]),
+        ("functools.partial(scaled, 2)", [("scaled, 2", "scaled, 3"), ("factor * len", "factor + len")]),
+        ("closed(2)", [("closed(2)", "closed(3)"), ("factor * len", "factor + len")]),
+    ],
+)
+def test_an_edited_function_of_a_notebook_is_another_gold(gold: str, edits: list[tuple[str, str]]) -> None:
+    cell = f"{CELL}\ngold = {gold}\n"
+
+    def describe(code: str) -> dict[str, Any]:
+        return FunctionGold(from_notebook(code), name="mine").describe()
+
+    assert describe(cell) == describe(cell) == describe(f"# moved\n\n{cell}")
+    for before, after in edits:
+        assert before in cell
+        assert describe(cell.replace(before, after)) != describe(cell)
+
+
+def test_what_is_bound_to_a_function_of_a_file_counts() -> None:
+    def with_bound(factor: float, unused: object = None) -> FunctionGold:
+        return FunctionGold(lambda prompts, responses: [factor for _ in responses or (unused,)], name="mine")
+
+    assert with_bound(1.0, object()).describe() == with_bound(1.0, object()).describe()
+    assert with_bound(1.0).describe() != with_bound(2.0).describe()
+    assert with_bound(np.ones(2)).describe() != with_bound(np.zeros(2)).describe()  # type: ignore[arg-type]
+    assert source_hash(test_functions_and_their_columns) == file_hash(__file__)
 
 
 def test_the_shipped_config_with_small_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
