@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,13 @@ def start(path: Path, out: Path, log: Path, seconds: float, **options: Any) -> s
     )
 
 
+def run_python(code: str, *words: object) -> int:
+    tests = str(Path(__file__).parent)
+    found = os.pathsep.join([tests, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": found}, check=False).returncode
+
+
 def size_of(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
 
@@ -300,6 +308,96 @@ def test_a_full_disk(tmp_path: Path) -> None:
     kept = responses.read_bytes()[:3000]
     build_banks(stub_recipe(path, n=20), out)
     assert responses.read_bytes()[:3000] == kept
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@posix
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("name", ["prompts", "generate", "gold-number", "embed", "train", "test"])
+def test_a_full_disk_at_any_step(tmp_path: Path, name: str, size: int) -> None:
+    """Within 100 bytes not even a manifest has place; within 1,000 it has, and the content has not."""
+    path, out = prompts_file(tmp_path, 40), tmp_path / "out"
+    whole = [bank.fingerprint() for bank in build_banks(stub_recipe(path, n=20), out)]
+    (folder,) = [out / name] if (out / name).exists() else (out / "steps").glob(f"{name}-*")
+    shutil.rmtree(folder)
+    kept = sorted(each for each in out.rglob("*") if each.is_file())
+    with (
+        full_disk(size),
+        pytest.raises(OSError, match="could not be written: the disk is full, or the limit") as caught,
+    ):
+        build_banks(stub_recipe(path, n=20), out)
+    place = out if name in ("train", "test") else folder
+    assert str(caught.value).startswith(f"[Errno {caught.value.errno}] {place} could not be written")
+    assert "stay: free space" in str(caught.value) or "stays: free space" in str(caught.value)
+    assert "and run the same again" in str(caught.value)
+    assert all(each.exists() for each in kept)
+    again = build_banks(stub_recipe(path, n=20), out)
+    assert [bank.fingerprint() for bank in again] == whole
+    assert not list(out.glob(".*"))
+
+
+@posix
+def test_a_bank_on_a_full_disk(tmp_path: Path) -> None:
+    bank = rm.ResponseBank(np.ones((50, 2, 8), np.float32), np.ones((50, 2)))
+    bank.save(tmp_path / "bank")
+    with (
+        full_disk(1000),
+        pytest.raises(OSError, match=r"bank could not be written: .*; what was there before stays: free"),
+    ):
+        bank[:40].save(tmp_path / "bank", overwrite=True)
+    assert rm.ResponseBank.open(tmp_path / "bank").n_prompts == 50
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+from build_stub import stub_recipe
+from rmspace.text.pipeline.building import build_banks
+path, out, after = sys.argv[1:4]
+rename, seen = Path.rename, []
+
+def counted(self, target):
+    if len(seen) == int(after):
+        os.kill(os.getpid(), signal.SIGKILL)
+    seen.append(target)
+    return rename(self, target)
+
+Path.rename = counted
+build_banks(stub_recipe(path, seed=1), out)
+"""
+
+
+@posix
+def test_no_kill_leaves_banks_of_two_builds(tmp_path: Path) -> None:
+    """Each kill comes before another one of the renames with which the banks are replaced."""
+    path = prompts_file(tmp_path)
+    build_banks(stub_recipe(path), tmp_path / "old")
+    expected = build_banks(stub_recipe(path, seed=1), tmp_path / "alone")
+    left = []
+    for after in range(5):
+        out = tmp_path / str(after)
+        shutil.copytree(tmp_path / "old", out)
+        code = run_python(KILL, path, out, after)
+        names = [name for name in ("train", "test") if (out / name).exists()]
+        left.append(names)
+        assert code == -9 or after == 4
+        assert len({rm.ResponseBank.open(out / name).metadata["build"]["key"] for name in names}) <= 1
+        again = build_banks(stub_recipe(path, seed=1), out)
+        assert [bank.fingerprint() for bank in again] == [bank.fingerprint() for bank in expected]
+        assert not list(out.glob(".*"))
+    assert [len(names) for names in left] == [2, 1, 0, 1, 2]
 
 
 def test_two_builds_in_one_folder(tmp_path: Path) -> None:

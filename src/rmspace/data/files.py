@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -60,6 +61,20 @@ def new_folder(
         raise
 
 
+def remove_folder(path: Path, kind: FolderKind) -> None:
+    """Remove a folder of this kind, where there is one; it disappears at once, as it appeared.
+
+    Raises:
+        FileExistsError: it is not a folder of this kind.
+    """
+    target = path.absolute().resolve()
+    check_target(target, kind, overwrite=True)
+    if target.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        target.rename(aside / target.name)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def left_behind(path: PathLike) -> list[Path]:
     """Return the hidden folders beside `path` of writers that were killed, or that still run; see `new_folder`."""
     target = Path(path).absolute().resolve()
@@ -90,6 +105,24 @@ def check_target(target: Path, kind: FolderKind, *, overwrite: bool) -> None:
             f"{target} also holds {', '.join(foreign)}, which rmspace did not write, so it is not overwritten; "
             "move that elsewhere"
         )
+
+
+@contextmanager
+def clear_when_full(place: Path, stays: str) -> Iterator[None]:
+    """Let an error of the disk name the place, and say what is not lost and what to do."""
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as error:
+        number = error.errno or errno.ENOSPC  # numpy tells no number where a part of an array is written
+        full = number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        reason = "the disk is full, or the limit of a file's size is reached" if full else error.strerror
+        raise OSError(
+            number,
+            f"{place} could not be written: {reason}; {stays}: free space, or correct the permissions, and run the "
+            "same again",
+        ) from error
 
 
 def check_new_file(path: Path) -> None:

@@ -76,8 +76,9 @@ class LineStore:
 
     def start(self) -> None:
         """Make the folder, and drop what is not committed; the caller holds a lock."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._kind.drop_unfinished(self.folder, [self.size(k) for k in range(len(self._kind.files))])
+        with self._kind.clear_when_full(self.folder, self.n):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._kind.drop_unfinished(self.folder, [self.size(k) for k in range(len(self._kind.files))])
 
     def append(self, parts: Sequence[Sequence[Mapping[str, Any]]]) -> None:
         """Commit a shard, given as the lines of each file: after that, no stop of the process loses it.

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from rmspace.data.array_files import head_text
-from rmspace.data.files import FolderKind
+from rmspace.data.files import FolderKind, clear_when_full
 from rmspace.text.folder_lock import NAME as LOCK
 
 _BLOCK = 1 << 24
@@ -82,19 +81,9 @@ class ShardFolder:
         finally:
             part.unlink(missing_ok=True)
 
-    @contextmanager
-    def clear_when_full(self, folder: Path, n: int) -> Iterator[None]:
+    def clear_when_full(self, folder: Path, n: int) -> AbstractContextManager[None]:
         """Let an error of the disk say what happened to the `n` units that are committed."""
-        try:
-            yield
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-            reason = "the disk is full, or the limit of a file's size is reached" if full else str(error.strerror)
-            raise OSError(
-                error.errno,
-                f"{folder} could not be written: {reason}; {n:,} {self.unit} are committed and stay: free space, or "
-                "correct the permissions, and run the same again",
-            ) from error
+        return clear_when_full(folder, f"{n:,} {self.unit} are committed and stay")
 
 
 def _part(kind: FolderKind) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rmspace.data.bank import ResponseBank
+from rmspace.data.bank_files import write_together
 from rmspace.data.files import left_behind
 from rmspace.data.mapped import choose
 from rmspace.text.line_store import Line, LineStore
@@ -65,6 +66,8 @@ def write_banks(
 ) -> tuple[ResponseBank, ResponseBank]:
     """Write both banks, unless they are there already, and open them: (train, test).
 
+    A prompt of the one may be in the other of another build. So they are replaced together.
+
     Args:
         out: the folder of the build.
         responses, golds, embedded: of the steps; the first gold is the reward, and the others are features.
@@ -82,8 +85,9 @@ def write_banks(
             shutil.rmtree(folder)
     if any(_key_of_bank(out / split) != key for split in SPLITS):
         metadata = {**description, "build": {"key": key, **_counts(responses, golds), **embedded.notes}}
-        for split, columns in _collect(responses, golds).items():
-            columns.bank(embedded, {**metadata, "split": split}).save(out / split, overwrite=True)
+        columns = _collect(responses, golds)
+        banks = {split: columns[split].bank(embedded, {**metadata, "split": split}) for split in SPLITS}
+        write_together(banks, out)
     train, test = (ResponseBank.open(out / split) for split in SPLITS)
     say(f"train: {train}")
     say(f"test: {test}")
