@@ -1,5 +1,6 @@
 """Stand-ins for the models of a build: slow where asked, and they write down what they work on."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,3 +89,15 @@ def stub_recipe(path: Path | str, *, log: str | None = None, seconds: float = 0.
         **options,
     }
     return Recipe(path, **given)
+
+
+def prompts_file(folder: Path, n: int = 13, extra: Sequence[str] = ()) -> Path:
+    path = folder / "prompts.jsonl"
+    rows = [*(f"{k} + 1?" for k in range(n)), *extra]
+    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def step(out: Path, name: str, file: str) -> list[dict[str, Any]]:
+    (folder,) = (out / "steps").glob(f"{name}-*")
+    return [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()]

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import rmspace as rm
-from build_stub import Embedder, Logged, Rater, Writer, answer, stub_recipe
+from build_stub import Embedder, Logged, Rater, Writer, answer, prompts_file, step, stub_recipe
 from rmspace.cli.main import main
 from rmspace.text import FunctionEncoder, FunctionGenerator, FunctionGold, Ratings, Reply, Unread, build_banks
 from rmspace.text.folder_lock import folder_lock
@@ -34,18 +34,6 @@ path, out, log, seconds = sys.argv[1:5]
 build_banks(stub_recipe(path, log=log, seconds=float(seconds), n=20), out)
 """
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL and no limits of file size")
-
-
-def prompts_file(folder: Path, n: int = 13, extra: Sequence[str] = ()) -> Path:
-    path = folder / "prompts.jsonl"
-    rows = [*(f"{k} + 1?" for k in range(n)), *extra]
-    path.write_text("".join(json.dumps({"prompt": row}) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def step(out: Path, name: str, file: str) -> list[dict[str, Any]]:
-    (folder,) = (out / "steps").glob(f"{name}-*")
-    return [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()]
 
 
 def folders(out: Path) -> set[str]:

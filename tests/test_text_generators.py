@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import random
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -25,8 +22,10 @@ from rmspace.text import (
     VLLMGenerator,
 )
 from rmspace.text.golds.endpoint import read_scores
+from rmspace.text.ratings import check_ratings
 from rmspace.text.records import items_of
 from rmspace.text.serve import forms
+from server_stub import Server, hurried, response_in, serving
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
@@ -263,63 +262,9 @@ def test_vllm_is_not_installed(model: str) -> None:
 # Servers
 
 
-class Server(ThreadingHTTPServer):
-    """Answers with the seed and the prompt; some calls fail."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.bodies: list[dict[str, Any]] = []
-        self.failing = 0.0
-        self.content: Any = None
-        self.rng = random.Random(0)
-        self.lock = threading.Lock()
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            fails = self.server.rng.random() < self.server.failing
-            self.server.bodies += [] if fails else [{"path": self.path, **body}]
-        if self.path == "/score":
-            return self.answer(fails, {"scores": [len(text) for text in body["responses"]]})
-        text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
-        content = self.server.content or (lambda text, seed: f"{seed} {text}STOP more")
-        made = content(text, body.get("seed"))
-        choice = {"message": {"content": made}} if "messages" in body else {"text": made}
-        answer = {"choices": [{**choice, "finish_reason": "length"}], "usage": {"completion_tokens": 3}}
-        return self.answer(fails, answer)
-
-    def answer(self, fails: bool, content: object) -> None:
-        data = json.dumps(content).encode()
-        self.send_response(500 if fails else 200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    pytest.importorskip("httpx")
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    found = Server()
-    threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield found
-    found.shutdown()
-    found.server_close()
-
-
-def hurried(made: Any) -> Any:
-    made.policy = made.policy._replace(backoff=0.001)
-    return made
+    yield from serving(monkeypatch)
 
 
 @pytest.mark.parametrize("template", ["chat", "plain"])
@@ -355,10 +300,6 @@ def judge(server: Server, **options: Any) -> JudgeGold:
     return hurried(JudgeGold(server.url, "m", **options))
 
 
-def response_in(text: str, tag: str = "response") -> str:
-    return text.partition(f"<{tag}>\n")[2].partition(f"\n</{tag}>")[0]
-
-
 def test_ratings_are_read_and_never_guessed(server: Server) -> None:
     answers = {
         "a": "Fine. [[7]]",
@@ -380,9 +321,10 @@ def test_pairs_are_judged_in_both_orders(server: Server, opponents: int | None, 
     """This judge always takes the first one it is shown: that tells nothing, so all responses get 1/2."""
     server.content = lambda text, seed: "[[A]]"
     groups = [items_of("Why?", list("abcd")), items_of("How?", list("ef"))]
-    found = judge(server, mode="pairwise", opponents=opponents).rate(groups)
+    made = judge(server, mode="pairwise", opponents=opponents)
+    found = made.rate(groups)
     assert found.columns[""].tolist() == [0.5] * 6
-    assert len(server.bodies) == n_games
+    assert len(server.bodies) == n_games == sum(made.requests_for(len(group)) for group in groups)
 
 
 def test_wins_and_ties_are_counted(server: Server) -> None:
@@ -394,9 +336,24 @@ def test_wins_and_ties_are_counted(server: Server) -> None:
     found = judge(server, mode="pairwise").rate([items_of("Why?", ["aa", "bb", "ccc", "d"])])
     # aa: ties bb, beats d; ccc: beats d; the games of aa and bb against ccc cannot be read
     assert found.columns[""].tolist() == [0.75, 0.75, 1.0, 0.0]
-    assert Counter(each.place for each in found.unread) == {0: 2, 1: 2, 2: 4}
+    assert Counter((each.place, each.other) for each in found.unread) == {(0, 2): 1, (2, 0): 1, (1, 2): 1, (2, 1): 1}
     with pytest.raises(ValueError, match="needs at least two responses"):
         judge(server, mode="pairwise").rate([items_of("Why?", ["a"])])
+
+
+def test_one_order_alone_does_not_count(server: Server) -> None:
+    """This judge takes what it is shown first, and cannot be read where "b" comes first and "c" second."""
+
+    def first(text: str, seed: Any) -> str:
+        return "no idea" if [response_in(text, f"response {tag}") for tag in "AB"] == ["b", "c"] else "[[A]]"
+
+    server.content = first
+    found = judge(server, mode="pairwise").rate([items_of("Why?", ["a", "b", "c"])])
+    assert found.columns[""].tolist() == [0.5] * 3  # the places of b and c do not decide
+    assert [(each.place, each.other, each.answer) for each in found.unread] == [(1, 2, "no idea")]
+    alone = judge(server, mode="pairwise").rate([items_of("Why?", ["b", "c"])])
+    assert np.isnan(check_ratings("judge", alone, 2).columns[""]).all()
+    assert len(alone.unread) == 1
 
 
 def test_a_server_of_scores(server: Server) -> None:

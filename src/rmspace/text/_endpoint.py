@@ -1,19 +1,24 @@
-"""A server of the OpenAI protocol: its address, its key, and several requests at once."""
+"""A server: its address, its key, and several requests at once."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from rmspace._checks import check_int, check_number
+from rmspace.text._answers import Answers
 from rmspace.text._extras import need
 from rmspace.text._requests import Policy, post, shown
 
 T = TypeVar("T")
+_GIVE_UP = 8  # a server that fails so many requests in a row does not work
 
 
 class Endpoint:
@@ -27,12 +32,26 @@ class Endpoint:
         timeout: seconds for one request.
         retries: how often a request is tried again after an overload (429), an error of the server or no answer.
         api_key_env: the environment variable that holds the key, read at each call and written nowhere.
+        identity: what stands for the server and its weights, because the protocol does not tell; None is the address.
     """
 
+    answers: Answers | None = None
+    """Where answers are kept until a step has committed them; see `keeping`."""
+
     def __init__(
-        self, url: str, path: str, model: str, *, concurrency: int, timeout: float, retries: int, api_key_env: str
+        self,
+        url: str,
+        path: str,
+        model: str,
+        *,
+        concurrency: int,
+        timeout: float,
+        retries: int,
+        api_key_env: str,
+        identity: str | None = None,
     ) -> None:
         self.url, self.model = address(url, path), str(model)
+        self.identity = shown(self.url) if identity is None else _identity(identity, path)
         self.concurrency = check_int("concurrency", concurrency, low=1)
         self.policy = Policy(check_number("timeout", timeout, low=0.001), check_int("retries", retries, low=0))
         self.api_key_env = api_key_env
@@ -45,28 +64,64 @@ class Endpoint:
     ) -> list[T]:
         """Return what `read(answer, k)` makes of the answer to each body, in their order.
 
-        The first error ends all other requests. `done` is called with the number of each body that is answered.
+        A request that used up its tries waits until the others are answered, and is asked once more then. So a server
+        that fails now and then does not end a long run. A refusal ends all requests at once, and so does a server that
+        fails several requests in a row, or all of them. `done` is called with the number of each body that is answered.
 
         Raises:
             ConnectionError: the server did not answer after all tries.
             ValueError: the server refuses a request, or `read` refuses its answer.
         """
+        found: dict[int, T] = {}
+
+        def take(k: int, answer: Any) -> None:
+            found[k] = self._read(read, answer, k)
+            if self.answers is not None:  # after `read`, so that an answer that it refuses is asked for again
+                self.answers.add(bodies[k], answer)
+            done(k)
+
+        waiting: dict[int, dict[str, Any]] = {}
+        for k, body in enumerate(bodies):
+            if self.answers is not None and (answer := self.answers.find(body)) is not None:
+                take(k, answer)
+            else:
+                waiting[k] = body
+        if failed := self._ask_for(waiting, take, give_up=_GIVE_UP if self.policy.retries else 1):
+            time.sleep(self.policy.wait(self.policy.retries))
+            self._ask_for(failed, take, give_up=1)
+        return [found[k] for k in range(len(bodies))]
+
+    def _ask_for(
+        self, waiting: dict[int, dict[str, Any]], take: Callable[[int, Any], None], *, give_up: int
+    ) -> dict[int, dict[str, Any]]:
+        """Take the answers to some bodies, and return those that failed; raise after `give_up` failures in a row."""
         headers, stop = self._headers(), threading.Event()
+        failed, in_a_row = dict[int, dict[str, Any]](), 0
         with need("httpx").Client() as client, ThreadPoolExecutor(self.concurrency) as pool:
             places = {
-                pool.submit(post, client, self.url, body, headers, self.policy, stop): k
-                for k, body in enumerate(bodies)
+                pool.submit(post, client, self.url, body, headers, self.policy, stop): k for k, body in waiting.items()
             }
-            found: dict[int, T] = {}
             try:
-                for one in as_completed(places):
-                    found[places[one]] = self._read(read, one.result(), places[one])
-                    done(places[one])
+                for one in as_completed(list(places)):
+                    k = places.pop(one)
+                    try:
+                        answer = one.result()
+                    except ConnectionError:
+                        failed[k], in_a_row = waiting[k], in_a_row + 1
+                        if in_a_row >= give_up or len(failed) == len(waiting):
+                            raise
+                        continue
+                    in_a_row = 0
+                    take(k, answer)
             except BaseException:
                 stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)  # which waits for the requests that are out
+                for one, k in places.items():
+                    if not one.cancelled() and one.exception() is None:
+                        with suppress(ValueError):
+                            take(k, one.result())
                 raise
-        return [found[k] for k in range(len(bodies))]
+        return failed
 
     def _read(self, read: Callable[[Any, int], T], answer: Any, k: int) -> T:
         try:
@@ -79,6 +134,24 @@ class Endpoint:
         if not (key.isascii() and key.isprintable()):
             raise ValueError(f"the key in {self.api_key_env} must be printable ASCII; it holds other characters")
         return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+
+
+@contextmanager
+def keeping(maker: object, path: Path) -> Iterator[Answers | None]:
+    """Let a generator or gold that is a server keep its answers in a file; yields None where it is no server.
+
+    >>> with keeping(print, Path("nothing")) as answers:
+    ...     print(answers)
+    None
+    """
+    if not isinstance(maker, Endpoint):
+        yield None
+        return
+    maker.answers = Answers(path)
+    try:
+        yield maker.answers
+    finally:
+        maker.answers = None
 
 
 def address(url: str, path: str) -> str:
@@ -100,3 +173,8 @@ def address(url: str, path: str) -> str:
     if not own.endswith(rest):
         own += rest if start and own.endswith(start) else path
     return parts._replace(path=own, fragment="").geturl()
+
+
+def _identity(given: str, path: str) -> str:
+    """Return what stands for a server; an address is completed, as that of the server itself."""
+    return shown(address(given, path)) if given.startswith(("http://", "https://")) else given

@@ -24,6 +24,10 @@ class Policy(NamedTuple):
     backoff: float = 0.5
     """Seconds before the second try; each later wait is twice as long, and at most a minute."""
 
+    def wait(self, tried: int) -> float:
+        """Return the seconds to wait after so many tries and the first one: a random part from a half to the whole."""
+        return min(self.backoff * 2**tried, 60.0) * random.uniform(0.5, 1.0)
+
 
 class _Failed(Exception):
     """A try that failed, and how long the server asks to wait."""
@@ -51,8 +55,7 @@ def post(client: Any, url: str, body: object, headers: dict[str, str], policy: P
             if tried == policy.retries:
                 times = "1 time" if tried == 0 else f"{tried + 1} times"
                 raise ConnectionError(f"{shown(url)} failed {times}; the last time: {failed}") from failed
-            doubled = min(policy.backoff * 2**tried, 60.0) * random.uniform(0.5, 1.0)
-            wait = doubled if failed.wait is None else failed.wait + random.uniform(0, policy.backoff)
+            wait = policy.wait(tried) if failed.wait is None else failed.wait + random.uniform(0, policy.backoff)
             if stop.wait(wait):
                 raise ConnectionError("another request failed") from failed
     raise AssertionError("not reached")

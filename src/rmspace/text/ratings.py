@@ -23,6 +23,8 @@ class Unread(NamedTuple):
     place: int
     """The response, by its place among all that were rated together."""
     answer: str
+    other: int | None = None
+    """The place of the response that it was compared with, where there was one."""
 
 
 class Ratings(NamedTuple):
@@ -51,7 +53,7 @@ def check_ratings(name: str, found: Any, n: int) -> Ratings:
             f"the gold {name!r} must return rmspace.text.Ratings with at least one column; got {shown(found)}"
         )
     columns = {column: _checked(f"{name} {column}".strip(), values, n) for column, values in found.columns.items()}
-    unread = {each.place for each in found.unread}
+    unread = {place for each in found.unread for place in (each.place, each.other)}
     for column, values in columns.items():
         bad = [k for k in np.flatnonzero(~np.isfinite(values)).tolist() if not (np.isnan(values[k]) and k in unread)]
         if bad:

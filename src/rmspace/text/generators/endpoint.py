@@ -21,8 +21,9 @@ class EndpointGenerator(Endpoint):
     """A server with `/v1/chat/completions` or `/v1/completions` of the OpenAI protocol as a generator.
 
     Each response is one request with its own seed. Whether the server keeps to it is the server's matter: where it does
-    not, a stopped run still keeps what it has, but what it makes again differs. The description has the name of the
-    model, because the protocol tells nothing more.
+    not, a stopped run still keeps what it has, but what it makes again differs. The protocol does not tell which
+    weights answer. So the description has the address and the name of the model: where the server changes what it
+    serves under that name, give another `identity`.
 
     Args:
         url: of the server, with or without the path.
@@ -33,8 +34,11 @@ class EndpointGenerator(Endpoint):
             run at the first prompt that it refuses.
         concurrency: requests at once.
         timeout: seconds for one request.
-        retries: how often a request is tried again after an overload (429), an error of the server or no answer.
+        retries: how often a request is tried again after an overload (429), an error of the server or no answer. One
+            that failed so often is asked once more after the others, unless they all fail.
         api_key_env: the environment variable that holds the key, read at each call and written nowhere.
+        identity: what stands for the server and its weights: what another one made is not mixed with this. None is the
+            address. Where the same model moves to another address, give the old address, and a build goes on.
 
     Raises:
         ValueError: an address that is not http or https, or that holds a password; an option out of range.
@@ -58,6 +62,7 @@ class EndpointGenerator(Endpoint):
         timeout: float = 120.0,
         retries: int = 5,
         api_key_env: str = "OPENAI_API_KEY",
+        identity: str | None = None,
     ) -> None:
         check_word("template", template, ("chat", "plain", "hh"))
         super().__init__(
@@ -68,6 +73,7 @@ class EndpointGenerator(Endpoint):
             timeout=timeout,
             retries=retries,
             api_key_env=api_key_env,
+            identity=identity,
         )
         self.temperature = check_number("temperature", temperature, low=0.0)
         self.top_p = check_number("top_p", top_p, low=1e-6, high=1.0)
@@ -83,6 +89,7 @@ class EndpointGenerator(Endpoint):
         names = ("model", "template", "temperature", "top_p", "max_new_tokens", "max_characters")
         return {
             "kind": "endpoint",
+            "server": self.identity,
             **{name: getattr(self, name) for name in names},
             "template_sha256": None if self.template == "chat" else template_hash(self.template),
             "stop": list(self.stop),

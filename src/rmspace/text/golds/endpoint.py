@@ -22,10 +22,9 @@ class EndpointGold(Endpoint):
 
     Args:
         url: of the server, with or without `/score`.
-        model: what stands for the model, because the server does not tell: rewards of another name are not mixed with
-            these.
+        model: the name of the model: rewards of another name are not mixed with these.
         batch_size: texts per request.
-        concurrency, timeout, retries, api_key_env: as in `EndpointGenerator`.
+        concurrency, timeout, retries, api_key_env, identity: as in `EndpointGenerator`.
 
     >>> EndpointGold("http://localhost:8000", "my-reward").url
     'http://localhost:8000/score'
@@ -41,9 +40,17 @@ class EndpointGold(Endpoint):
         timeout: float = 60.0,
         retries: int = 5,
         api_key_env: str = "OPENAI_API_KEY",
+        identity: str | None = None,
     ) -> None:
         super().__init__(
-            url, "/score", model, concurrency=concurrency, timeout=timeout, retries=retries, api_key_env=api_key_env
+            url,
+            "/score",
+            model,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            api_key_env=api_key_env,
+            identity=identity,
         )
         self.batch_size = check_int("batch_size", batch_size, low=1)
 
@@ -52,7 +59,7 @@ class EndpointGold(Endpoint):
 
     def describe(self) -> dict[str, Any]:
         """Return all that the rewards depend on, as far as the name tells; never the key."""
-        return {"kind": "score", "model": self.model, "about": {"url": shown(self.url)}}
+        return {"kind": "score", "server": self.identity, "model": self.model, "about": {"url": shown(self.url)}}
 
     def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:
         """Rate the responses of each prompt.

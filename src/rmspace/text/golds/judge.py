@@ -40,7 +40,8 @@ class JudgeGold(Endpoint):
 
     An answer is read only where it holds one verdict in double brackets, such as [[7]] or [[A]]. Any other answer is
     never guessed at: it is counted and listed, and the response has no reward where no answer about it could be read.
-    With "pairwise", the reward is the mean of 1 for a win, 1/2 for a tie and 0 for a loss over all verdicts.
+    With "pairwise", the reward is the mean of 1 for a win, 1/2 for a tie and 0 for a loss over all verdicts. Where the
+    answer about a pair cannot be read in one order, both orders are left out: one order alone would favour a place.
 
     Args:
         url: of the server, with or without `/v1/chat/completions`.
@@ -52,7 +53,7 @@ class JudgeGold(Endpoint):
         opponents: with "pairwise", compare each response with so many that follow it, in a ring; None compares all
             pairs, which are n (n - 1) requests for n responses.
         max_tokens: the most tokens of an answer.
-        concurrency, timeout, retries, api_key_env: as in `EndpointGenerator`.
+        concurrency, timeout, retries, api_key_env, identity: as in `EndpointGenerator`.
 
     Raises:
         ValueError: an address that is not http or https; a question without a field; a range that is none.
@@ -76,6 +77,7 @@ class JudgeGold(Endpoint):
         timeout: float = 120.0,
         retries: int = 5,
         api_key_env: str = "OPENAI_API_KEY",
+        identity: str | None = None,
     ) -> None:
         super().__init__(
             url,
@@ -85,6 +87,7 @@ class JudgeGold(Endpoint):
             timeout=timeout,
             retries=retries,
             api_key_env=api_key_env,
+            identity=identity,
         )
         check_word("mode", mode, tuple(_FIELDS))
         self.mode, self.low, self.high = mode, check_number("low", low), check_number("high", high)
@@ -102,9 +105,18 @@ class JudgeGold(Endpoint):
         names = ("model", "mode", "question", "low", "high", "opponents", "max_tokens")
         return {
             "kind": "judge",
+            "server": self.identity,
             **{name: getattr(self, name) for name in names},
             "about": {"url": shown(self.url), "api_key_env": self.api_key_env},
         }
+
+    def requests_for(self, n: int) -> int:
+        """Return how many requests n responses to one prompt need; `estimate_build` counts with it.
+
+        >>> JudgeGold("http://localhost:8000", "my-judge", mode="pairwise").requests_for(10)
+        90
+        """
+        return n if self.mode == "rating" else len(_games(0, n, self.opponents))
 
     def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:
         """Rate the responses of each prompt.
@@ -132,15 +144,19 @@ class JudgeGold(Endpoint):
             _fill(self.question, prompt=plain(items[a]).prompt, a=items[a].response, b=items[b].response)
             for a, b in games
         ]
+        answers = self._answers(texts)
+        verdicts = [_verdict(answer) for answer in answers]
         points, played = np.zeros(len(items)), np.zeros(len(items))
-        unread: list[Unread] = []
-        for (a, b), answer in zip(games, self._answers(texts), strict=True):
-            verdict = _verdict(answer)
-            if verdict not in _POINTS:
-                unread += [Unread(a, answer), Unread(b, answer)]
-                continue
-            points[[a, b]] += _POINTS[verdict], 1 - _POINTS[verdict]
-            played[[a, b]] += 1
+        for (a, b), first, second in zip(games[::2], verdicts[::2], verdicts[1::2], strict=True):
+            if first in _POINTS and second in _POINTS:  # one order alone would count the place, not the response
+                won = _POINTS[first] + 1 - _POINTS[second]
+                points[[a, b]] += won, 2 - won
+                played[[a, b]] += 2
+        unread = [
+            Unread(a, answer, b)
+            for (a, b), answer, verdict in zip(games, answers, verdicts, strict=True)
+            if verdict not in _POINTS
+        ]
         means = np.divide(points, played, out=np.full(len(items), np.nan), where=played > 0)
         return Ratings({"": means}, unread)
 
@@ -164,7 +180,7 @@ class Game(NamedTuple):
 
 
 def _games(start: int, stop: int, opponents: int | None) -> list[Game]:
-    """Return the games of the responses to one prompt: each pair in both orders."""
+    """Return the games of the responses to one prompt: each pair in both orders, one after the other."""
     n = stop - start
     if n < 2:
         raise ValueError("mode='pairwise' needs at least two responses to a prompt; got one: use mode='rating'")

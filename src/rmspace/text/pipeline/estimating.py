@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,26 +16,30 @@ from rmspace.text.embedding import encode_shard
 from rmspace.text.finetune.settings import FineTuning
 from rmspace.text.line_store import Line, json_lines
 from rmspace.text.pipeline.building import Recipe, check_recipe, plan_of, source_of
-from rmspace.text.pipeline.prompts import prompts_step
+from rmspace.text.pipeline.prompts import prompt_of, prompts_step
 from rmspace.text.pipeline.responses import Generating, groups_of
 from rmspace.text.pipeline.rewards import rated
 
 __all__ = ["estimate_build"]
 
 _KEY_BYTES = 33  # of the index of embeddings, per row
+_LEAST = 2  # responses to a prompt of the sample
 _CHARACTERS_PER_TOKEN = 4  # where a generator does not count its tokens
 
 
 def estimate_build(recipe: Recipe, *, sample: int = 32, clock: Callable[[], float] = time.perf_counter) -> pd.DataFrame:
     """Return what each step of a build costs, from the work on a sample; nothing of it is kept.
 
-    The time of a step is the time of the sample, times the number of responses over that of the sample. Each model
-    works on one response first, which is not counted, so that loading it is not counted either.
+    The time of a step is the time of the sample, times the number of responses over that of the sample. A gold that
+    compares responses says by a method `requests_for(n)` how many requests n responses to one prompt need, and its time
+    grows with that number. Each model works on one prompt first, which is not counted, so that loading it is
+    not counted either.
 
     Args:
         recipe: what to build.
         sample: number of responses that are made, rated and embedded, and of demonstrations that are learned; a
-            multiple of the generator's batch size is best.
+            multiple of the generator's batch size is best. Each prompt of the sample gets at least two responses,
+            because some golds compare them.
         clock: gives seconds, except those of fine-tuning, which are of wall time.
 
     Returns:
@@ -62,7 +66,7 @@ def estimate_build(recipe: Recipe, *, sample: int = 32, clock: Callable[[], floa
     with tempfile.TemporaryDirectory() as folder:
         prompts = prompts_step(Path(folder), source_of(recipe), lambda _: None, False)
         work = Generating(prompts, recipe.generator, plan_of(recipe))
-        found = _generated(work, _chosen(work, prompts.n, sample), sample, clock)
+        found = _generated(work, sample, clock)
         rows = [*_of_tuning(recipe, sample), _row("prompts", prompts.n, 0.0, prompts.size(0)), _of_generating(found)]
     rows += [_of_gold(recipe, name, found, clock) for name in recipe.golds]
     return pd.DataFrame([*rows, *_of_embedding(recipe, found, clock)])
@@ -81,41 +85,53 @@ def _of_tuning(recipe: Recipe, sample: int) -> list[dict[str, Any]]:
 class _Sample(NamedTuple):
     """Responses that were made to measure, and what one of them stands for."""
 
+    work: Generating
     lines: list[Line]
-    n: int
+    each: int
+    """The number of responses to each prompt of the sample."""
     seconds: float
-    total: int
-    """The responses of the whole build, without those to prompts that the generator refuses."""
-    prompts: float
-    """How many prompts of the build each of the sample stands for."""
+    kept: float
+    """The share of the prompts that the generator does not refuse."""
+
+    @property
+    def total(self) -> int:
+        """The responses of the whole build, without those to prompts that the generator refuses."""
+        return round(self.work.total * self.kept)
 
     @property
     def factor(self) -> float:
         """How many responses of the build each of the sample stands for."""
-        return self.total / self.n
+        return self.total / (self.each * len(self.lines))
+
+    def factor_of(self, requests: Callable[[int], int]) -> float:
+        """Return how many requests of the build each of the sample stands for; `requests` gives those of a prompt."""
+        return self.work.sum(requests) * self.kept / (requests(self.each) * len(self.lines))
 
     def size(self, lines: list[Line]) -> float:
         """Return the bytes that lines like these will have: a part per prompt, and a part per response."""
         whole, per_prompt = len(json_lines(lines)), len(json_lines(map(_without_responses, lines)))
-        return self.prompts * per_prompt + self.factor * (whole - per_prompt)
+        n_prompts = self.work.prompts.n * self.kept / len(self.lines)  # of the build for each of the sample
+        return n_prompts * per_prompt + self.factor * (whole - per_prompt)
 
 
-def _chosen(work: Generating, n_prompts: int, sample: int) -> list[Line]:
-    """Return prompts that are spread evenly over all, so that short and long ones are among them."""
-    wanted = set(np.linspace(0, n_prompts - 1, min(sample, n_prompts)).astype(int).tolist())
-    return [line for k, line in enumerate(work.prompts.lines()) if k in wanted]
-
-
-def _generated(work: Generating, chosen: list[Line], sample: int, clock: Callable[[], float]) -> _Sample:
-    each = -(-sample // len(chosen))
+def _generated(work: Generating, sample: int, clock: Callable[[], float]) -> _Sample:
+    asked = _spread(work.prompts.lines(), work.prompts.n, sample)
+    reasons = work.generator.refusals([prompt_of(line) for line in asked])
+    kept = [line for line, reason in zip(asked, reasons, strict=True) if reason is None]
+    if not kept:
+        raise ValueError(f"the generator refuses all {len(asked)} prompts of the sample: {reasons[0]}")
+    chosen = _spread(kept, len(kept), max(1, sample // _LEAST))
+    each = max(_LEAST, -(-sample // len(chosen)))
     work.answer(chosen[:1], lambda _: 1)
     start = clock()
-    lines, left_out = work.answer(chosen, lambda _: each)
-    seconds = clock() - start
-    if not lines:
-        raise ValueError(f"the generator refuses all {len(chosen)} prompts of the sample: {left_out[0]['reason']}")
-    total = round(work.total * len(lines) / len(chosen))
-    return _Sample(lines, each * len(lines), seconds, total, work.prompts.n / len(chosen))
+    lines, _ = work.answer(chosen, lambda _: each)
+    return _Sample(work, lines, each, clock() - start, len(kept) / len(asked))
+
+
+def _spread(lines: Iterable[Line], n_lines: int, n: int) -> list[Line]:
+    """Return n of some lines, spread evenly over all, so that short and long ones are among them."""
+    wanted = set(np.linspace(0, n_lines - 1, min(n, n_lines)).astype(int).tolist())
+    return [line for k, line in enumerate(lines) if k in wanted]
 
 
 def _of_generating(found: _Sample) -> dict[str, Any]:
@@ -127,13 +143,15 @@ def _of_generating(found: _Sample) -> dict[str, Any]:
 
 
 def _of_gold(recipe: Recipe, name: str, found: _Sample, clock: Callable[[], float]) -> dict[str, Any]:
-    first = found.lines[0]
-    rated(name, recipe.golds[name], [{**first, "responses": [*first["responses"], ""][:2]}])
+    gold = recipe.golds[name]
+    rated(name, gold, found.lines[:1])
     start = clock()
-    lines, unread = rated(name, recipe.golds[name], found.lines)
+    lines, unread = rated(name, gold, found.lines)
     seconds = clock() - start
-    size = found.size(lines) + found.factor * len(json_lines(unread))
-    return _row(f"gold {name}", found.total, found.factor * seconds, size)
+    requests: Callable[[int], int] = getattr(gold, "requests_for", lambda n: n)
+    factor = found.factor_of(requests)
+    size = found.size(lines) + factor * len(json_lines(unread))
+    return _row(f"gold {name}", found.total, factor * seconds, size)
 
 
 def _of_embedding(recipe: Recipe, found: _Sample, clock: Callable[[], float]) -> list[dict[str, Any]]:

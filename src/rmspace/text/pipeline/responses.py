@@ -11,7 +11,7 @@ from rmspace.kinds import Generator
 from rmspace.text.line_store import Line, LineStore
 from rmspace.text.pipeline.earlier import Earlier
 from rmspace.text.pipeline.prompts import prompt_of
-from rmspace.text.pipeline.step import Say, grow, open_step
+from rmspace.text.pipeline.step import Say, grow, open_step, several_servers
 from rmspace.text.records import TextItem, digest
 from rmspace.text.replies import Reply
 
@@ -56,9 +56,10 @@ def responses_step(
     earlier = None if store.complete else Earlier(out / "steps", FILES, options, store.folder)
     work = Generating(prompts, generator, plan, earlier)
     store.about.setdefault("shard", max(_SHARD, work.total // _SHARDS))
-    grow(store, work.parts(int(store.about["shard"])), work.lines, "responses", show)
+    grow(store, work.parts(int(store.about["shard"])), work.lines, "responses", show, generator)
     _check_left(store)
-    say(f"generate: {store.n:,} prompts; {store.count(1):,} left out, listed in {store.folder / FILES[1]}")
+    left_out = f"{store.count(1):,} left out, listed in {store.folder / FILES[1]}"
+    say(f"generate: {store.n:,} prompts; {left_out}{several_servers(store)}")
     return store
 
 
@@ -84,7 +85,12 @@ class Generating:
         ids = [line["id"] for line in prompts.lines()]
         ordered = sorted(ids, key=lambda one: digest([plan.seed, one]))
         self.test = set(ordered[: count_of_test(plan.test_size, len(ids))])
-        self.total = plan.n * (len(ids) - len(self.test)) + plan.n_test * len(self.test)
+        self.total = self.sum(lambda n: n)
+
+    def sum(self, of_prompt: Callable[[int], int]) -> int:
+        """Return the sum over all prompts of something that the number of responses to each gives."""
+        n_train, n_test = self.prompts.n - len(self.test), len(self.test)
+        return of_prompt(self.plan.n) * n_train + of_prompt(self.plan.n_test) * n_test
 
     def parts(self, shard: int) -> Iterator[list[Line]]:
         """Yield the prompts, so many at a time that they get at least `shard` responses."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rmspace._typing import Float64Array
+from rmspace._typing import Float64Array, IntArray
 from rmspace.kinds import Gold
 from rmspace.text.line_store import Line, LineStore
 from rmspace.text.notes import say_notes
 from rmspace.text.pipeline.responses import groups_of
-from rmspace.text.pipeline.step import Say, grow, open_step
-from rmspace.text.ratings import check_ratings
+from rmspace.text.pipeline.step import Say, grow, open_step, several_servers
+from rmspace.text.ratings import Unread, check_ratings
 
 FILES = ("rewards.jsonl", "unread.jsonl")
 
@@ -37,10 +37,11 @@ def rewards_step(
     options = {"input": responses.fingerprint(), "gold": dict(gold.describe()), "sources": dict(sources)}
     store = open_step(out, f"gold-{name}", FILES, options, say)
 
-    grow(store, responses.parts(), lambda part: rated(name, gold, part), f"gold {name}", show)
+    grow(store, responses.parts(), lambda part: rated(name, gold, part), f"gold {name}", show, gold)
     _check_spread(store, name)
     cut = say_notes(np.array([note for line in store.lines() for note in line.get("notes", ())], dtype=np.int64))
-    say(f"gold {name}: {store.n:,} prompts; {store.count(1):,} answers could not be read" + (f"; {cut}" if cut else ""))
+    more = (f"; {cut}" if cut else "") + several_servers(store)
+    say(f"gold {name}: {store.n:,} prompts; {store.count(1):,} answers could not be read{more}")
     return store
 
 
@@ -63,11 +64,15 @@ def rated(name: str, gold: Gold, part: list[Line]) -> tuple[list[Line], list[Lin
         rewards = {column: _as_json(values[start:stop]) for column, values in found.columns.items()}
         notes = [] if found.notes is None else found.notes[start:stop].tolist()
         lines.append({"id": line["id"], "rewards": rewards} | ({"notes": notes} if any(notes) else {}))
-    unread = []
-    for place, answer in found.unread:
-        prompt = int(np.searchsorted(edges, place, side="right")) - 1
-        unread.append({"id": part[prompt]["id"], "response": place - int(edges[prompt]), "answer": answer})
-    return lines, unread
+    return lines, [_unread(each, part, edges) for each in found.unread]
+
+
+def _unread(found: Unread, part: list[Line], edges: IntArray) -> Line:
+    """Return the line of an answer that could not be read: the prompt, and the numbers of its responses."""
+    prompt = int(np.searchsorted(edges, found.place, side="right")) - 1
+    start = int(edges[prompt])
+    other = {} if found.other is None else {"other": found.other - start}
+    return {"id": part[prompt]["id"], "response": found.place - start, **other, "answer": found.answer}
 
 
 def _as_json(values: Float64Array) -> list[float | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rmspace.data.progress import progress
+from rmspace.text._endpoint import keeping
 from rmspace.text.descriptions import ABOUT, differences
 from rmspace.text.line_store import Line, LineStore
 
@@ -50,14 +51,34 @@ def open_step(out: Path, name: str, files: tuple[str, ...], options: Mapping[str
     return LineStore(step_folder(out, name, options, say), files, options)
 
 
-def grow(store: LineStore, parts: Iterator[list[Line]], work: Work, what: str, show: bool | None) -> None:
-    """Bring a store to its end: work on the parts of its input that it does not hold yet, one shard for each."""
+def grow(
+    store: LineStore, parts: Iterator[list[Line]], work: Work, what: str, show: bool | None, maker: object = None
+) -> None:
+    """Bring a store to its end: work on the parts of its input that it does not hold yet, one shard for each.
+
+    Where `maker`, the generator or gold that works, is a server, its answers are kept until their shard is committed,
+    and the manifest lists what the server called itself.
+    """
     if store.complete:
         return
     store.start()
-    for part in progress(islice(parts, len(store.shards), None), what, show=show):
-        store.append(work(part))
+    with keeping(maker, store.folder.with_name(f"{store.folder.name}.answers")) as answers:
+        for part in progress(islice(parts, len(store.shards), None), what, show=show):
+            lines = work(part)
+            if answers is not None:
+                store.about["fingerprints"] = sorted({*store.about.get("fingerprints", ()), *answers.fingerprints})
+            store.append(lines)
+            if answers is not None:
+                answers.clear()
+        if answers is not None:  # a run may have been stopped between the two lines above
+            answers.clear()
     store.finish()
+
+
+def several_servers(store: LineStore) -> str:
+    """Return what to say where answers of a step came from several versions of a server; nothing otherwise."""
+    names = store.about.get("fingerprints", ())
+    return f"; the server changed, it called itself {', '.join(names)}" if len(names) > 1 else ""
 
 
 def _latest(steps: Path, name: str) -> Path | None:
