@@ -143,6 +143,15 @@ def test_prompts_of_other_formats(tmp_path: Path, row: dict[str, Any], options: 
     assert [line["line"] for line in step(tmp_path / "out", "prompts", "left_out.jsonl")] == [5]
 
 
+def test_repeated_prompts_are_counted(tmp_path: Path) -> None:
+    path, out, said = prompts_file(tmp_path, 13, ["0 + 1?", "1 + 1?", "0 + 1?"]), tmp_path / "out", list[str]()
+    for _ in range(2):  # the second one reads nothing
+        build_banks(stub_recipe(path), out, say=said.append)
+    assert said.count("prompts: 13; 0 rows left out; 3 repeated prompts read once") == 2
+    build_banks(stub_recipe(prompts_file(tmp_path, 13)), out, say=said.append)
+    assert "prompts: 13; 0 rows left out" in said
+
+
 # What is done again
 
 
@@ -448,13 +457,57 @@ def test_recipes_that_cannot_be(tmp_path: Path, options: dict[str, Any], message
         assert recipe.generator.calls == []  # and the responses are kept
 
 
+@pytest.mark.parametrize("unread", [False, True])
+def test_a_gold_that_is_corrected_rates_again(tmp_path: Path, unread: bool) -> None:
+    """The server behind it was corrected, so that nothing of its description changes."""
+
+    class Served(Rater):
+        works = False
+
+        def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:
+            found = super().rate(groups).columns[""]
+            if self.works:
+                return Ratings({"": found})
+            if unread:
+                return Ratings({"": found * np.nan}, [Unread(k, "?") for k in range(len(found))])
+            return Ratings({"": found * 0 + 0.5})
+
+    path, out, gold = prompts_file(tmp_path), tmp_path / "out", Served()
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"a gold must tell responses apart; .* is in .*\.refused, and is not used"
+        ):
+            build_banks(stub_recipe(path, golds={"g": gold}), out)
+    gold.works = True
+    train, _ = build_banks(stub_recipe(path, golds={"g": gold}), out)
+    assert len(set(train.item_rewards.tolist())) > 1
+    assert len(list(out.glob("steps/gold-g-*.refused/rewards.jsonl"))) == 1  # what it gave is kept to be looked at
+
+
 def test_no_prompt_is_left_after_the_limit(tmp_path: Path) -> None:
     path = prompts_file(tmp_path, 0, [f"a long one, {k}?" for k in range(6)])
     with pytest.raises(
         ValueError, match="no prompt is left for train and test: the prompt is too long: 9 tokens; raise"
     ):
         build_banks(stub_recipe(path), tmp_path / "out")
-    assert len(step(tmp_path / "out", "generate", "left_out.jsonl")) == 6
+
+
+def test_an_empty_bank_is_told_before_anything_is_generated(tmp_path: Path) -> None:
+    path = prompts_file(tmp_path, 20)
+    _, test = build_banks(stub_recipe(path), tmp_path / "whole")
+    lines = step(tmp_path / "whole", "prompts", "prompts.jsonl")
+    refused = {line["prompt"][0]["content"] for line in lines if line["id"] in set(test.prompt_ids.tolist())}
+
+    class Strict(Writer):
+        def refusals(self, prompts: Sequence[Any], /) -> list[str | None]:
+            return ["it is too long" if prompt[-1].content in refused else None for prompt in prompts]
+
+    made = Strict()
+    with pytest.raises(ValueError, match="no prompt is left for test: it is too long; raise the limit"):
+        build_banks(stub_recipe(path, generator=made), tmp_path / "out")
+    assert made.calls == []
+    refused.pop()
+    assert build_banks(stub_recipe(path, generator=made), tmp_path / "out")[1].n_prompts == 1
 
 
 def test_empty_responses_are_kept_and_reported(tmp_path: Path) -> None:

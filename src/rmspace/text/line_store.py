@@ -93,7 +93,9 @@ class LineStore:
             self._write((*self.shards, shard), complete=False)
 
     def finish(self) -> None:
-        """Note that no line will follow."""
+        """Note that no line will follow; a store that is complete stays as it is."""
+        if self.complete:
+            return
         with self._kind.clear_when_full(self.folder, self.n):
             self._write(self.shards, complete=True)
 

@@ -33,7 +33,7 @@ class Source(NamedTuple):
 def prompts_step(out: Path, source: Source, say: Say, show: bool | None) -> LineStore:
     """Read the distinct prompts of a source, in their order: lines {id, prompt}, and what was left out.
 
-    The id is a hash of the prompt.
+    The id is a hash of the prompt. A prompt that comes again is counted, and read once.
 
     Raises:
         ValueError: no row that can be read, or no prompt.
@@ -42,9 +42,12 @@ def prompts_step(out: Path, source: Source, say: Say, show: bool | None) -> Line
     store = open_step(out, "prompts", FILES, options, say)
     reading = _Reading(source)
     grow(store, reading.parts(), reading.lines, "prompts", show)
+    store.about.setdefault("repeated", reading.repeated)
+    store.finish()
     if store.n == 0:
         raise ValueError(f"{source.path} has no prompts")
-    say(f"prompts: {store.n:,}; {store.count(1):,} rows left out")
+    repeated = f"; {again:,} repeated prompts read once" if (again := store.about["repeated"]) else ""
+    say(f"prompts: {store.n:,}; {store.count(1):,} rows left out{repeated}")
     return store
 
 
@@ -63,6 +66,7 @@ class _Reading:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.repeated = 0
         self._told = 0
         self._reader = read_records(
             source.path, format=_format(source), columns=source.columns, split=source.split, verbose=False
@@ -94,6 +98,7 @@ class _Reading:
             prompt = record.items[0].prompt
             key = bytes.fromhex(digest(prompt))[:16]
             if key in seen:
+                self.repeated += 1
                 continue
             seen.add(key)
             if not any(turn.content.strip() for turn in prompt):

@@ -55,9 +55,11 @@ def responses_step(
     store = open_step(out, "generate", FILES, options, say)
     earlier = None if store.complete else Earlier(out / "steps", FILES, options, store.folder)
     work = Generating(prompts, generator, plan, earlier)
+    if not store.complete:
+        work.check_left()
     store.about.setdefault("shard", max(_SHARD, work.total // _SHARDS))
     grow(store, work.parts(int(store.about["shard"])), work.lines, "responses", show, generator)
-    _check_left(store)
+    store.finish()
     left_out = f"{store.count(1):,} left out, listed in {store.folder / FILES[1]}"
     say(f"generate: {store.n:,} prompts; {left_out}{several_servers(store)}")
     return store
@@ -92,6 +94,27 @@ class Generating:
         n_train, n_test = self.prompts.n - len(self.test), len(self.test)
         return of_prompt(self.plan.n) * n_train + of_prompt(self.plan.n_test) * n_test
 
+    def check_left(self) -> None:
+        """Raise ValueError where the generator refuses all prompts of a bank, before it works on the other's."""
+        refused: dict[str, str] = {}
+        left = {"train", "test"}
+        for line in self.prompts.lines():
+            if (split := self.split(line)) in left:
+                reason = self.generator.refusals([prompt_of(line)])[0]
+                left -= {split} if reason is None else set()
+                refused.setdefault(split, reason or "")
+            if not left:
+                return
+        missing = [split for split in ("train", "test") if split in left]
+        raise ValueError(
+            f"no prompt is left for {' and '.join(missing)}: {refused[missing[0]]}; raise the limit of the prompts, or "
+            "take others"
+        )
+
+    def split(self, line: Line) -> str:
+        """Return the bank that a prompt belongs to."""
+        return "test" if line["id"] in self.test else "train"
+
     def parts(self, shard: int) -> Iterator[list[Line]]:
         """Yield the prompts, so many at a time that they get at least `shard` responses."""
         part: list[Line] = []
@@ -105,7 +128,7 @@ class Generating:
 
     def count(self, line: Line) -> int:
         """Return the number of responses to a prompt."""
-        return self.plan.n_test if line["id"] in self.test else self.plan.n
+        return self.plan.n_test if self.split(line) == "test" else self.plan.n
 
     def lines(self, part: list[Line]) -> tuple[list[Line], list[Line]]:
         """Return the lines of the responses, and of the prompts that the generator refuses."""
@@ -114,7 +137,7 @@ class Generating:
     def answer(self, part: list[Line], count: Callable[[Line], int]) -> tuple[list[Line], list[Line]]:
         """Return the lines of so many responses to each prompt, and of the prompts that the generator refuses."""
         reasons = self.generator.refusals([prompt_of(line) for line in part])
-        named = [{**line, "split": "test" if line["id"] in self.test else "train"} for line in part]
+        named = [{**line, "split": self.split(line)} for line in part]
         kept = [line for line, reason in zip(named, reasons, strict=True) if reason is None]
         left_out = [{**line, "reason": why} for line, why in zip(named, reasons, strict=True) if why is not None]
         known = {line["id"]: self.earlier and self.earlier.find(line["id"], count(line)) for line in kept}
@@ -138,12 +161,3 @@ class Generating:
             }
             made.append(line | columns)
         return made
-
-
-def _check_left(store: LineStore) -> None:
-    left = {line["split"] for line in store.lines()}
-    if missing := [split for split in ("train", "test") if split not in left]:
-        first = next((line["reason"] for line in store.lines(1) if line["split"] in missing), "there were none")
-        raise ValueError(
-            f"no prompt is left for {' and '.join(missing)}: {first}; raise the limit of the prompts, or take others"
-        )

@@ -13,7 +13,7 @@ from rmspace.kinds import Gold
 from rmspace.text.line_store import Line, LineStore
 from rmspace.text.notes import say_notes
 from rmspace.text.pipeline.responses import groups_of
-from rmspace.text.pipeline.step import Say, grow, open_step, several_servers
+from rmspace.text.pipeline.step import Say, grow, open_step, set_aside, several_servers
 from rmspace.text.ratings import Unread, check_ratings
 
 FILES = ("rewards.jsonl", "unread.jsonl")
@@ -30,15 +30,18 @@ def rewards_step(
 ) -> LineStore:
     """Rate all responses: lines {id, rewards}, and the answers of a judge that could not be read.
 
+    Rewards that cannot be used, because they are all the same, are moved away. So the next run rates again, after the
+    server, the judge or the function was corrected.
+
     Raises:
         TypeError, ValueError: a gold that returns something else than one finite number per response, or the same for
             all.
     """
     options = {"input": responses.fingerprint(), "gold": dict(gold.describe()), "sources": dict(sources)}
     store = open_step(out, f"gold-{name}", FILES, options, say)
-
     grow(store, responses.parts(), lambda part: rated(name, gold, part), f"gold {name}", show, gold)
     _check_spread(store, name)
+    store.finish()
     cut = say_notes(np.array([note for line in store.lines() for note in line.get("notes", ())], dtype=np.int64))
     more = (f"; {cut}" if cut else "") + several_servers(store)
     say(f"gold {name}: {store.n:,} prompts; {store.count(1):,} answers could not be read{more}")
@@ -90,7 +93,8 @@ def _check_spread(store: LineStore, name: str) -> None:
     for column in low:
         if low[column] >= high[column]:
             came = f"{low[column]:g}" if low[column] == high[column] else "no reward, because no answer could be read,"
+            place = set_aside(store.folder)
             raise ValueError(
-                f"a gold must tell responses apart; {column_name(name, column)!r} gives {came} for all of them; the "
-                f"rewards are kept in {store.folder}: correct the gold, or leave it out, and run the same again"
+                f"a gold must tell responses apart; {column_name(name, column)!r} gives {came} for all of them; "
+                f"what it gave is in {place}, and is not used: correct the gold, or leave it out, and run again"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,7 @@ def open_step(out: Path, name: str, files: tuple[str, ...], options: Mapping[str
 def grow(
     store: LineStore, parts: Iterator[list[Line]], work: Work, what: str, show: bool | None, maker: object = None
 ) -> None:
-    """Bring a store to its end: work on the parts of its input that it does not hold yet, one shard for each.
+    """Work on the parts of the input that a store does not hold yet, one shard for each; `finish` is the caller's.
 
     Where `maker`, the generator or gold that works, is a server, its answers are kept until their shard is committed,
     and the manifest lists what the server called itself.
@@ -72,13 +73,19 @@ def grow(
                 answers.clear()
         if answers is not None:  # a run may have been stopped between the two lines above
             answers.clear()
-    store.finish()
 
 
 def several_servers(store: LineStore) -> str:
     """Return what to say where answers of a step came from several versions of a server; nothing otherwise."""
     names = store.about.get("fingerprints", ())
     return f"; the server changed, it called itself {', '.join(names)}" if len(names) > 1 else ""
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the folder of a step away, so that the next run makes it again; one that was moved before is replaced."""
+    place = folder.with_name(f"{folder.name}.refused")
+    shutil.rmtree(place, ignore_errors=True)
+    return folder.rename(place)
 
 
 def _latest(steps: Path, name: str) -> Path | None:
