@@ -218,6 +218,70 @@ def test_more_prompts_keep_the_responses_to_the_others(tmp_path: Path, change: d
     assert made == sum(len(line["responses"]) for line in lines if line["id"] not in known)
 
 
+@pytest.mark.parametrize(
+    ("change", "rated", "embedded"),
+    [
+        ({}, True, True),
+        ({"test_size": 5}, True, True),
+        ({"n": 3, "n_test": 3}, False, True),  # a gold may compare the responses to a prompt
+        ({"golds": {"number": Rater(name="new")}}, False, True),
+        ({"encoder": Embedder(name="new")}, True, False),
+        ({"dtype": "float16"}, True, False),
+        ({"seed": 1}, False, False),
+    ],
+)
+def test_more_prompts_keep_the_rewards_and_the_embeddings_of_the_others(
+    tmp_path: Path, change: dict[str, Any], rated: bool, embedded: bool
+) -> None:
+    path, out = prompts_file(tmp_path, 40), tmp_path / "out"
+    build_banks(stub_recipe(path, limit=30), out)
+    (first,) = (out / "steps").glob("generate-*/responses.jsonl")
+    known = {json.loads(line)["id"] for line in first.read_text(encoding="utf-8").splitlines()}
+    recipe = stub_recipe(path, **{"golds": {"number": Rater()}, "encoder": Embedder(), **change})
+    assert isinstance(recipe.golds["number"], Rater)
+    assert isinstance(recipe.encoder, Embedder)
+    banks = build_banks(recipe, out)
+    n_rated, n_embedded = sum(recipe.golds["number"].calls), sum(recipe.encoder.calls)
+    alone = build_banks(stub_recipe(path, **change), tmp_path / "alone")
+    for found, expected in zip(banks, alone, strict=True):
+        assert found.prompt_ids.tolist() == expected.prompt_ids.tolist()
+        assert found.rewards.tolist() == expected.rewards.tolist()
+        np.testing.assert_allclose(np.asarray(found.items), np.asarray(expected.items), atol=1e-5)
+    lines = step(tmp_path / "alone", "generate", "responses.jsonl")
+    new, every = (sum(len(line["responses"]) for line in lines if line["id"] not in ids) for ids in (known, set()))
+    assert n_rated == (new if rated else every)
+    assert n_embedded == (new if embedded else every)
+
+
+def test_answers_that_could_not_be_read_are_asked_for_again(tmp_path: Path) -> None:
+    class Judge(Rater):
+        def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:
+            values = super().rate(groups).columns[""].copy()
+            bad = [k for k, value in enumerate(values) if value % 7 == 0]
+            values[bad] = np.nan
+            return Ratings({"": values}, [Unread(k, "Both are good.") for k in bad])
+
+    path, out = prompts_file(tmp_path, 20), tmp_path / "out"
+    build_banks(stub_recipe(path, golds={"judge": Judge()}, limit=15), out)
+    unread = {line["id"] for line in step(out, "gold-judge", "unread.jsonl")}
+    assert 0 < len(unread) < 15
+    recipe = stub_recipe(path, golds={"judge": Judge()})
+    train, test = build_banks(recipe, out)
+    assert isinstance(recipe.golds["judge"], Judge)
+    assert sum(recipe.golds["judge"].calls) == 4 * (5 + len(unread))
+    n_unread = sum(int(np.isnan(bank.item_rewards).sum()) for bank in (train, test))
+    assert train.metadata["build"]["unread_answers"] == {"judge": n_unread}
+
+
+def test_an_edited_module_of_the_user_keeps_no_embeddings(tmp_path: Path) -> None:
+    path, out = prompts_file(tmp_path, 20), tmp_path / "out"
+    build_banks(stub_recipe(path, limit=15), out, sources={"encoder": {"own": "1"}})
+    recipe = stub_recipe(path)
+    build_banks(recipe, out, sources={"encoder": {"own": "2"}})
+    assert isinstance(recipe.encoder, Embedder)
+    assert sum(recipe.encoder.calls) == 80
+
+
 def test_another_model_under_the_same_name_is_told(tmp_path: Path) -> None:
     class Versioned(Writer):
         version = "1"

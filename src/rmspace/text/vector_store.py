@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rmspace._typing import FloatArray, IntArray
 from rmspace.data.array_files import read_head
@@ -73,7 +74,7 @@ def read_committed(folder: Path) -> Committed | None:
 
 def read_index(folder: Path, committed: Committed) -> tuple[dict[bytes, int], IntArray]:
     """Return the row of each key, and the notes of each row."""
-    index = np.fromfile(folder / INDEX, dtype=_ENTRY, count=committed.n)
+    index = read_entries(folder, committed)
     keys = index["key"].tobytes()
     places = {keys[32 * row : 32 * row + 32]: row for row in range(committed.n)}
     return places, index["notes"].astype(np.int64)
@@ -81,7 +82,12 @@ def read_index(folder: Path, committed: Committed) -> tuple[dict[bytes, int], In
 
 def read_notes(folder: Path, committed: Committed) -> IntArray:
     """Return the notes of each row."""
-    return np.fromfile(folder / INDEX, dtype=_ENTRY, count=committed.n)["notes"].astype(np.int64)
+    return read_entries(folder, committed)["notes"].astype(np.int64)
+
+
+def read_entries(folder: Path, committed: Committed) -> npt.NDArray[Any]:
+    """Return the "key" and the "notes" of each row."""
+    return np.fromfile(folder / INDEX, dtype=_ENTRY, count=committed.n)
 
 
 def map_rows(folder: Path, committed: Committed) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rmspace.data.split import count_of_test
 from rmspace.kinds import Generator
 from rmspace.text.line_store import Line, LineStore
-from rmspace.text.pipeline.earlier import Earlier
+from rmspace.text.pipeline.earlier import EarlierResponses
 from rmspace.text.pipeline.prompts import prompt_of
 from rmspace.text.pipeline.step import Say, grow, open_step, several_servers
 from rmspace.text.records import TextItem, digest
@@ -53,7 +53,7 @@ def responses_step(
         "sources": dict(sources),
     }
     store = open_step(out, "generate", FILES, options, say)
-    earlier = None if store.complete else Earlier(out / "steps", FILES, options, store.folder)
+    earlier = None if store.complete else EarlierResponses(store.folder, FILES, options)
     work = Generating(prompts, generator, plan, earlier)
     if not store.complete:
         work.check_left()
@@ -82,7 +82,9 @@ def seed_of(seed: int, line: Line, number: int) -> int:
 class Generating:
     """The work on one shard of prompts."""
 
-    def __init__(self, prompts: LineStore, generator: Generator, plan: Plan, earlier: Earlier | None = None) -> None:
+    def __init__(
+        self, prompts: LineStore, generator: Generator, plan: Plan, earlier: EarlierResponses | None = None
+    ) -> None:
         self.prompts, self.generator, self.plan, self.earlier = prompts, generator, plan, earlier
         ids = [line["id"] for line in prompts.lines()]
         ordered = sorted(ids, key=lambda one: digest([plan.seed, one]))

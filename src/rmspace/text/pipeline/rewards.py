@@ -12,6 +12,7 @@ from rmspace._typing import Float64Array, IntArray
 from rmspace.kinds import Gold
 from rmspace.text.line_store import Line, LineStore
 from rmspace.text.notes import say_notes
+from rmspace.text.pipeline.earlier import EarlierRewards, hash_of
 from rmspace.text.pipeline.responses import groups_of
 from rmspace.text.pipeline.step import Say, grow, open_step, set_aside, several_servers
 from rmspace.text.ratings import Unread, check_ratings
@@ -28,7 +29,9 @@ def rewards_step(
     say: Say,
     show: bool | None,
 ) -> LineStore:
-    """Rate all responses: lines {id, rewards}, and the answers of a judge that could not be read.
+    """Rate all responses: lines {id, rated, rewards}, and the answers of a judge that could not be read.
+
+    "rated" is a hash of the responses. Rewards of an earlier build in the same folder are taken over.
 
     Rewards that cannot be used, because they are all the same, are moved away. So the next run rates again, after the
     server, the judge or the function was corrected.
@@ -39,7 +42,8 @@ def rewards_step(
     """
     options = {"input": responses.fingerprint(), "gold": dict(gold.describe()), "sources": dict(sources)}
     store = open_step(out, f"gold-{name}", FILES, options, say)
-    grow(store, responses.parts(), lambda part: rated(name, gold, part), f"gold {name}", show, gold)
+    earlier = None if store.complete else EarlierRewards(store.folder, FILES, options)
+    grow(store, responses.parts(), lambda part: rated(name, gold, part, earlier), f"gold {name}", show, gold)
     _check_spread(store, name)
     store.finish()
     cut = say_notes(np.array([note for line in store.lines() for note in line.get("notes", ())], dtype=np.int64))
@@ -57,8 +61,19 @@ def column_name(gold: str, column: str) -> str:
     return f"{gold}.{column}" if column else gold
 
 
-def rated(name: str, gold: Gold, part: list[Line]) -> tuple[list[Line], list[Line]]:
+def rated(
+    name: str, gold: Gold, part: list[Line], earlier: EarlierRewards | None = None
+) -> tuple[list[Line], list[Line]]:
     """Return the lines of the rewards of some prompts, and of the answers that could not be read."""
+    known = {line["id"]: found for line in part if earlier is not None and (found := earlier.find(line))}
+    lines, unread = _rated(name, gold, [line for line in part if line["id"] not in known])
+    made = iter(lines)
+    return [known.get(line["id"]) or next(made) for line in part], unread
+
+
+def _rated(name: str, gold: Gold, part: list[Line]) -> tuple[list[Line], list[Line]]:
+    if not part:
+        return [], []
     groups = groups_of(part)
     edges = np.cumsum([0, *map(len, groups)])
     found = check_ratings(name, gold.rate(groups), int(edges[-1]))
@@ -66,7 +81,8 @@ def rated(name: str, gold: Gold, part: list[Line]) -> tuple[list[Line], list[Lin
     for line, start, stop in zip(part, edges[:-1], edges[1:], strict=True):
         rewards = {column: _as_json(values[start:stop]) for column, values in found.columns.items()}
         notes = [] if found.notes is None else found.notes[start:stop].tolist()
-        lines.append({"id": line["id"], "rewards": rewards} | ({"notes": notes} if any(notes) else {}))
+        own = {"id": line["id"], "rated": hash_of(line["responses"]), "rewards": rewards}
+        lines.append(own | ({"notes": notes} if any(notes) else {}))
     return lines, [_unread(each, part, edges) for each in found.unread]
 
 

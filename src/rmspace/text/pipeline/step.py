@@ -42,7 +42,8 @@ def without_about(value: Any) -> Any:
 def step_folder(out: Path, name: str, options: Mapping[str, Any], say: Say) -> Path:
     """Return the folder of a step; where an earlier one of the same name exists, say what is different now."""
     folder = out / "steps" / f"{name}-{key_of(options)}"
-    if not folder.is_dir() and (before := _latest(out / "steps", name)) is not None:
+    if not folder.is_dir() and (others := other_folders(folder)):
+        before = max(others, key=lambda path: (path / "manifest.json").stat().st_mtime_ns)
         say(f"{name}: made again, because of {_changes(before, options)}; {before.name} stays")
     return folder
 
@@ -88,15 +89,14 @@ def set_aside(folder: Path) -> Path:
     return folder.rename(place)
 
 
-def _latest(steps: Path, name: str) -> Path | None:
-    """Return the newest other folder of a step."""
-    length = len(key_of({}))
-    folders = [
+def other_folders(own: Path) -> list[Path]:
+    """Return the other folders of a step that have committed something, in the order of their names."""
+    length = len(key_of({})) + 1
+    return [
         path
-        for path in (steps.iterdir() if steps.is_dir() else ())
-        if path.name[: -length - 1] == name and (path / "manifest.json").is_file()
+        for path in (sorted(own.parent.iterdir()) if own.parent.is_dir() else ())
+        if path != own and path.name[:-length] == own.name[:-length] and (path / "manifest.json").is_file()
     ]
-    return max(folders, key=lambda path: (path / "manifest.json").stat().st_mtime_ns, default=None)
 
 
 def _changes(folder: Path, options: Mapping[str, Any]) -> str:
