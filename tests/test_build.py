@@ -590,6 +590,31 @@ def test_empty_responses_are_kept_and_reported(tmp_path: Path) -> None:
     assert train.metadata["build"]["empty_responses"] >= empty
 
 
+def test_what_the_steps_count_is_in_the_metadata_and_found(tmp_path: Path) -> None:
+    """A generator that never stops, a prompt over the limit, and a gold that cuts a text that the encoder does not."""
+
+    class Endless(Writer):
+        def generate(self, prompts: Any, seeds: Sequence[int], /) -> list[Reply]:
+            return [each._replace(finish="length") for each in super().generate(prompts, seeds)]
+
+    class Cutting(Rater):
+        def describe(self) -> dict[str, Any]:
+            return {**super().describe(), "max_length": 9, "max_prompt": None}
+
+        def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:
+            columns = super().rate(groups).columns
+            return Ratings(columns, notes=np.array([1] + [0] * (len(columns[""]) - 1)))
+
+    recipe = stub_recipe(prompts_file(tmp_path, 12, ["a long one"]), generator=Endless(), golds={"g": Cutting()})
+    train, _ = build_banks(recipe, tmp_path / "out")
+    found = train.health().set_index("check")
+    assert found[["severity", "n_found", "n_checked"]].T.to_dict("list") == {
+        "left_out_prompts": ["note", 1, 13],
+        "unfinished_responses": ["warning", 48, 48],
+        "texts_cut_differently": ["warning", 1, 48],
+    }
+
+
 def test_answers_that_cannot_be_read_are_listed_and_not_guessed(tmp_path: Path) -> None:
     class Judge(Rater):
         def rate(self, groups: Sequence[Sequence[TextItem]], /) -> Ratings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from rmspace.data.bank_files import write_together
 from rmspace.data.files import left_behind
 from rmspace.data.mapped import choose
 from rmspace.text.line_store import Line, LineStore
+from rmspace.text.notes import count_notes
 from rmspace.text.pipeline.embeddings import Embedded
 from rmspace.text.pipeline.rewards import column_name
 from rmspace.text.pipeline.step import Say, key_of
@@ -84,7 +86,7 @@ def write_banks(
         for folder in left_behind(out / split):  # of a build that was killed; the lock says that none runs
             shutil.rmtree(folder)
     if any(_key_of_bank(out / split) != key for split in SPLITS):
-        metadata = {**description, "build": {"key": key, **_counts(responses, golds), **embedded.notes}}
+        metadata = {**description, "build": {"key": key, **_counts(responses, golds, description), **embedded.notes}}
         columns = _collect(responses, golds)
         banks = {split: columns[split].bank(embedded, {**metadata, "split": split}) for split in SPLITS}
         write_together(banks, out)
@@ -113,10 +115,27 @@ def _rewards(golds: Mapping[str, LineStore]) -> Iterator[dict[str, list[float | 
         }
 
 
-def _counts(responses: LineStore, golds: Mapping[str, LineStore]) -> dict[str, Any]:
-    empty = sum(not text for line in responses.lines() for text in line["responses"])
-    unread = {name: store.count(1) for name, store in golds.items()}
-    return {"left_out_prompts": responses.count(1), "empty_responses": empty, "unread_answers": unread}
+def _counts(responses: LineStore, golds: Mapping[str, LineStore], description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `rmspace.data.recorded_health` reads, counted over all steps."""
+    finish: Counter[str] = Counter()
+    empty = 0
+    for line in responses.lines():
+        finish.update(line["finish"])
+        empty += sum(not text for text in line["responses"])
+    limited = [name for name, about in description["golds"].items() if "max_length" in about]
+    return {
+        "prompts": responses.n,
+        "left_out_prompts": responses.count(1),
+        "responses": finish.total(),
+        "finish": dict(finish),
+        "empty_responses": empty,
+        "unread_answers": {name: store.count(1) for name, store in golds.items()},
+        "gold_cuts": {name: _cuts(golds[name]) for name in limited},
+    }
+
+
+def _cuts(gold: LineStore) -> dict[str, int]:
+    return count_notes(np.array([note for line in gold.lines() for note in line.get("notes", ())], dtype=np.int64))
 
 
 def _key_of_bank(folder: Path) -> str | None:
