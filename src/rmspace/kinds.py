@@ -151,8 +151,8 @@ class Generator(Protocol):
 class Gold(Protocol):
     """The responses of some prompts as text -> gold rewards.
 
-    A gold that compares responses may have a method `requests_for(n)`: how many requests n responses to one prompt need.
-    Estimates use it.
+    A gold that compares responses may have a method `requests_for(n)`: how many requests n responses to one prompt
+    need. Estimates use it.
     """
 
     def describe(self) -> Mapping[str, Any]:
