@@ -55,6 +55,57 @@ def test_the_minimum_is_that_of_the_stated_likelihood() -> None:
     np.testing.assert_allclose(p.sum(axis=1), 1.0)
 
 
+# Satisfaction of 1,681 tenants of Copenhagen, M. Madsen, Scand. J. Statist. 3 (1976): counts of low, medium, high for
+# each influence (low, medium, high), within each type of home (tower, apartment, atrium, terrace), within each contact
+# (low, high).
+TENANTS = [
+    *(21, 21, 28, 34, 22, 36, 10, 11, 36, 61, 23, 17, 43, 35, 40, 26, 18, 54),
+    *(13, 9, 10, 8, 8, 12, 6, 7, 9, 18, 6, 7, 15, 13, 13, 7, 5, 11),
+    *(14, 19, 37, 17, 23, 40, 3, 5, 23, 78, 46, 43, 48, 45, 86, 15, 25, 62),
+    *(20, 23, 20, 10, 22, 24, 7, 10, 21, 57, 23, 13, 31, 21, 13, 5, 6, 13),
+]
+
+
+def test_the_published_example_of_proportional_odds() -> None:
+    """What R's MASS::polr and ordinal::clm print for these data; Venables and Ripley, MASS, 4th edition, 7.3."""
+    contact, home, influence, satisfied = np.indices((2, 4, 3, 3)).reshape(4, -1).repeat(TENANTS, axis=1)
+    items = np.column_stack([influence == 1, influence == 2, home == 1, home == 2, home == 3, contact == 1])
+    data = rm.pair_up(items.astype(float), satisfied, np.arange(len(items)) // 4)
+    model = OrdinalReward(alpha=0.0, tol=1e-8).fit(data)
+    expected = [0.5663937, 1.2888191, -0.5723501, -0.3661866, -1.0910149, 0.3602841]
+    np.testing.assert_allclose(model.coef_, expected, atol=1e-4)
+    np.testing.assert_allclose(model.thresholds_ + model.mean_ @ model.coef_, [-0.4961353, 0.6907083], atol=1e-4)
+    p = model.predict_probabilities(data.items)[np.arange(len(items)), satisfied]
+    assert -2 * np.log(p).sum() == pytest.approx(3479.149, abs=1e-3)
+
+
+def test_five_classes_are_those_of_statsmodels() -> None:
+    ordinal = pytest.importorskip("statsmodels.miscmodels.ordinal_model", reason="statsmodels is not installed")
+    items, ratings, data = rated(600, np.random.default_rng(7))
+    other = ordinal.OrderedModel(ratings, items, distr="logit")
+    found = other.fit(method="bfgs", disp=False, gtol=1e-8)
+    model = OrdinalReward(alpha=0.0, tol=1e-7).fit(data)
+    np.testing.assert_allclose(model.coef_, found.params[:3], atol=1e-3)
+    cuts = other.transform_threshold_params(found.params)[1:-1]
+    np.testing.assert_allclose(model.thresholds_ + model.mean_ @ model.coef_, cuts, atol=1e-3)
+
+
+def test_a_mistyped_rating_is_refused_where_the_levels_are_given() -> None:
+    items, ratings, data = rated(100, np.random.default_rng(8))
+    levels = (1, 2, 3, 4, 5, 6)  # nobody gave a 6
+    model = OrdinalReward(levels=levels).fit(data)
+    np.testing.assert_array_equal(model.predict(items), OrdinalReward().fit(data).predict(items))
+    assert model.levels_.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    ratings[7] = 55
+    wrong = rm.pair_up(items, ratings, np.arange(100) // 4)
+    assert 55 in OrdinalReward().fit(wrong).levels_
+    with pytest.raises(ValueError, match=r"of the levels \[1.0, 2.0, .*; item 7 has 55; correct it"):
+        OrdinalReward(levels=levels).fit(wrong)
+    ratings[7] = np.nan
+    unrated = rm.Preferences(items, data.comparisons, np.arange(100), features={"rating": ratings})
+    assert np.isfinite(OrdinalReward(levels=levels).fit(unrated).predict(items)).all()
+
+
 def test_two_classes_are_logistic_regression() -> None:
     items, ratings, _ = rated(400, np.random.default_rng(2))
     high = np.where(ratings > 3, 7.0, -1.0)  # any two numbers
@@ -120,6 +171,8 @@ def test_saved_and_loaded_and_checked(tmp_path: Path) -> None:
         (lambda d: OrdinalReward().fit(rm.pair_up(np.eye(3), [2, 2, 2], [0, 0, 0])), r"at least two classes; got \[2"),
         (lambda d: OrdinalReward().fit(d.items, d.comparisons), "no feature 'rating' of the items"),
         (lambda d: OrdinalReward(alpha=-1).fit(d), "alpha must be at least 0"),
+        (lambda d: OrdinalReward(levels=(1, 3, 2)).fit(d), r"levels must be .* ascending numbers; got \(1, 3, 2\)"),
+        (lambda d: OrdinalReward(levels=[5]).fit(d), r"levels must be at least two ascending numbers; got \[5\]"),
     ],
 )
 def test_bad_input(call: Any, message: str) -> None:

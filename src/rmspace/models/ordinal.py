@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,8 +11,8 @@ from scipy.special import expit
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rmspace._checks import check_number, describe
-from rmspace._typing import Float64Array, FloatArray
+from rmspace._checks import as_numbers, check_number, describe, shown
+from rmspace._typing import Float64Array, FloatArray, IntArray
 from rmspace.models.core.base import BaseReward
 from rmspace.models.core.data import FitData
 from rmspace.models.core.item_values import item_values
@@ -30,18 +32,20 @@ class OrdinalReward(BaseReward):
 
     The ratings are the feature `rating` of Preferences, or the columns `winner_rating` and `loser_rating`; NaN where
     nobody rated. Each rated item counts once, however often it is compared, and who won is not used. Any numbers may
-    be ratings: each different one is a class. A score is in log-odds.
+    be ratings: each different one is a class. So a mistyped rating is a class, too, unless `levels` refuses it. A level
+    that nobody gave is no class: it would have the probability 0. A score is in log-odds.
 
     Args:
+        levels: the ratings that the scale has, such as (1, 2, 3, 4, 5), ascending; any number when None.
         alpha: strength of the penalty, at least 0.
         max_iter, tol: of L-BFGS, as in `LinearReward`.
 
     Attributes:
         coef_, mean_: (dim,) w and m.
-        levels_: (n_classes,) the classes, ascending.
+        levels_: (n_classes,) the classes that occur, ascending.
         thresholds_: (n_classes - 1,) t, ascending. The objective `ordinal_rating` takes them, for other models.
 
-    `fit` raises ValueError also where all ratings are the same.
+    `fit` raises ValueError also where all ratings are the same, and where one is none of `levels`.
 
     Source: P. McCullagh, "Regression models for ordinal data", J. R. Stat. Soc. B 42 (1980).
 
@@ -54,7 +58,15 @@ class OrdinalReward(BaseReward):
     ([-1.0, 2.0], [1.0, 0.0])
     """
 
-    def __init__(self, *, alpha: float = 1e-4, max_iter: int = 1000, tol: float = 1e-6) -> None:
+    def __init__(
+        self,
+        *,
+        levels: Sequence[float] | None = None,
+        alpha: float = 1e-4,
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+    ) -> None:
+        self.levels = levels
         self.alpha = alpha
         self.max_iter = max_iter
         self.tol = tol
@@ -92,6 +104,7 @@ class OrdinalReward(BaseReward):
         alpha = check_number("alpha", self.alpha, low=0.0)
         ratings = item_values(data, "rating", missing=True)
         rated = ~np.isnan(ratings)
+        _check_levels(self.levels, ratings, data.used_rows)
         self.levels_, classes = np.unique(ratings[rated], return_inverse=True)
         if len(self.levels_) < 2:
             raise ValueError(f"ratings must be of at least two classes; got {self.levels_.tolist()}")
@@ -114,6 +127,22 @@ class OrdinalReward(BaseReward):
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray((rows - self.mean_) @ self.coef_)
+
+
+def _check_levels(levels: Sequence[float] | None, ratings: Float64Array, items: IntArray) -> None:
+    """Raise ValueError where a rating is none of the levels of the scale; NaN is no rating."""
+    if levels is None:
+        return
+    scale = as_numbers("levels", levels)
+    if scale.ndim != 1 or len(scale) < 2 or not (np.diff(scale) > 0).all():
+        raise ValueError(f"levels must be at least two ascending numbers; got {shown(levels)}")
+    outside = ~np.isin(ratings, scale) & ~np.isnan(ratings)
+    if outside.any():
+        first = int(np.argmax(outside))
+        raise ValueError(
+            f"ratings must be of the levels {shown(scale.tolist())}; item {items[first]} has {ratings[first]:g}; "
+            "correct it, make it NaN, or add it to levels"
+        )
 
 
 def _loss(scores: Tensor, classes: Tensor, cuts: Tensor, log_widths: Tensor) -> Tensor:
