@@ -63,7 +63,7 @@ CASES: dict[str, Case] = {
     "soft_labelled": Case(judged(probability=1 / (1 + np.exp(-GAP)))),
     "forward_corrected": Case(PLAIN, {"rate": 0.05}),
     "backward_corrected": Case(PLAIN, {"rate": 0.05}),
-    "class_corrected": Case(judged(winner_class=np.arange(len(PAIRS)) % 2), {"rates": [0.05, 0.1]}),
+    "class_corrected": Case(judged(winner_class=np.arange(len(PAIRS)) % 2), {"rate_0": 0.05, "rate_1": 0.1}),
     "symmetric_cross_entropy": Case(PLAIN, {"beta": 0.5}),
     "generalized_cross_entropy": Case(PLAIN, {"q": 0.3}),
     "centred": Case(PLAIN, {"strength": 0.02}),
@@ -117,13 +117,29 @@ def test_every_objective_learns_in_every_model(name: str, model: str) -> None:
     assert right.mean() > 0.8
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_objective_is_saved_and_loaded(name: str, tmp_path: Path) -> None:
+SMALL: dict[str, dict[str, Any]] = {
+    "LinearReward": {"max_iter": 20},
+    "MLPReward": {
+        "hidden_sizes": [8], "max_epochs": 15, "learning_rate": 0.05, "batch_size": 1000, "validation_fraction": 0.0,
+        "random_state": 0, "precision": "float32",
+    },
+    "LightGBMReward": {"n_estimators": 20, "min_child_samples": 5, "n_jobs": 1},
+}  # fmt: skip
+IN_MODELS = [
+    pytest.param(name, model, id=f"{name}-{model}")
+    for name, case in CASES.items()
+    for model in SMALL
+    if model != "LightGBMReward" or case.trees == "learn"
+]
+
+
+@pytest.mark.parametrize(("name", "model_name"), IN_MODELS)
+def test_every_objective_is_saved_and_loaded_in_every_model(name: str, model_name: str, tmp_path: Path) -> None:
     data, options, _ = CASES[name]
     objective = partial(getattr(objectives, name), **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = rm.LinearReward(objective, max_iter=20).fit(data)
+        model = getattr(rm, model_name)(objective, **SMALL[model_name]).fit(data)
     model.save(tmp_path / "model")
     again = rm.load(tmp_path / "model")
     assert getattr(again.objective, "func", again.objective) is getattr(objectives, name)
@@ -131,15 +147,16 @@ def test_every_objective_is_saved_and_loaded(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.predict(ITEMS), model.predict(ITEMS))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_objective_runs_from_yaml(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "model_name"), IN_MODELS)
+def test_every_objective_runs_from_yaml_in_every_model(name: str, model_name: str, tmp_path: Path) -> None:
     data, options, _ = CASES[name]
     data.save(tmp_path / "train")
     test = rm.Preferences(ITEMS * 1.01, PAIRS, GROUPS + 1000)
     test.save(tmp_path / "test")
     (tmp_path / "a.yaml").write_text(
         "data: {use: open_preferences, train: train, test: test}\n"
-        f"models: {{M: {{use: LinearReward, max_iter: 30, objective: {{use: {name}{_written(options)}}}}}}}\n"
+        f"models: {{M: {{use: {model_name}{_written(SMALL[model_name])}, "
+        f"objective: {{use: {name}{_written(options)}}}}}}}\n"
     )
     experiment = load_config(tmp_path / "a.yaml")
     train, held_out = experiment.data()
@@ -158,8 +175,10 @@ def _written(options: Mapping[str, Any]) -> str:
     [
         ("{use: rao_kupper, theta: 0.5}", "theta must be at least 1.0"),
         ("{use: forward_corrected, rate: 0.5}", "rate must be below 0.5"),
-        ("{use: class_corrected, rates: [0.5, 0.6]}", "rates must have a sum below 1"),
+        ("{use: class_corrected, rate_0: 0.5, rate_1: 0.6}", "rate_0 and rate_1 must have a sum below 1"),
         ("{use: ordinal_rating, thresholds: [1.0, 0.0]}", "thresholds must ascend"),
+        ("{use: squared_rating, lowest: 5, highest: 1}", "lowest must be below highest"),
+        ("{use: label_smoothed, smoothing: 0.5}", "smoothing must be below 0.5"),
         ("{use: centred, strength: -1.0}", "strength must be at least 0.0"),
     ],
 )
@@ -171,6 +190,16 @@ def test_an_option_out_of_range_is_told_when_the_config_is_read(objective: str, 
     )
     with pytest.raises(ConfigError, match=message):
         load_config(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("objective", ["{use: ordinal_rating, lowest: 10}", "{use: squared_rating, lowest: 10}"])
+def test_a_scale_far_from_one_is_no_mistake_of_a_config(objective: str, tmp_path: Path) -> None:
+    PLAIN.save(tmp_path / "train")
+    (tmp_path / "a.yaml").write_text(
+        "data: {use: open_preferences, train: train, test: train}\n"
+        f"models: {{M: {{use: LinearReward, objective: {objective}}}}}\n"
+    )
+    load_config(tmp_path / "a.yaml")
 
 
 def test_columns_reach_an_objective_inside_another_one() -> None:

@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -6,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 import rmspace as rm
@@ -22,12 +24,14 @@ def with_columns(objective: Callable[..., Tensor], **values: float) -> Callable[
 
 RATED = {"winner_rating": 3.0, "loser_rating": 1.0}
 LABELLED = {"winner_label": 1.0, "loser_label": 0.0}
+MIXED = {**RATED, **LABELLED}
 
 SMOOTH: dict[str, Callable[..., Tensor]] = {
     "bradley_terry": rm.bradley_terry,
     "classification": rm.classification,
     "thurstone": rm.thurstone,
     "margin_bradley_terry": partial(rm.margin_bradley_terry, margin=0.7),
+    "margin_bradley_terry, a tie": with_columns(partial(rm.margin_bradley_terry, margin=0.7), tie=1.0),
     "label_smoothed": partial(rm.label_smoothed, smoothing=0.2),
     "squared": lambda w, o: (1 - (w - o)).square(),
     "rao_kupper": partial(objectives.rao_kupper, theta=1.6),
@@ -37,9 +41,9 @@ SMOOTH: dict[str, Callable[..., Tensor]] = {
     "soft_labelled": with_columns(objectives.soft_labelled, probability=0.7),
     "forward_corrected": partial(objectives.forward_corrected, rate=0.2),
     "forward_corrected, no noise": partial(objectives.forward_corrected, rate=0.0),
-    "class_corrected": with_columns(partial(objectives.class_corrected, rates=(0.1, 0.3)), winner_class=1.0),
+    "class_corrected": with_columns(partial(objectives.class_corrected, rate_0=0.1, rate_1=0.3), winner_class=1.0),
     "class_corrected, a tie": with_columns(
-        partial(objectives.class_corrected, rates=(0.1, 0.3)), winner_class=1.0, tie=1.0
+        partial(objectives.class_corrected, rate_0=0.1, rate_1=0.3), winner_class=1.0, tie=1.0
     ),
     "backward_corrected": partial(objectives.backward_corrected, rate=0.2),
     "symmetric_cross_entropy": partial(objectives.symmetric_cross_entropy, alpha=0.5, beta=0.3),
@@ -49,12 +53,23 @@ SMOOTH: dict[str, Callable[..., Tensor]] = {
     "scaled": partial(objectives.scaled, beta=0.3, objective=rm.thurstone),
     "squared_rating": with_columns(objectives.squared_rating, **RATED),
     "ordinal_rating": with_columns(partial(objectives.ordinal_rating, thresholds=(-2.0, 0.5, 1.0)), **RATED),
+    "quantile_rating": with_columns(partial(objectives.quantile_rating, quantile=0.8, smoothing=0.5), **RATED),
+    "mixture, a pair": with_columns(partial(objectives.mixture, beta=1.5), source=0.0, **MIXED),
+    "mixture, a tie": with_columns(partial(objectives.mixture, beta=1.5), source=0.0, tie=1.0, **MIXED),
+    "mixture, ratings": with_columns(partial(objectives.mixture, weights=(1.0, 0.5, 2.0)), source=1.0, **MIXED),
+    "mixture, labels": with_columns(partial(objectives.mixture, threshold=0.3), source=2.0, **MIXED),
     "good_or_bad": with_columns(objectives.good_or_bad, **LABELLED),
     "kahneman_tversky": with_columns(partial(objectives.kahneman_tversky, reference=0.3), **LABELLED),
+    # with several alternatives, the curvature of the one that is taken is a bound: tests/test_pointwise.py
+    "plackett_luce, one alternative": lambda w, o: objectives.plackett_luce(
+        w, o, choice=torch.arange(len(w)), n_alternatives=torch.ones_like(w)
+    ),
 }
+WITH_KINKS = {"hinge", "huber_rating"}
 ALL: dict[str, Callable[..., Tensor]] = {
     **SMOOTH,
     "hinge": rm.hinge,
+    "hinge, a tie": with_columns(rm.hinge, tie=1.0),
     "huber_rating": with_columns(objectives.huber_rating, **RATED),
 }
 # A likelihood of noisy labels, or a bounded loss, is not convex. A corrected one is not bounded below.
@@ -64,7 +79,8 @@ NOT_CONVEX = {
 }
 NOT_FALLING = {
     *("squared", "label_smoothed", "rao_kupper, a tie", "davidson, a tie", "soft_labelled", "class_corrected, a tie"),
-    *("backward_corrected", "centred", "squared_rating", "huber_rating", "ordinal_rating"),
+    *("backward_corrected", "centred", "squared_rating", "huber_rating", "ordinal_rating", "quantile_rating"),
+    *("hinge, a tie", "margin_bradley_terry, a tie", "mixture, a tie", "mixture, ratings"),
 }
 
 
@@ -101,9 +117,36 @@ EXACT: dict[str, Callable[..., Any]] = {
     "squared_rating": lambda w, o: ((w - 3) ** 2 + (o - 1) ** 2) / 2,
     "huber_rating": lambda w, o: sum(e**2 / 2 if e < 1 else e - mpmath.mpf(0.5) for e in (abs(w - 3), abs(o - 1))),
     "ordinal_rating": lambda w, o: -mpmath.log(sigma(1 - w) - sigma(mpmath.mpf(0.5) - w)) - mpmath.log(sigma(-2 - o)),
+    "quantile_rating": lambda w, o: sum(
+        mpmath.mpf(0.8) * e + mpmath.log(1 + mpmath.exp(-e / mpmath.mpf(0.5))) / 2 for e in (3 - w, 1 - o)
+    ),
+    "mixture, a pair": lambda w, o: -mpmath.log(sigma(mpmath.mpf(1.5) * (w - o))),
+    "mixture, a tie": lambda w, o: (
+        -(mpmath.log(sigma(mpmath.mpf(1.5) * (w - o))) + mpmath.log(sigma(mpmath.mpf(1.5) * (o - w)))) / 2
+    ),
+    "mixture, ratings": lambda w, o: ((w - 3) ** 2 + (o - 1) ** 2) / 4,
+    "mixture, labels": lambda w, o: -mpmath.log(sigma(w - mpmath.mpf(0.3))) - mpmath.log(sigma(mpmath.mpf(0.3) - o)),
+    "plackett_luce, one alternative": lambda w, o: -mpmath.log(mpmath.exp(w) / (mpmath.exp(w) + mpmath.exp(o))),
+    "rao_kupper": lambda w, o: -mpmath.log(mpmath.exp(w) / (mpmath.exp(w) + mpmath.mpf(1.6) * mpmath.exp(o))),
+    "davidson": lambda w, o: (
+        -mpmath.log(mpmath.exp(w) / (mpmath.exp(w) + mpmath.exp(o) + mpmath.mpf(0.7) * mpmath.exp((w + o) / 2)))
+    ),
+    "hinge, a tie": lambda w, o: (max(mpmath.mpf(0), 1 - (w - o)) + max(mpmath.mpf(0), 1 - (o - w))) / 2,
+    "margin_bradley_terry, a tie": lambda w, o: (
+        -(mpmath.log(sigma(w - o - mpmath.mpf(0.7))) + mpmath.log(sigma(o - w - mpmath.mpf(0.7)))) / 2
+    ),
     "good_or_bad": lambda w, o: -mpmath.log(sigma(w)) - mpmath.log(1 - sigma(o)),
     "kahneman_tversky": lambda w, o: sigma(mpmath.mpf(0.3) - w) + sigma(o - mpmath.mpf(0.3)),
 }
+
+
+def test_the_tables_hold_every_objective() -> None:
+    """A new objective must be in all tables: exact values, extreme gaps, and, where it is smooth, differences."""
+    smooth, all_of, exact = ({name.partition(",")[0] for name in table} for table in (SMOOTH, ALL, EXACT))
+    names = set(objectives.__all__)
+    assert names <= all_of
+    assert names <= exact
+    assert names - smooth == WITH_KINKS
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -207,11 +250,27 @@ def test_options_are_checked() -> None:
     w = torch.zeros(1)
     with pytest.raises(ValueError, match="margin must be at least 0"):
         rm.hinge(w, w, margin=-1.0)
-    with pytest.raises(ValueError, match=r"smoothing must be in \[0.0, 0.5\]"):
+    with pytest.raises(ValueError, match=r"smoothing must be below 0.5, where both orders cost the same; got 0.7"):
         rm.label_smoothed(w, w, smoothing=0.7)
     for objective in (rm.hinge, rm.margin_bradley_terry):
         with pytest.raises(ValueError, match=r"margin must be one number per pair, \(1,\); got shape \(3,\)"):
             objective(w, w, margin=torch.ones(3))
+
+
+@pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])
+def test_a_tie_has_no_margin(objective: Objective) -> None:
+    items, pairs = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8).reshape(4, 2)
+    tie, margin = np.array([True, False, False, False]), np.array([0.7, 1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"a tie has no margin: .* got 0\.7; set it to 0"):
+        rm.LinearReward(objective).fit(items, pairs, columns={"tie": tie, "margin": margin})
+    margin[0] = 0.0
+    model = rm.LinearReward(objective, alpha=0.1, max_iter=100)
+    twice = np.concatenate([pairs, pairs[:1, ::-1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # L-BFGS stops at kinks
+        marked = model.fit(items, pairs, columns={"tie": tie, "margin": margin}).loss_
+        by_hand = model.fit(items, twice, [0.5, 1, 1, 1, 0.5], columns={"margin": np.append(margin, 0.0)}).loss_
+    assert marked == pytest.approx(by_hand, rel=1e-3)
 
 
 @pytest.mark.parametrize("objective", [rm.hinge, rm.margin_bradley_terry])

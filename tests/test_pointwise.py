@@ -232,13 +232,40 @@ def test_bad_data(call: Any, message: str) -> None:
         ("ordinal_rating", {"winner_rating": [6.0], "loser_rating": [1.0]}, "winner_rating must be at most 5; got 6"),
         ("ordinal_rating", {"winner_rating": [5.0], "loser_rating": [0.0]}, "loser_rating must be at least 1; got 0"),
         ("ordinal_rating", {"winner_rating": [2.5], "loser_rating": [1.0]}, "winner_rating must be whole numbers"),
+        (
+            "squared_rating, of 1 to 5",
+            {"winner_rating": [55.0], "loser_rating": [1.0]},
+            "winner_rating must be at most 5",
+        ),
+        ("huber_rating, of 1 to 5", {"winner_rating": [5.0], "loser_rating": [0.0]}, "loser_rating must be at least 1"),
+        (
+            "quantile_rating, of 1 to 5",
+            {"winner_rating": [6.0], "loser_rating": [1.0]},
+            "winner_rating must be at most 5",
+        ),
         ("good_or_bad", {"winner_label": [3.0], "loser_label": [1.0]}, "winner_label must be True or False"),
         ("squared_rating", {"winner_rating": [3.0]}, "needs the column 'loser_rating'"),
     ],
 )
 def test_bad_columns(objective: str, columns: dict[str, Any], message: str) -> None:
+    name, _, scale = objective.partition(",")
+    options = {"lowest": 1, "highest": 5} if scale else {}
     with pytest.raises(ValueError, match=message):
-        rm.LinearReward(getattr(objectives, objective)).fit(np.eye(2), np.array([[0, 1]]), columns=columns)
+        rm.LinearReward(partial(getattr(objectives, name), **options)).fit(
+            np.eye(2), np.array([[0, 1]]), columns=columns
+        )
+
+
+@pytest.mark.parametrize("name", ["squared_rating", "huber_rating", "quantile_rating"])
+def test_a_scale_that_holds_all_ratings_changes_nothing_and_one_upside_down_is_refused(name: str) -> None:
+    data, objective = pair_up(ITEMS, RATINGS, GROUPS), getattr(objectives, name)
+    free, scaled = (
+        rm.LinearReward(each, alpha=0.1, max_iter=50, tol=1e-4).fit(data).predict(ITEMS)
+        for each in (objective, partial(objective, lowest=1, highest=5))
+    )
+    np.testing.assert_array_equal(free, scaled)
+    with pytest.raises(ValueError, match="lowest must be below highest; got 5 and 1"):
+        rm.LinearReward(partial(objective, lowest=5, highest=1)).fit(data)
 
 
 @pytest.mark.parametrize(

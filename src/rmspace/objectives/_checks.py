@@ -53,6 +53,19 @@ def check_column(
     return value.to(gap.dtype)
 
 
+def check_ratings(
+    winner_rating: Tensor, loser_rating: Tensor, gap: Tensor, lowest: float | None, highest: float | None
+) -> tuple[Tensor, Tensor]:
+    """Return the ratings of winners and losers, none of them outside the scale; None where it has no such end."""
+    ends = [check_number(name, end) for name, end in (("lowest", lowest), ("highest", highest)) if end is not None]
+    if len(ends) == 2 and ends[0] >= ends[1]:
+        raise ValueError(f"lowest must be below highest; got {ends[0]:g} and {ends[1]:g}")
+    return (
+        check_column("winner_rating", winner_rating, gap, low=lowest, high=highest),
+        check_column("loser_rating", loser_rating, gap, low=lowest, high=highest),
+    )
+
+
 def check_marks(name: str, value: Tensor, gap: Tensor) -> Tensor:
     """Return marks, one True or False per pair, as bool."""
     column = check_column(name, value, gap)

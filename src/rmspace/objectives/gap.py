@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from rmspace.objectives._checks import check_each, gap_of
+from rmspace.objectives._checks import check_each, check_marks, gap_of
 
 __all__ = ["bradley_terry", "hinge", "margin_bradley_terry", "thurstone"]
 
@@ -60,7 +61,7 @@ def thurstone(winner: Tensor, loser: Tensor) -> Tensor:
     return torch.where(gap > _HOPELESS, -torch.special.log_ndtr(gap.clamp(_HOPELESS, _CERTAIN)), tail)
 
 
-def hinge(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Tensor:
+def hinge(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0, tie: Tensor | None = None) -> Tensor:
     """Hinge loss of a ranking support-vector machine: max(0, margin - (s_w - s_l)).
 
     Its second derivative is 0, so `LightGBMReward` cannot use it.
@@ -69,35 +70,38 @@ def hinge(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Ten
         winner, loser: scores (n_pairs,).
         margin: the gap above which the loss is 0, at least 0: one number, or one per pair. Where the comparisons have
             a column `margin`, that column is used.
+        tie: (n_pairs,) True where neither won: half a win of each order. A tie has the margin 0 in a column of margins.
 
     Returns:
         Losses (n_pairs,); scores are fixed only up to a constant.
 
     Raises:
-        ValueError: shapes that differ, a negative number.
+        ValueError: shapes that differ, a negative number, a column in which a tie has a margin.
 
     Source: Herbrich, Graepel and Obermayer, "Large margin rank boundaries for ordinal regression" (2000).
 
     >>> hinge(torch.tensor([2.0, 0.5]), torch.tensor([0.0, 0.0])).tolist()
     [0.0, 0.5]
     """
-    gap = gap_of(winner, loser)
-    return relu(check_each("margin", margin, gap, low=0.0) - gap)
+    return _beyond(margin, gap_of(winner, loser), tie, lambda rest: relu(-rest))
 
 
-def margin_bradley_terry(winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0) -> Tensor:
+def margin_bradley_terry(
+    winner: Tensor, loser: Tensor, *, margin: float | Tensor = 1.0, tie: Tensor | None = None
+) -> Tensor:
     """Bradley-Terry loss that asks for a margin: -log sigma(s_w - s_l - margin).
 
     Args:
         winner, loser: scores (n_pairs,).
         margin: how far apart the scores should be, at least 0: one number, or one per pair. Where the comparisons have
             a column `margin`, that column is used.
+        tie: (n_pairs,) True where neither won: half a win of each order. A tie has the margin 0 in a column of margins.
 
     Returns:
         Losses (n_pairs,), in nats; scores are fixed only up to a constant.
 
     Raises:
-        ValueError: shapes that differ, a negative number.
+        ValueError: shapes that differ, a negative number, a column in which a tie has a margin.
 
     Source: Touvron et al., "Llama 2" (arXiv 2307.09288), section 3.2.2.
 
@@ -106,5 +110,16 @@ def margin_bradley_terry(winner: Tensor, loser: Tensor, *, margin: float | Tenso
     >>> margin_bradley_terry(torch.tensor([1.0, 3.0]), torch.zeros(2), margin=torch.tensor([1.0, 3.0])).tolist()
     [0.6931471824645996, 0.6931471824645996]
     """
-    gap = gap_of(winner, loser)
-    return -logsigmoid(gap - check_each("margin", margin, gap, low=0.0))
+    return _beyond(margin, gap_of(winner, loser), tie, lambda rest: -logsigmoid(rest))
+
+
+def _beyond(margin: float | Tensor, gap: Tensor, tie: Tensor | None, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the loss of what a gap has beyond its margin; for a tie, its mean over both orders."""
+    asked = check_each("margin", margin, gap, low=0.0)
+    if tie is None or not (tied := check_marks("tie", tie, gap)).any():
+        return loss(gap - asked)
+    if isinstance(asked, Tensor) and (wrong := tied & (asked > 0)).any():
+        raise ValueError(
+            f"a tie has no margin: margin must be 0 where neither won; got {float(asked[wrong][0]):g}; set it to 0"
+        )
+    return torch.where(tied, (loss(gap - asked) + loss(-gap - asked)) / 2, loss(gap - asked))

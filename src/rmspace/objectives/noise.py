@@ -7,8 +7,6 @@ the module `bounded` need no rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -32,7 +30,7 @@ def label_smoothed(
 
     Args:
         winner, loser: scores (n_pairs,).
-        smoothing: a, in [0, 0.5]; at 0.5 both orders cost the same and nothing can be learned.
+        smoothing: a, in [0, 0.5).
         objective: L, any objective; it receives the columns that it names.
 
     Returns:
@@ -46,7 +44,9 @@ def label_smoothed(
     >>> label_smoothed(torch.tensor([0.0]), torch.tensor([0.0])).tolist()
     [0.6931471824645996]
     """
-    share = check_number("smoothing", smoothing, low=0.0, high=0.5)
+    share = check_number("smoothing", smoothing, low=0.0)
+    if share >= 0.5:
+        raise ValueError(f"smoothing must be below 0.5, where both orders cost the same; got {share:g}")
     given, flipped = in_both_orders(objective, winner, loser)
     return (1 - share) * given + share * flipped
 
@@ -86,7 +86,8 @@ def class_corrected(
     *,
     winner_class: Tensor,
     tie: Tensor | None = None,
-    rates: Sequence[float] = (0.1, 0.1),
+    rate_0: float | Tensor = 0.1,
+    rate_1: float | Tensor = 0.1,
 ) -> Tensor:
     """Negative log-likelihood of a Bradley-Terry label that was flipped at a rate that depends on the better item.
 
@@ -100,7 +101,8 @@ def class_corrected(
         winner, loser: scores (n_pairs,).
         winner_class: (n_pairs,) 0 or 1, the class of the item that won, a column of the comparisons.
         tie: (n_pairs,) True where neither won: the loss is the mean of both orders.
-        rates: (e_0, e_1), each at least 0, with a sum below 1.
+        rate_0, rate_1: e_0 and e_1, each at least 0, with a sum below 1: one number, or one per pair.
+            `estimate_options` finds both.
 
     Returns:
         Losses (n_pairs,), in nats; scores are fixed only up to a constant.
@@ -111,11 +113,13 @@ def class_corrected(
     Source: the forward correction of Patrini et al. (arXiv 1609.03683), theorem 2, for two classes.
 
     >>> first = torch.tensor([0, 1])
-    >>> class_corrected(torch.zeros(2), torch.zeros(2), winner_class=first, rates=(0.0, 0.5)).exp().tolist()
+    >>> class_corrected(torch.zeros(2), torch.zeros(2), winner_class=first, rate_0=0.0, rate_1=0.5).exp().tolist()
     [1.3333333, 4.0]
     """
     gap = gap_of(winner, loser)
-    of_winner, of_loser = _rates_of(check_marks("winner_class", winner_class, gap), rates, gap)
+    e_0, e_1 = _class_rates(rate_0, rate_1, gap)
+    is_1 = check_marks("winner_class", winner_class, gap)
+    of_winner, of_loser = torch.where(is_1, e_1, e_0), torch.where(is_1, e_0, e_1)
     loss = -_log_mixed(gap, 1 - of_winner, of_loser)
     if tie is None or not (tied := check_marks("tie", tie, gap)).any():
         return loss
@@ -131,7 +135,8 @@ def backward_corrected(
         ((1 - e) L(s_w, s_l) - e L(s_l, s_w)) / (1 - 2 e)
 
     It has no lower bound: a model that can fit every label, such as boosted trees of many rounds, makes it as low as it
-    likes. Give such a model `forward_corrected`, or few rounds or a penalty.
+    likes. So does a linear one where, by chance, a smaller share than e of the labels is wrong, which is likely where
+    pairs are far apart. Give such a model `forward_corrected`, or few rounds or a penalty.
 
     Args:
         winner, loser: scores (n_pairs,).
@@ -175,14 +180,15 @@ def _rate(rate: float | Tensor, gap: Tensor) -> float | Tensor:
     return checked
 
 
-def _rates_of(of_class_1: Tensor, rates: Sequence[float], gap: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rates where the winner is truly better, and where the loser is."""
-    if not isinstance(rates, Sequence) or len(rates) != 2:
-        raise ValueError(f"rates must be two numbers, (e_0, e_1); got {rates!r}")
-    first, second = (check_number(f"rates[{k}]", rate, low=0.0, high=1.0) for k, rate in enumerate(rates))
-    if first + second >= 1:
+def _class_rates(rate_0: float | Tensor, rate_1: float | Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rates of wrong labels where an item of class 0 is better, and where one of class 1 is."""
+    first, second = (
+        torch.as_tensor(check_each(name, rate, gap, low=0.0), dtype=gap.dtype, device=gap.device)
+        for name, rate in (("rate_0", rate_0), ("rate_1", rate_1))
+    )
+    total = first + second
+    if total.numel() and float(total.max()) >= 1:
         raise ValueError(
-            f"rates must have a sum below 1, from where on labels say nothing; got {first:g} and {second:g}"
+            f"rate_0 and rate_1 must have a sum below 1, from where on labels say nothing; got {float(total.max()):g}"
         )
-    both = torch.tensor([first, second], dtype=gap.dtype, device=gap.device)
-    return both[of_class_1.long()], both[1 - of_class_1.long()]
+    return first, second

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from rmspace._checks import check_number
-from rmspace.objectives._checks import check_column, check_unused_ties, gap_of
+from rmspace.objectives._checks import check_ratings, check_unused_ties, gap_of
 
 __all__ = ["quantile_rating"]
 
@@ -21,6 +21,8 @@ def quantile_rating(
     tie: Tensor | None = None,
     quantile: float = 0.5,
     smoothing: float = 0.1,
+    lowest: float | None = None,
+    highest: float | None = None,
 ) -> Tensor:
     """Smooth pinball loss of both scores, whose best score is the quantile q of the ratings of an item.
 
@@ -37,12 +39,13 @@ def quantile_rating(
         tie: not used.
         quantile: q, in [0.001, 0.999]; with 1/2 the score is the median.
         smoothing: h, above 0, in units of the ratings.
+        lowest, highest: the ends of the scale of ratings, where it has any: a rating outside is refused.
 
     Returns:
         Losses (n_pairs,), the sum over both items; this objective fixes the constant and the scale.
 
     Raises:
-        ValueError: shapes that differ, an option out of range.
+        ValueError: shapes that differ, an option out of range, ratings outside their scale.
 
     Source: Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978); smoothed as in He et al. (arXiv
     2012.05187), with a logistic kernel.
@@ -56,7 +59,8 @@ def quantile_rating(
     q = check_number("quantile", quantile, low=0.001, high=0.999)
     h = check_number("smoothing", smoothing, low=1e-9)
     loss = torch.zeros_like(gap)
-    for name, scores, ratings in (("winner_rating", winner, winner_rating), ("loser_rating", loser, loser_rating)):
-        error = check_column(name, ratings, gap) - scores
+    rated = check_ratings(winner_rating, loser_rating, gap, lowest, highest)
+    for scores, ratings in zip((winner, loser), rated, strict=True):
+        error = ratings - scores
         loss = loss + q * error + h * softplus(-error / h)
     return loss

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss, logsigmoid
 
 from rmspace._checks import check_int, check_number
-from rmspace.objectives._checks import check_column, check_unused_ties, gap_of
+from rmspace.objectives._checks import check_ratings, check_unused_ties, gap_of
 
 __all__ = ["huber_rating", "ordinal_rating", "squared_rating"]
 
@@ -27,6 +27,8 @@ def squared_rating(
     winner_rating: Tensor,
     loser_rating: Tensor,
     tie: Tensor | None = None,
+    lowest: float | None = None,
+    highest: float | None = None,
 ) -> Tensor:
     """Half the squared error of both scores: ((s_w - r_w)^2 + (s_l - r_l)^2) / 2.
 
@@ -34,12 +36,13 @@ def squared_rating(
         winner, loser: scores (n_pairs,).
         winner_rating, loser_rating: r, (n_pairs,), columns of the comparisons.
         tie: not used.
+        lowest, highest: the ends of the scale of ratings, where it has any: a rating outside is refused.
 
     Returns:
         Losses (n_pairs,); this objective fixes the constant and the scale.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, ratings outside their scale.
 
     Source: regression on ratings, as in HelpSteer2 (arXiv 2406.08673).
 
@@ -48,7 +51,10 @@ def squared_rating(
     ...                loser_rating=torch.tensor([1.0])).tolist()
     [0.5]
     """
-    errors = _errors(winner, loser, winner_rating, loser_rating, tie)
+    gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
+    rated = check_ratings(winner_rating, loser_rating, gap, lowest, highest)
+    errors = winner - rated[0], loser - rated[1]
     return (errors[0].square() + errors[1].square()) / 2
 
 
@@ -60,6 +66,8 @@ def huber_rating(
     loser_rating: Tensor,
     tie: Tensor | None = None,
     delta: float = 1.0,
+    lowest: float | None = None,
+    highest: float | None = None,
 ) -> Tensor:
     """Huber's loss of both scores: e^2 / 2 for an error e up to delta, and delta (|e| - delta / 2) above.
 
@@ -70,12 +78,13 @@ def huber_rating(
         winner_rating, loser_rating: (n_pairs,), columns of the comparisons.
         tie: not used.
         delta: above 0, in units of the ratings.
+        lowest, highest: the ends of the scale of ratings, where it has any: a rating outside is refused.
 
     Returns:
         Losses (n_pairs,); this objective fixes the constant and the scale.
 
     Raises:
-        ValueError: shapes that differ, delta out of range.
+        ValueError: shapes that differ, delta out of range, ratings outside their scale.
 
     Source: P. J. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35 (1964).
 
@@ -85,8 +94,11 @@ def huber_rating(
     [1.5]
     """
     delta = check_number("delta", delta, low=1e-12)
-    errors = _errors(winner, loser, winner_rating, loser_rating, tie)
-    return sum((huber_loss(e, torch.zeros_like(e), reduction="none", delta=delta) for e in errors), torch.zeros(()))
+    gap = gap_of(winner, loser)
+    check_unused_ties(tie, gap)
+    rated = check_ratings(winner_rating, loser_rating, gap, lowest, highest)
+    losses = [huber_loss(s, r, reduction="none", delta=delta) for s, r in zip((winner, loser), rated, strict=True)]
+    return losses[0] + losses[1]
 
 
 def ordinal_rating(
@@ -128,13 +140,12 @@ def ordinal_rating(
     check_unused_ties(tie, gap)
     cuts = check_thresholds(thresholds)
     lowest = check_int("lowest", lowest)
-    loss = torch.zeros_like(gap)
-    for name, scores, ratings in (("winner_rating", winner, winner_rating), ("loser_rating", loser, loser_rating)):
-        column = check_column(name, ratings, gap, low=lowest, high=lowest + len(cuts))
-        if not (column == column.round()).all():
-            raise ValueError(f"{name} must be whole numbers; got {column[column != column.round()][:5].tolist()}")
-        loss = loss + _ordinal_loss(scores, column.long() - lowest, cuts)
-    return loss
+    rated = check_ratings(winner_rating, loser_rating, gap, lowest, lowest + len(cuts))
+    for name, ratings in zip(("winner_rating", "loser_rating"), rated, strict=True):
+        if not (ratings == ratings.round()).all():
+            raise ValueError(f"{name} must be whole numbers; got {ratings[ratings != ratings.round()][:5].tolist()}")
+    classes = [ratings.long() - lowest for ratings in rated]
+    return _ordinal_loss(winner, classes[0], cuts) + _ordinal_loss(loser, classes[1], cuts)
 
 
 def check_thresholds(thresholds: Sequence[float]) -> list[float]:
@@ -157,15 +168,3 @@ def _ordinal_loss(scores: Tensor, category: Tensor, cuts: Sequence[float]) -> Te
     over = torch.where(is_first, 0.0, -logsigmoid(scores - below[category]))
     under = torch.where(is_last, 0.0, -logsigmoid(above[category] - scores))
     return over + under + constant
-
-
-def _errors(
-    winner: Tensor, loser: Tensor, winner_rating: Tensor, loser_rating: Tensor, tie: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return scores minus ratings, of winners and losers."""
-    gap = gap_of(winner, loser)
-    check_unused_ties(tie, gap)
-    return (
-        winner - check_column("winner_rating", winner_rating, gap),
-        loser - check_column("loser_rating", loser_rating, gap),
-    )

@@ -10,9 +10,7 @@ from torch import Tensor
 
 
 def try_objective(objective: Callable[..., Tensor]) -> None:
-    """Compute an objective on one pair with equal scores, to raise what its bound options raise.
-
-    A column that the objective cannot do without is a 1, which every column of rmspace's objectives may hold.
+    """Compute an objective of rmspace on no pairs, to raise what its bound options raise whatever the columns hold.
 
     >>> from functools import partial
     >>> from rmspace.objectives import hinge
@@ -21,5 +19,5 @@ def try_objective(objective: Callable[..., Tensor]) -> None:
     ValueError: margin must be at least 0.0; got -1
     """
     parameters = list(inspect.signature(objective).parameters.values())[2:]
-    columns = {p.name: torch.ones(1) for p in parameters if p.default is p.empty}
-    objective(torch.zeros(1), torch.zeros(1), **columns)
+    columns = {p.name: torch.ones(0) for p in parameters if p.default is p.empty}
+    objective(torch.zeros(0), torch.zeros(0), **columns)
