@@ -25,7 +25,10 @@ def test_the_estimate_is_the_best_of_a_grid_and_the_interval_its_likelihood_rati
     data = noisy(500, 0.2, 0)
     found = estimate_option(objectives.forward_corrected, "rate", data, low=0.0, high=0.45)
     grid = np.linspace(0.0, 0.45, 31)
-    losses = [500 * rm.LinearReward(partial(objectives.forward_corrected, rate=float(e))).fit(data).loss_ for e in grid]
+    losses = [
+        500 * rm.LinearReward(partial(objectives.forward_corrected, rate=float(e)), alpha=1e-5).fit(data).loss_
+        for e in grid
+    ]
     assert found.value == pytest.approx(grid[int(np.argmin(losses))], abs=0.016)
     inside = grid[2 * (np.array(losses) - min(losses)) < 3.841]
     assert (found.low, found.high) == pytest.approx((inside.min(), inside.max()), abs=0.016)
@@ -83,7 +86,7 @@ def test_two_rates_are_the_best_of_a_grid_and_their_intervals_its_likelihood_rat
 
 def _class_loss(data: rm.Preferences, rate_0: float, rate_1: float) -> float:
     objective = partial(objectives.class_corrected, rate_0=rate_0, rate_1=rate_1)
-    return data.n_comparisons * rm.LinearReward(objective).fit(data).loss_
+    return data.n_comparisons * rm.LinearReward(objective, alpha=1e-5).fit(data).loss_
 
 
 def test_planted_rates_of_two_classes_are_found() -> None:
