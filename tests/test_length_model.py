@@ -46,12 +46,16 @@ def slope(scores: FloatArray, length: FloatArray, gold: FloatArray) -> float:
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_planted_bias_of_one_half_is_removed(how: Any) -> None:
-    train, _, _ = biased(12_000, 0)
-    test, gold, length = biased(4_000, 1)
-    plain = slope(rm.LinearReward().fit(train).predict(test.items), length, gold)
-    free = slope(LengthFreeReward(how=how).fit(train).predict(test.items), length, gold)
-    assert plain > 0.35  # what the embedding knows of the length
-    assert abs(free) < 0.05
+    """In 6 worlds; docs/known-truth.md measures more of them, and other models."""
+    plain, free = [], []
+    for seed in range(6):
+        train, _, _ = biased(4_000, 2 * seed)
+        test, gold, length = biased(4_000, 2 * seed + 1)
+        plain.append(slope(rm.LinearReward().fit(train).predict(test.items), length, gold))
+        free.append(slope(LengthFreeReward(how=how).fit(train).predict(test.items), length, gold))
+    assert min(plain) > 0.3  # what the embedding knows of the length
+    assert abs(np.mean(free)) < 4 * np.std(free, ddof=1) / np.sqrt(6)
+    assert np.max(np.abs(free)) < 0.1
 
 
 @pytest.mark.parametrize("how", WAYS)
