@@ -109,6 +109,7 @@ from .results.intervals import sign_flip_test as sign_flip_test
 from .results.length_controlled import instruction_difficulty as instruction_difficulty
 from .results.length_controlled import length_controlled_table as length_controlled_table
 from .results.option_estimate import estimate_option as estimate_option
+from .results.option_estimate import estimate_options as estimate_options
 from .results.overoptimisation import overoptimisation_table as overoptimisation_table
 from .results.position import position_table as position_table
 from .results.stress import add_off_topic as add_off_topic
