@@ -24,6 +24,7 @@ KNOWN: dict[str, Any] = {
     "bank": BANK, "train": BANK, "test": BANK, "data": BANK, "preferences": PREFERENCES, "n_pairs": 5, "rng": RNG,
     "test_size": 2, "seed": 0, "beta": 1.0, "budget": 10, "feature": "length", "model": rm.LinearReward(), "grid": {},
     "n": 1, "scores": ITEMS[:, 0], "rewards": BANK, "objective": rm.hinge, "name": "margin", "low": 0.0, "high": 1.0,
+    "ranges": {"margin": (0.0, 1.0)},
 }  # fmt: skip
 
 
