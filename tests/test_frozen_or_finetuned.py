@@ -1,12 +1,18 @@
 """The script that compares frozen embeddings with a fine-tuned encoder: its splits, its cells and its tables."""
 
 import json
+import pickle
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+import rmspace as rm
+from rmspace.text.records import Comparison, Record, items_of
+from text_models import save_model
 
 pytest.importorskip("transformers", reason="pip install 'reward-space[text]'")
 
@@ -118,14 +124,16 @@ def test_a_stopped_script_goes_on_and_uses_the_best_rate(
     assert {rate for name, rate in runs if "tuned" in name} == {3e-5}  # the fake accuracy falls with the rate
     assert {rate for name, rate in runs if "lora-" in name} == {3e-4}
     table = (tmp_path / "tables.md").read_text()
-    assert (
-        "+.100" in table
-        and "| 20 | 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 | 5 to 5 | up to 5 |" in table
-    )
+    assert "+.100" in table and "| 20 | 20 | 1 | linear 1.00, MLP 1.00, trees 1.00 | 10.0 | 20 |" in table
+    assert "MB" not in table  # the memory was not measured; that of earlier results is not shown
     assert (tmp_path / "figure.png").stat().st_size > 1000
     (tmp_path / "cells" / f"{names[-1]}.json").unlink()
     assert command.main() == 0
     assert [name for name, _ in runs[len(names) :]] == names[-1:]
+    drawn: list[Any] = []
+    monkeypatch.setattr(command, "draw", lambda *arguments: drawn.append(arguments))
+    assert command.main() == 0
+    assert len(drawn) == 1 and len(runs) == len(names) + 1  # results that are there are put into the tables at once
 
 
 def test_a_block_that_is_not_complete_is_not_in_the_tables(
@@ -175,3 +183,120 @@ def test_the_dry_run_writes_nothing(
     said = capsys.readouterr().out
     assert "AlpacaEval-tuned-500-0: about" in said and "together about" in said
     assert not list(tmp_path.iterdir())
+
+
+WAYS = ["nothing (imports alone)", "linear", "MLP", "trees", "embedding, then linear, MLP, trees", "fine-tuned", "LoRA"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Comparisons and a tiny encoder."""
+    from finetuning import cells
+
+    records = [
+        Record(items_of(f"Why {k}?", [f"The light {k}.", f"system {k} human"]), [Comparison(0, 1)]) for k in range(40)
+    ]
+    split = SimpleNamespace(train=rm.text.TextPreferences.from_records(records))
+    monkeypatch.setattr(cells.Bench, "split", lambda self, cell: split)
+    return cells.Bench(cells.QUICK, Path(save_model(tmp_path / "bert", "bert")), tmp_path)
+
+
+class HereNow:
+    """Stands for a fresh process: it gets a copy of each job, and does it here."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __enter__(self) -> "HereNow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def submit(self, function: Any, job: Any) -> Any:
+        value = function(pickle.loads(pickle.dumps(job)))
+        return SimpleNamespace(result=lambda: value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_way_is_measured_once_and_trains_what_it_says(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("trl", reason="pip install 'reward-space[finetune]'")
+    from finetuning import cells, memory
+
+    done: list[str] = []
+    encode, finetune = rm.text.TransformersEncoder.encode, rm.text.finetune_reward
+
+    def embedded(self: Any, items: Any) -> Any:
+        done.extend(["embedding"] * bool(items))
+        return encode(self, items)
+
+    def tuned(*args: Any, **kwargs: Any) -> Any:
+        done.append(f"rank {args[2].rank}")
+        return finetune(*args, **kwargs)
+
+    def frozen(name: str, make: Any) -> Any:
+        def made(seed: int) -> Any:
+            done.append(name)
+            return make(seed)
+
+        return made
+
+    monkeypatch.setattr(memory, "resident", lambda of: 5.0)  # not every system tells
+    monkeypatch.setattr(memory, "ProcessPoolExecutor", HereNow)
+    monkeypatch.setattr(memory, "FROZEN", {name: frozen(name, make) for name, make in cells.FROZEN.items()})
+    monkeypatch.setattr(rm.text.TransformersEncoder, "encode", embedded)
+    monkeypatch.setattr(rm.text, "finetune_reward", tuned)
+    path = tmp_path / "memory.json"
+    memory.measure(bench, path)
+    alone = ["linear", "MLP", "trees"]
+    assert done == ["embedding", *alone, "embedding", *alone, "rank None", "rank 32"]
+    rows = json.loads(path.read_text())
+    assert [row["trained"] for row in rows] == WAYS
+    path.write_text(json.dumps([row | {"megabytes": 1.0} for row in rows[:-1]]))
+    done.clear()
+    memory.measure(bench, path)
+    assert done == ["rank 32"]
+    assert [row["trained"] for row in json.loads(path.read_text())] == WAYS
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the memory of a process")
+def test_each_way_is_measured_in_a_process_of_its_own(bench: Any, tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="pip install 'reward-space[finetune]'")
+    from finetuning import memory
+
+    memory.measure(bench, tmp_path / "memory.json")
+    rows = json.loads((tmp_path / "memory.json").read_text())
+    assert [row["trained"] for row in rows] == WAYS and all(row["megabytes"] > 0 for row in rows)
+
+
+def test_memory_that_was_measured_is_in_the_tables(
+    runs: list[tuple[str, float | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetuning import command
+
+    peaks = [("AlpacaEval", 48, "nothing (imports alone)", 600.0), ("AlpacaEval", 48, "LoRA", 850.4)]
+    others = [("AlpacaEval", 500, "LoRA", 999.0), ("AlpacaEval", 500, "nothing (imports alone)", 1.0)]
+    keys = ("data", "n_pairs", "trained", "megabytes")
+    rows = [dict(zip(keys, row, strict=True)) for row in others + peaks]
+    (tmp_path / "memory.json").write_text(json.dumps(rows))
+    monkeypatch.setattr(sys, "argv", ["frozen_or_finetuned.py", "--quick", "--model", "m", "--out", str(tmp_path)])
+    assert command.main() == 0
+    table = (tmp_path / "tables.md").read_text()
+    assert "| AlpacaEval | 48 | nothing (imports alone) | 600 | 0 |" in table
+    assert "| AlpacaEval | 48 | LoRA | 850 | 250 |" in table and "999" not in table
+
+
+def test_the_option_measures_memory_and_runs_no_cells(
+    runs: list[tuple[str, float | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetuning import command, memory
+
+    asked: list[Path] = []
+    monkeypatch.setattr(memory, "measure", lambda bench, path: asked.append(path))
+    arguments = ["frozen_or_finetuned.py", "--quick", "--memory", "--model", "m", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert command.main() == 0
+    assert asked == [tmp_path / "memory.json"] and not runs

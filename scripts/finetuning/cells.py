@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 import rmspace as rm
-from benchmarks.measure import Peak
 from finetuning.data import DATA, FOLDERS, VALIDATION, Sizes, Split
 from rmspace._typing import FloatArray
 from rmspace.text.finetune.settings import FineTuning
@@ -55,6 +54,8 @@ class Plan(NamedTuple):
     rate_pairs: int
     sizes: Sizes
     max_length: int
+    memory: tuple[str, int]
+    """The data and the number of pairs with which `--memory` measures: few, as one pair at a time is in memory."""
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order in which they are run."""
@@ -72,9 +73,10 @@ class Plan(NamedTuple):
 
 
 _BLOCKS = (("AlpacaEval", 500), ("HH", 300), ("AlpacaEval", 1000), ("HH", 1000), ("AlpacaEval", 3000))
-FULL = Plan(_BLOCKS, (("AlpacaEval", 1000),), {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256)
+FULL = Plan(_BLOCKS, (("AlpacaEval", 1000),), {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256, ("AlpacaEval", 100))
 _QUICK_BLOCKS = (("AlpacaEval", 48), ("HH", 48))
-QUICK = Plan(_QUICK_BLOCKS, _QUICK_BLOCKS[:1], {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 8, 0.2, 150), 32)
+_QUICK_SIZES = Sizes(8, 8, 8, 0.2, 150)
+QUICK = Plan(_QUICK_BLOCKS, _QUICK_BLOCKS[:1], {"AlpacaEval": 2, "HH": 2}, 16, _QUICK_SIZES, 32, _QUICK_BLOCKS[0])
 
 
 class Bench:
@@ -87,16 +89,23 @@ class Bench:
 
     @cached_property
     def encoder(self) -> rm.text.TransformersEncoder:
-        """The frozen encoder, as it is meant: mean pooling, scaled to unit length."""
-        return rm.text.TransformersEncoder(
-            self.model, template="plain", normalize=True, max_length=self.plan.max_length, batch_size=8
-        )
+        """The frozen encoder."""
+        return frozen_encoder(self.model, self.plan.max_length)
 
     def split(self, cell: Cell) -> Split:
         """Return the split of a cell, with its pairs."""
         made = DATA[cell.data](self.folder / FOLDERS[cell.data], self.plan.sizes)
         found = made.split(cell.seed, MOST_PAIRS)
         return found._replace(train=found.train[: cell.n_pairs])
+
+    def embedded(self, data: str, items: Sequence[TextItem]) -> FloatArray:
+        """Embed texts, each once for all splits of the data, and count the seconds."""
+        known = self._known.setdefault(data, {})
+        new = [item for item in dict.fromkeys(items) if item not in known]
+        start = time.process_time()
+        known |= zip(new, self.encoder.encode(new), strict=True)
+        self._seconds[data] = self._seconds.get(data, 0.0) + time.process_time() - start
+        return np.stack([known[item] for item in items])
 
     def run(self, cell: Cell, rate: float | None) -> dict[str, Any]:
         """Return the measures of a cell and its costs, as JSON can hold them."""
@@ -108,38 +117,32 @@ class Bench:
     def _tuned(self, cell: Cell, split: Split, rate: float) -> list[dict[str, Any]]:
         settings = tuning(rate, cell.seed - VALIDATION, lora=KINDS[cell.kind] == LORA)
         with tempfile.TemporaryDirectory() as folder:
-            with Peak() as peak:
-                start = time.process_time()
-                reward = rm.text.finetune_reward(split.train, self.encoder, settings, out=Path(folder, "tuned"))
-                seconds = time.process_time() - start
+            start = time.process_time()
+            reward = rm.text.finetune_reward(split.train, self.encoder, settings, out=Path(folder, "tuned"))
+            seconds = time.process_time() - start
             scores, _ = reward.score_items(split.items)
         table = split.measure({KINDS[cell.kind]: scores})
-        return _rows(table, n_pairs=cell.n_pairs, fit_seconds=seconds, megabytes=peak.megabytes)
+        return _rows(table, n_pairs=cell.n_pairs, fit_seconds=seconds)
 
     def _frozen(self, cell: Cell, split: Split) -> list[dict[str, Any]]:
-        with Peak() as peak:
-            data = split.train.with_embeddings(self._embedded(cell.data, split.train.items))
-            models, seconds = {}, {}
-            for name, make in FROZEN.items():
-                start = time.process_time()
-                models[name] = make(cell.seed).fit(data)
-                seconds[name] = time.process_time() - start
-        test = self._embedded(cell.data, split.items)
+        data = split.train.with_embeddings(self.embedded(cell.data, split.train.items))
+        models, seconds = {}, {}
+        for name, make in FROZEN.items():
+            start = time.process_time()
+            models[name] = make(cell.seed).fit(data)
+            seconds[name] = time.process_time() - start
+        test = self.embedded(cell.data, split.items)
         embedding = self._seconds[cell.data] / len(self._known[cell.data]) * len(split.train.items)
         length = np.array([len(item.response) for item in split.items], dtype=np.float64)
         scores = {name: model.predict(test).astype(np.float64) for name, model in models.items()}
         table = split.measure({**scores, "longer": length, "shorter": -length})
-        rows = _rows(table, n_pairs=cell.n_pairs, embed_seconds=embedding, megabytes=peak.megabytes)
+        rows = _rows(table, n_pairs=cell.n_pairs, embed_seconds=embedding)
         return [row | {"fit_seconds": seconds.get(row["model"])} for row in rows]
 
-    def _embedded(self, data: str, items: Sequence[TextItem]) -> FloatArray:
-        """Embed texts, each once for all splits of the data, and count the seconds."""
-        known = self._known.setdefault(data, {})
-        new = [item for item in dict.fromkeys(items) if item not in known]
-        start = time.process_time()
-        known |= zip(new, self.encoder.encode(new), strict=True)
-        self._seconds[data] = self._seconds.get(data, 0.0) + time.process_time() - start
-        return np.stack([known[item] for item in items])
+
+def frozen_encoder(model: Path, max_length: int) -> rm.text.TransformersEncoder:
+    """Return the encoder as it is meant: mean pooling, scaled to unit length."""
+    return rm.text.TransformersEncoder(model, template="plain", normalize=True, max_length=max_length, batch_size=8)
 
 
 def tuning(rate: float, seed: int, *, lora: bool = False) -> FineTuning:

@@ -1,12 +1,13 @@
 """Measure what frozen embeddings give up against a fine-tuned encoder, on the same pairs.
 
-    python scripts/frozen_or_finetuned.py --model FOLDER --out FOLDER [--data FOLDER] [--quick] [--dry-run]
+    python scripts/frozen_or_finetuned.py --model FOLDER --out FOLDER [--data FOLDER] [--quick] [--memory] [--dry-run]
 
 --model is the folder of all-MiniLM-L6-v2, and --data that of AlpacaEval's texts and HH-RLHF (../shared/data). Each cell
 is a file in --out, so a script that was stopped goes on where it was. The tables are then in tables.md, the figure in
 figure.png. Processes that share --out need `--only` with different names of cells, and a last call without it writes
-the tables. `--dry-run` prints the cells and their time; `--quick` shows the form in a minute, with numbers to be thrown
-away. Needs pip install 'reward-space[finetune]'.
+the tables. `--memory` runs no cells: it measures the memory of each way of training, each in a process of its own, and
+the next call without it puts them into the tables. `--dry-run` prints the cells and their time; `--quick` shows the
+form in a minute, with numbers to be thrown away. Needs pip install 'reward-space[finetune]'.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure import machine
+from finetuning import memory
 from finetuning.cells import FULL, QUICK, Bench, Cell, Plan, best_rate
 from finetuning.data import DATA, FOLDERS
 from finetuning.tables import draw, page
@@ -37,16 +39,22 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     found: list[dict[str, Any]] = []
     bench = Bench(plan, options.model, options.data)
+    if options.memory:
+        memory.measure(bench, options.out / "memory.json")
+        return 0
     for cell in plan.cells():
         path = folder / f"{cell.name}.json"
-        if not path.exists() and any(part not in cell.name for part in options.only):
+        new = not path.exists()
+        if new and any(part not in cell.name for part in options.only):
             continue
-        if not path.exists():
+        if new:
             rate = cell.rate if cell.rate is not None or cell.kind == "frozen" else best_rate(found, cell.kind)
             write_whole(path, json.dumps(bench.run(cell, rate), indent=1))
             print(cell.name, flush=True)
         found.append(json.loads(path.read_text()))
-        _write(plan, found, options)
+        if new:
+            _write(plan, found, options)
+    _write(plan, found, options)
     return 0
 
 
@@ -67,7 +75,8 @@ def _write(plan: Plan, found: list[dict[str, Any]], options: argparse.Namespace)
         return
     options.shown = len(kept)
     overlaps = {name: DATA[name](options.data / FOLDERS[name], plan.sizes).overlap for name in plan.seeds}
-    write_whole(options.out / "tables.md", f"{machine()}\n\n{page(kept, overlaps)}")
+    peaks = memory.measured(plan, options.out / "memory.json")
+    write_whole(options.out / "tables.md", f"{machine()}\n\n{page(kept, overlaps, peaks)}")
     draw(kept, overlaps, options.out / "figure.png")
 
 
@@ -95,6 +104,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="run only cells with TEXT in their name, such as HH"

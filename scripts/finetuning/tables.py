@@ -7,12 +7,13 @@ import pandas as pd
 
 import rmspace as rm
 from findings.page import as_markdown, difference
+from finetuning import memory
 from finetuning.cells import LORA, TUNED
 from rmspace.results.compare import holm
 
 MEASURES = {"normalized_gain": "normalised gain of Best-of-8", "accuracy": "accuracy on held-out pairs"}
 KEYS = ["data", "n_pairs", "seed", "model", "metric", "n", "value", "low", "high", "n_prompts"]
-COSTS = ["embed_seconds", "fit_seconds", "megabytes"]
+COSTS = ["embed_seconds", "fit_seconds"]
 
 
 def results(found: list[dict[str, Any]]) -> pd.DataFrame:
@@ -27,8 +28,8 @@ def results(found: list[dict[str, Any]]) -> pd.DataFrame:
     return table.astype({"n": "Int64", **dict.fromkeys(COSTS, "float64")})
 
 
-def page(found: list[dict[str, Any]], overlaps: dict[str, float]) -> str:
-    """Return all tables, as Markdown."""
+def page(found: list[dict[str, Any]], overlaps: dict[str, float], peaks: list[dict[str, Any]]) -> str:
+    """Return all tables, as Markdown; that of the memory where it was measured."""
     table = results(found)
     parts = [f"Learning rates: {_rates(found)}"]
     for metric, title in MEASURES.items():
@@ -36,6 +37,8 @@ def page(found: list[dict[str, Any]], overlaps: dict[str, float]) -> str:
         parts += [f"Mean {title}:", as_markdown(_means(rows, overlaps))]
     parts += ["Fine-tuned minus frozen:", as_markdown(_differences(table, overlaps))]
     parts += ["Costs:", as_markdown(_costs(table))]
+    if peaks:
+        parts += ["Memory:", as_markdown(memory.lines(peaks))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -94,7 +97,7 @@ def _differences(table: pd.DataFrame, overlaps: dict[str, float]) -> list[dict[s
 
 
 def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Return mean CPU-seconds over the splits, how many times frozen models cost less, and the range of memory."""
+    """Return mean CPU-seconds over the splits, and how many times frozen models cost less."""
     once: Any = table[(table.metric == "accuracy") & table.fit_seconds.notna()]
     lines = []
     for data, n in list(once[["data", "n_pairs"]].drop_duplicates().itertuples(index=False, name=None)):
@@ -102,7 +105,6 @@ def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
         means = part.groupby("model", sort=False)[["embed_seconds", "fit_seconds"]].mean()
         tuned, frozen = means.loc[TUNED], means.drop(index=[TUNED, LORA], errors="ignore")
         whole = frozen.embed_seconds + frozen.fit_seconds
-        memory = [part.megabytes[part.model == TUNED], part.megabytes[part.model.isin(frozen.index)]]
         lora = f"{means.fit_seconds[LORA]:.0f}" if LORA in means.index else ""
         lines.append(
             {
@@ -114,8 +116,6 @@ def _costs(table: pd.DataFrame) -> list[dict[str, str]]:
                 "fits, s": ", ".join(f"{name} {seconds:.2f}" for name, seconds in frozen.fit_seconds.items()),
                 "ratio": f"{tuned.fit_seconds / whole.mean():.1f}",
                 "ratio without embedding": f"{tuned.fit_seconds / frozen.fit_seconds.mean():.0f}",
-                "MB, fine-tuned": f"{memory[0].min():.0f} to {memory[0].max():.0f}",
-                "MB, frozen": f"up to {memory[1].max():.0f}",
             }
         )
     return lines
