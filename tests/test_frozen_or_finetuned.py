@@ -249,14 +249,14 @@ def test_each_way_is_measured_once_and_trains_what_it_says(
     monkeypatch.setattr(rm.text.TransformersEncoder, "encode", embedded)
     monkeypatch.setattr(rm.text, "finetune_reward", tuned)
     path = tmp_path / "memory.json"
-    memory.measure(bench, path)
+    memory.measure(bench, 40, path)
     alone = ["linear", "MLP", "trees"]
     assert done == ["embedding", *alone, "embedding", *alone, "rank None", "rank 32"]
     rows = json.loads(path.read_text())
     assert [row["trained"] for row in rows] == WAYS
     path.write_text(json.dumps([row | {"megabytes": 1.0} for row in rows[:-1]]))
     done.clear()
-    memory.measure(bench, path)
+    memory.measure(bench, 40, path)
     assert done == ["rank 32"]
     assert [row["trained"] for row in json.loads(path.read_text())] == WAYS
 
@@ -267,7 +267,7 @@ def test_each_way_is_measured_in_a_process_of_its_own(bench: Any, tmp_path: Path
     pytest.importorskip("trl", reason="pip install 'reward-space[finetune]'")
     from finetuning import memory
 
-    memory.measure(bench, tmp_path / "memory.json")
+    memory.measure(bench, 40, tmp_path / "memory.json")
     rows = json.loads((tmp_path / "memory.json").read_text())
     assert [row["trained"] for row in rows] == WAYS and all(row["megabytes"] > 0 for row in rows)
 
@@ -278,15 +278,17 @@ def test_memory_that_was_measured_is_in_the_tables(
     from finetuning import command
 
     peaks = [("AlpacaEval", 48, "nothing (imports alone)", 600.0), ("AlpacaEval", 48, "LoRA", 850.4)]
-    others = [("AlpacaEval", 500, "LoRA", 999.0), ("AlpacaEval", 500, "nothing (imports alone)", 1.0)]
+    others = [("AlpacaEval", 40, "nothing (imports alone)", 500.0), ("AlpacaEval", 40, "LoRA", 999.0)]
     keys = ("data", "n_pairs", "trained", "megabytes")
     rows = [dict(zip(keys, row, strict=True)) for row in others + peaks]
-    (tmp_path / "memory.json").write_text(json.dumps(rows))
+    (tmp_path / "memory-quick.json").write_text(json.dumps(rows))
+    (tmp_path / "memory.json").write_text(json.dumps([rows[0] | {"megabytes": 123.0}]))
     monkeypatch.setattr(sys, "argv", ["frozen_or_finetuned.py", "--quick", "--model", "m", "--out", str(tmp_path)])
     assert command.main() == 0
     table = (tmp_path / "tables.md").read_text()
     assert "| AlpacaEval | 48 | nothing (imports alone) | 600 | 0 |" in table
-    assert "| AlpacaEval | 48 | LoRA | 850 | 250 |" in table and "999" not in table
+    assert "| AlpacaEval | 48 | LoRA | 850 | 250 |" in table and "| AlpacaEval | 40 | LoRA | 999 | 499 |" in table
+    assert "123" not in table  # measured without --quick
 
 
 def test_the_option_measures_memory_and_runs_no_cells(
@@ -294,9 +296,9 @@ def test_the_option_measures_memory_and_runs_no_cells(
 ) -> None:
     from finetuning import command, memory
 
-    asked: list[Path] = []
-    monkeypatch.setattr(memory, "measure", lambda bench, path: asked.append(path))
-    arguments = ["frozen_or_finetuned.py", "--quick", "--memory", "--model", "m", "--out", str(tmp_path)]
+    asked: list[tuple[int, Path]] = []
+    monkeypatch.setattr(memory, "measure", lambda bench, n, path: asked.append((n, path)))
+    arguments = ["frozen_or_finetuned.py", "--memory", "50", "--model", "m", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", arguments)
     assert command.main() == 0
-    assert asked == [tmp_path / "memory.json"] and not runs
+    assert asked == [(50, tmp_path / "memory.json")] and not runs

@@ -54,8 +54,6 @@ class Plan(NamedTuple):
     rate_pairs: int
     sizes: Sizes
     max_length: int
-    memory: tuple[str, int]
-    """The data and the number of pairs with which `--memory` measures: few, as one pair at a time is in memory."""
 
     def cells(self) -> list[Cell]:
         """Return the cells in the order in which they are run."""
@@ -73,10 +71,9 @@ class Plan(NamedTuple):
 
 
 _BLOCKS = (("AlpacaEval", 500), ("HH", 300), ("AlpacaEval", 1000), ("HH", 1000), ("AlpacaEval", 3000))
-FULL = Plan(_BLOCKS, (("AlpacaEval", 1000),), {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256, ("AlpacaEval", 100))
+FULL = Plan(_BLOCKS, (("AlpacaEval", 1000),), {"AlpacaEval": 3, "HH": 5}, 200, Sizes(), 256)
 _QUICK_BLOCKS = (("AlpacaEval", 48), ("HH", 48))
-_QUICK_SIZES = Sizes(8, 8, 8, 0.2, 150)
-QUICK = Plan(_QUICK_BLOCKS, _QUICK_BLOCKS[:1], {"AlpacaEval": 2, "HH": 2}, 16, _QUICK_SIZES, 32, _QUICK_BLOCKS[0])
+QUICK = Plan(_QUICK_BLOCKS, _QUICK_BLOCKS[:1], {"AlpacaEval": 2, "HH": 2}, 16, Sizes(8, 8, 8, 0.2, 150), 32)
 
 
 class Bench:

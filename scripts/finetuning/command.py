@@ -1,13 +1,13 @@
 """Measure what frozen embeddings give up against a fine-tuned encoder, on the same pairs.
 
-    python scripts/frozen_or_finetuned.py --model FOLDER --out FOLDER [--data FOLDER] [--quick] [--memory] [--dry-run]
+    python scripts/frozen_or_finetuned.py --model FOLDER --out FOLDER [--data FOLDER] [--quick] [--memory N] [--dry-run]
 
 --model is the folder of all-MiniLM-L6-v2, and --data that of AlpacaEval's texts and HH-RLHF (../shared/data). Each cell
 is a file in --out, so a script that was stopped goes on where it was. The tables are then in tables.md, the figure in
 figure.png. Processes that share --out need `--only` with different names of cells, and a last call without it writes
-the tables. `--memory` runs no cells: it measures the memory of each way of training, each in a process of its own, and
-the next call without it puts them into the tables. `--dry-run` prints the cells and their time; `--quick` shows the
-form in a minute, with numbers to be thrown away. Needs pip install 'reward-space[finetune]'.
+the tables. `--memory` runs no cells: it measures the memory of each way of training with N pairs, in a process of its
+own, and the next call without it puts that into the tables. `--dry-run` prints the cells and their time; `--quick`
+shows the form in a minute, with numbers to be thrown away. Needs pip install 'reward-space[finetune]'.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.measure import machine
 from finetuning import memory
-from finetuning.cells import FULL, QUICK, Bench, Cell, Plan, best_rate
+from finetuning.cells import FULL, MOST_PAIRS, QUICK, Bench, Cell, Plan, best_rate
 from finetuning.data import DATA, FOLDERS
 from finetuning.tables import draw, page
 from rmspace.data.files import write_whole
@@ -40,7 +40,7 @@ def main() -> int:
     found: list[dict[str, Any]] = []
     bench = Bench(plan, options.model, options.data)
     if options.memory:
-        memory.measure(bench, options.out / "memory.json")
+        memory.measure(bench, options.memory, _peaks(options))
         return 0
     for cell in plan.cells():
         path = folder / f"{cell.name}.json"
@@ -75,9 +75,13 @@ def _write(plan: Plan, found: list[dict[str, Any]], options: argparse.Namespace)
         return
     options.shown = len(kept)
     overlaps = {name: DATA[name](options.data / FOLDERS[name], plan.sizes).overlap for name in plan.seeds}
-    peaks = memory.measured(plan, options.out / "memory.json")
+    peaks = memory.measured(_peaks(options))
     write_whole(options.out / "tables.md", f"{machine()}\n\n{page(kept, overlaps, peaks)}")
     draw(kept, overlaps, options.out / "figure.png")
+
+
+def _peaks(options: argparse.Namespace) -> Path:
+    return Path(options.out, "memory-quick.json" if options.quick else "memory.json")
 
 
 def _say_plan(plan: Plan) -> int:
@@ -104,7 +108,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--memory", type=int, choices=range(20, MOST_PAIRS + 1), metavar="N")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="run only cells with TEXT in their name, such as HH"

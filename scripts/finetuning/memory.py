@@ -14,10 +14,11 @@ import torch
 
 import rmspace as rm
 from benchmarks.measure import resident
-from finetuning.cells import FROZEN, LORA, RATES, TUNED, Bench, Cell, Plan, frozen_encoder, tuning
+from finetuning.cells import FROZEN, LORA, RATES, TUNED, Bench, Cell, frozen_encoder, tuning
 from rmspace._typing import FloatArray
 from rmspace.data.files import write_whole
 
+DATA = "AlpacaEval"
 LIBRARIES = ("lightgbm", "peft", "transformers", "trl")
 IMPORTS, TOGETHER = "nothing (imports alone)", f"embedding, then {', '.join(FROZEN)}"
 
@@ -32,14 +33,13 @@ class Job(NamedTuple):
     max_length: int
 
 
-def measure(bench: Bench, path: Path) -> None:
-    """Measure the ways that the file does not have yet, and add each to it."""
+def measure(bench: Bench, n: int, path: Path) -> None:
+    """Measure, with n pairs, the ways that the file does not have yet, and add each to it."""
     if math.isnan(resident("VmHWM")):
         raise SystemExit("--memory reads /proc/self/status, which this system does not have; run it on Linux")
-    data, n = bench.plan.memory
-    for job in _jobs(bench):
-        rows = json.loads(path.read_text()) if path.exists() else []
-        row = {"data": data, "n_pairs": n, "trained": job.trained}
+    for job in _jobs(bench, n):
+        rows = measured(path)
+        row = {"data": DATA, "n_pairs": n, "trained": job.trained}
         if any(row.items() <= known.items() for known in rows):
             continue
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -48,31 +48,29 @@ def measure(bench: Bench, path: Path) -> None:
         print(job.trained, flush=True)
 
 
-def measured(plan: Plan, path: Path) -> list[dict[str, Any]]:
-    """Return what the file has of a plan; nothing where there is no file."""
-    rows = json.loads(path.read_text()) if path.exists() else []
-    return [row for row in rows if (row["data"], row["n_pairs"]) == plan.memory]
+def measured(path: Path) -> list[dict[str, Any]]:
+    """Return what the file has; nothing where there is no file."""
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def lines(found: list[dict[str, Any]]) -> list[dict[str, str]]:
     """Return the lines of the table: the peak of each process, and how much of it is beyond the imports."""
-    imports = next(one["megabytes"] for one in found if one["trained"] == IMPORTS)
+    imports = {one["n_pairs"]: one["megabytes"] for one in found if one["trained"] == IMPORTS}
     return [
         {
             "data": one["data"],
             "pairs": str(one["n_pairs"]),
             "trained": one["trained"],
             "peak, MB": f"{one['megabytes']:.0f}",
-            "beyond the imports, MB": f"{one['megabytes'] - imports:.0f}",
+            "beyond the imports, MB": f"{one['megabytes'] - imports[one['n_pairs']]:.0f}",
         }
         for one in found
     ]
 
 
-def _jobs(bench: Bench) -> Iterator[Job]:
-    data, n = bench.plan.memory
-    train = bench.split(Cell(data, "frozen", n, 0)).train
-    given = bench.embedded(data, train.items)
+def _jobs(bench: Bench, n: int) -> Iterator[Job]:
+    train = bench.split(Cell(DATA, "frozen", n, 0)).train
+    given = bench.embedded(DATA, train.items)
     for trained in (IMPORTS, *FROZEN, TOGETHER, TUNED, LORA):
         yield Job(trained, train, given, bench.model, bench.plan.max_length)
 
