@@ -302,3 +302,17 @@ def test_the_option_measures_memory_and_runs_no_cells(
     monkeypatch.setattr(sys, "argv", arguments)
     assert command.main() == 0
     assert asked == [(50, tmp_path / "memory.json")] and not runs
+
+
+@pytest.mark.parametrize("n", ["0", "19", "3001", "many"])
+def test_memory_needs_a_number_of_pairs_that_a_split_has(
+    n: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from finetuning import command
+
+    arguments = ["frozen_or_finetuned.py", "--memory", n, "--model", "m", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        command.main()
+    said = capsys.readouterr().err
+    assert "--memory" in said and n in said and len(said.splitlines()[-1]) < 120 and not (tmp_path / "out").exists()

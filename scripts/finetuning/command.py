@@ -26,6 +26,7 @@ from finetuning.tables import draw, page
 from rmspace.data.files import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
+FEWEST_PAIRS = 20  # with fewer, trees find no split
 _SECONDS_PER_PAIR, _TEXTS_PER_SECOND = 0.28, 33  # MiniLM with up to 256 tokens, on one core
 
 
@@ -108,13 +109,20 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--memory", type=int, choices=range(20, MOST_PAIRS + 1), metavar="N")
+    parser.add_argument("--memory", type=_pairs, metavar="N")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument(
         "--only", action="append", default=[], metavar="TEXT", help="run only cells with TEXT in their name, such as HH"
     )
     parser.set_defaults(shown=0)  # cells in the tables that were written
     return parser.parse_args()
+
+
+def _pairs(text: str) -> int:
+    n = int(text)
+    if not FEWEST_PAIRS <= n <= MOST_PAIRS:
+        raise argparse.ArgumentTypeError(f"must be from {FEWEST_PAIRS} to {MOST_PAIRS} pairs; got {n}")
+    return n
 
 
 if __name__ == "__main__":
