@@ -244,12 +244,14 @@ def test_ensembles_give_the_gaps_of_their_members(banks: Any) -> None:
 
     def watching(differences: Any, gaps: Any, chosen: Any, n: int, rng: Any) -> Any:
         seen.append(gaps)
-        return (at_random if gaps.ndim == 1 else bald)(differences, gaps, chosen, n, rng)
+        return bald(differences, gaps, chosen, n, rng)
 
     model = rm.EnsembleReward(rm.LinearReward(alpha=1e-2), 3, bootstrap=True)
     study(banks, {"BALD": watching}, model=model, n_rounds=2)
-    assert [gaps.shape for gaps in seen] == [(300,), (3, 300)]
-    assert seen[1].std(axis=0).min() > 0
+    assert [gaps.shape for gaps in seen] == [(3, 300), (3, 300)]
+    assert not seen[0].any() and seen[1].std(axis=0).min() > 0
+    with pytest.raises(ValueError, match="bald needs gaps of two members"):
+        study(banks, {"BALD": bald}, model=model.set_params(n_members=1))
 
 
 def test_bad_input_of_a_study(banks: Any) -> None:

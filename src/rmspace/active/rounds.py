@@ -20,10 +20,11 @@ from rmspace.data.apart import check_apart
 from rmspace.data.arrays import check_pairs
 from rmspace.data.bank import ResponseBank, check_bank
 from rmspace.data.mapped import choose
+from rmspace.data.preferences import side_columns
 from rmspace.data.progress import progress
 from rmspace.kinds import Annotator, Metric, PairStrategy
 from rmspace.models.core.fitting import fit_model, seed_model
-from rmspace.models.core.predicting import predict_data
+from rmspace.models.core.predicting import last_step, predict_data, predict_pairs
 from rmspace.models.core.reuse import reuse_items
 from rmspace.models.ensemble import EnsembleReward
 from rmspace.results.evaluate import evaluate
@@ -56,7 +57,9 @@ def active_study(
 
     In a round, a rule chooses n_per_round pairs of the pool from the current gaps of the model, a simulated annotator
     judges them, and a new model is fitted on all pairs judged so far. Before the first round all gaps are 0. The
-    features of a pair are the differences of the embeddings. The gaps of an `EnsembleReward` are those of its members.
+    features of a pair are the differences of the embeddings. The gaps of an `EnsembleReward` are those of its members,
+    and the gaps of a model that compares items are its log-odds. Features of the bank reach each fit as columns, as in
+    `run`.
 
     All rules of a seed have the same pool, and a pair gets the same verdict whichever rule chooses it. So the luck that
     they share cancels in `compare_models`, and another rule does not change the numbers of the first.
@@ -153,7 +156,7 @@ def _rounds(
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield the fitted model and the facts of each round."""
     rng, chosen = _stream(seed, 2), np.empty(0, dtype=np.int64)
-    gaps: Float64Array = np.zeros(len(pool.pairs))
+    gaps = _no_gaps(model, len(pool.pairs))
     for _ in range(n_rounds):
         start = time.perf_counter()
         try:
@@ -166,7 +169,8 @@ def _rounds(
         judged = pool.comparisons[chosen]
         estimator = seed_model(clone(model), seed)
         begin = time.perf_counter()
-        fit_model(estimator, train.items, judged, groups=train.groups)
+        columns = side_columns(train.features, judged) or None
+        fit_model(estimator, train.items, judged, groups=train.groups, columns=columns)
         facts = {
             "fit_seconds": time.perf_counter() - begin,
             "choose_seconds": middle - start,
@@ -177,15 +181,20 @@ def _rounds(
         gaps = _gaps(estimator, pool)
 
 
+def _no_gaps(model: Any, size: int) -> Float64Array:
+    """Return the gaps before the first fit, 0 for each candidate, and for each member of an ensemble."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    return np.zeros((check_int("n_members", last.n_members, low=1), size) if isinstance(last, EnsembleReward) else size)
+
+
 def _gaps(estimator: Any, pool: _Pool) -> Float64Array:
     """Return the score of the first minus that of the second, (n_pool,), or (n_members, n_pool) of an ensemble."""
-    last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    last, items = last_step(estimator, pool.items)
     if isinstance(last, EnsembleReward):
-        items = estimator[:-1].transform(pool.items) if isinstance(estimator, Pipeline) else pool.items
         scores = last.predict_members(items) * last.scales_[:, None]  # as log-odds, which the members were fitted for
-    else:
-        scores = np.asarray(estimator.predict(pool.items), dtype=np.float64)
-    return np.asarray(scores[..., pool.pairs[:, 0]] - scores[..., pool.pairs[:, 1]])
+        return scores[:, pool.pairs[:, 0]] - scores[:, pool.pairs[:, 1]]
+    first, second = predict_pairs(last, items, pool.pairs)
+    return np.asarray(first - second, dtype=np.float64)
 
 
 def _checked(name: str, rows: Any, chosen: IntArray, n: int, size: int) -> IntArray:

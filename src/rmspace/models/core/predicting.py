@@ -35,7 +35,7 @@ def predict_data(model: Any, data: ResponseBank | Preferences) -> Any:
     """
     if not compares(model):
         return model.predict(data.items)
-    last, items = _last_step(model, data.items)
+    last, items = last_step(model, data.items)
     if isinstance(data, ResponseBank):
         return last.win_rates(items, data.groups)
     odds = last.log_odds(*(choose(items, side) for side in data.comparisons.T))
@@ -47,7 +47,7 @@ def predict_pairs(model: Any, items: FloatArray, pairs: IntArray) -> tuple[Float
     if not compares(model):
         scores = np.asarray(model.predict(items))
         return scores[pairs[:, 0]], scores[pairs[:, 1]]
-    last, items = _last_step(model, items)
+    last, items = last_step(model, items)
     odds = np.asarray(last.log_odds(items[pairs[:, 0]], items[pairs[:, 1]]))
     return odds, np.zeros(len(odds))
 
@@ -58,7 +58,7 @@ def compares(model: Any) -> bool:
     return hasattr(last, "win_rates") and hasattr(last, "log_odds")
 
 
-def _last_step(model: Any, items: Any) -> tuple[Any, Any]:
+def last_step(model: Any, items: Any) -> tuple[Any, Any]:
     """Return the model at the end of a pipeline, and the items as it gets them."""
     if not isinstance(model, Pipeline):
         return model, items
