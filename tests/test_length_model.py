@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 import rmspace as rm
 from rmspace._typing import FloatArray
 from rmspace.config.build import load_config
-from rmspace.models import LengthFreeReward
+from rmspace.models import LaplaceReward, LengthFreeReward, TunedReward
+from rmspace.reductions import rank_mean
 
 BIAS, GOLD = 0.5, np.array([1.0, -0.6, 0.4, 0.0])
 MIX = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
@@ -115,6 +116,37 @@ def test_saved_and_loaded(how: Any, tmp_path: Path) -> None:
     model = LengthFreeReward(how=how).fit(train)
     model.save(tmp_path / "model")
     np.testing.assert_array_equal(rm.load(tmp_path / "model").predict(train.items), model.predict(train.items))
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("tuned", [False, True])
+def test_ranks_are_among_all_items_of_a_call(how: Any, tuned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, _, _ = biased(200, 8)
+    member: Any = rm.EnsembleReward(rm.LinearReward(), 3, reduce=rank_mean, bootstrap=True, random_state=0)
+    if tuned:
+        member = TunedReward(member, {"member__alpha": [1e-3]}, n_splits=2, random_state=0)
+    model = LengthFreeReward(member, how=how).fit(train)
+    whole = model.predict(train.items)
+    monkeypatch.setattr("rmspace.models.core.scoring._BLOCK_NUMBERS", 10 * train.dim)
+    np.testing.assert_array_equal(model.predict(train.items), whole)
+    assert not np.array_equal(model.predict(train.items[:100]), whole[:100])  # of other items, so other ranks
+
+
+def test_joint_has_the_uncertainty_of_its_member() -> None:
+    train, _, length = biased(400, 9)
+    scores, std = LengthFreeReward(LaplaceReward(alpha=1e-3)).fit(train).predict(train.items, return_std=True)
+    rows, z = train.items - train.items.mean(axis=0), (length - length.mean()) / length.std()
+    u = rows.T @ z / np.linalg.norm(rows.T @ z)
+    erased = rows - np.outer(rows @ u, u)
+    spread = np.sqrt((rows**2).sum(axis=1).mean())
+    member = LaplaceReward(alpha=1e-3).fit(np.column_stack([erased, 0.25 * spread * z]), train.comparisons)
+    expected = member.predict(np.column_stack([erased, np.zeros(len(z))]), return_std=True)
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(std, expected[1], rtol=1e-4)
+    with pytest.raises(ValueError, match="LinearReward states no uncertainty"):
+        LengthFreeReward().fit(train).predict(train.items, return_std=True)
+    with pytest.raises(ValueError, match=r"'post_hoc'.* states no uncertainty.*use how='joint'"):
+        LengthFreeReward(LaplaceReward(), how="post_hoc").fit(train).predict(train.items, return_std=True)
 
 
 def test_it_runs_from_yaml_with_a_feature_or_with_columns(tmp_path: Path) -> None:

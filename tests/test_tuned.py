@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import rmspace as rm
 from rmspace.config import load_config
-from rmspace.models import TunedReward
+from rmspace.models import LaplaceReward, TunedReward
 from rmspace.models.core.base import draw_seed
+from rmspace.reductions import rank_mean
 
 ALPHAS = [1e3, 1e-4, 1e-2]
 
@@ -55,6 +57,61 @@ def test_columns_reach_the_member(preferences: rm.Preferences) -> None:
     model.fit(preferences.items, preferences.comparisons, groups=preferences.groups, columns={"margin": margins})
     plain = member.fit(preferences.items, preferences.comparisons, columns={"margin": margins})
     np.testing.assert_allclose(model.predict(preferences.items), plain.predict(preferences.items), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_ranks_are_among_all_items_of_a_call(
+    preferences: rm.Preferences, in_pipeline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensemble = rm.EnsembleReward(rm.LinearReward(), 3, reduce=rank_mean, bootstrap=True, random_state=0)
+    member, alpha = (
+        (make_pipeline(StandardScaler(), ensemble), "ensemblereward__member__alpha")
+        if in_pipeline
+        else (ensemble, "member__alpha")
+    )
+    model = TunedReward(member, {alpha: [1e-3]}, n_splits=2, random_state=0).fit(preferences)
+    whole = model.predict(preferences.items)
+    monkeypatch.setattr("rmspace.models.core.scoring._BLOCK_NUMBERS", 10 * preferences.dim)
+    np.testing.assert_array_equal(model.predict(preferences.items), whole)
+    last = model.member_[-1] if in_pipeline else model.member_
+    items = model.member_[:-1].transform(preferences.items) if in_pipeline else preferences.items
+    np.testing.assert_allclose(whole, rank_mean(last.predict_members(items)))
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_the_uncertainty_of_the_member(preferences: rm.Preferences, in_pipeline: bool) -> None:
+    member = make_pipeline(StandardScaler(), LaplaceReward()) if in_pipeline else LaplaceReward()
+    name = "laplacereward__alpha" if in_pipeline else "alpha"
+    model = TunedReward(member, {name: [1e-2]}, n_splits=2, random_state=0).fit(preferences)
+    found = model.predict(preferences.items, return_std=True)
+    expected = rm.fit_model(member.set_params(**{name: 1e-2}), preferences).predict(preferences.items, return_std=True)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-8)
+    assert found[1].min() > 0
+
+
+def test_members_without_uncertainty(preferences: rm.Preferences) -> None:
+    plain = TunedReward(rm.LinearReward(), {"alpha": [1e-2]}, n_splits=2).fit(preferences)
+    with pytest.raises(ValueError, match="LinearReward states no uncertainty"):
+        plain.predict(preferences.items, return_std=True)
+    own = TunedReward(FirstNumber(), {"sign": [1.0, -1.0]}, n_splits=2).fit(preferences)
+    np.testing.assert_array_equal(np.abs(own.predict(preferences.items)), np.abs(preferences.items[:, 0]))
+    with pytest.raises(ValueError, match="TunedReward states no uncertainty"):
+        own.predict(preferences.items, return_std=True)
+
+
+class FirstNumber(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Somebody's own estimator."""
+
+    def __init__(self, sign: float = 1.0) -> None:
+        self.sign = sign
+
+    def fit(self, items: Any, comparisons: Any, sample_weight: Any = None, groups: Any = None) -> FirstNumber:
+        self.n_features_in_ = items.shape[1]
+        return self
+
+    def predict(self, items: Any) -> Any:
+        return self.sign * items[:, 0]
 
 
 def test_a_config_tunes(tmp_path: Path) -> None:

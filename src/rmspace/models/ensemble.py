@@ -19,7 +19,7 @@ from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
 from rmspace.data.progress import progress
 from rmspace.kinds import Reduction, RewardModel
-from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.base import BaseReward, draw_seed, scores_in_blocks
 from rmspace.models.core.data import FitData, OnEpoch
 from rmspace.models.core.fitting import fit_member
 from rmspace.models.core.precision import on_device
@@ -225,21 +225,16 @@ def _fit_batched(members: Sequence[MLPReward], parts: Sequence[FitData]) -> bool
     return False
 
 
-def _scores_in_blocks(member: Any) -> bool:
-    """Say whether a member scores as the base class does; a member with its own `predict` is scored by that."""
-    kind = type(member)
-    return (
-        isinstance(member, BaseReward) and kind.predict is BaseReward.predict and kind._predict is BaseReward._predict
-    )
-
-
 def _device_of(members: Sequence[Any]) -> torch.device:
-    return members[0]._device() if _scores_in_blocks(members[0]) else torch.device("cpu")
+    return members[0]._device() if scores_in_blocks(members[0]) else torch.device("cpu")
 
 
 def _members_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
-    """Return the function that scores a block with each member, -> (n_members, n_rows); a block is converted once."""
-    scorers = [member._scorer(device) if _scores_in_blocks(member) else _predict_scorer(member) for member in members]
+    """Return the function that scores a block with each member, -> (n_members, n_rows); a block is converted once.
+
+    A member with its own `predict` is scored by that.
+    """
+    scorers = [member._scorer(device) if scores_in_blocks(member) else _predict_scorer(member) for member in members]
     return lambda block: np.stack([finite_scores(score(block)) for score in scorers])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +12,13 @@ from sklearn.pipeline import Pipeline
 
 from rmspace._checks import check_number, shown
 from rmspace._typing import Float64Array, FloatArray
+from rmspace.data.arrays import to_float32
 from rmspace.kinds import RewardModel
-from rmspace.models.core.base import BaseReward
+from rmspace.models.core.base import BaseReward, scores_in_blocks
 from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model
 from rmspace.models.core.item_values import item_values
+from rmspace.models.core.scoring import finite_scores
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
 
@@ -37,6 +40,9 @@ class LengthFreeReward(BaseReward):
 
     Where better responses are truly longer, this part of the reward is removed, too. A member that is not linear can
     still use what is not linear in length.
+
+    A member that may look at all items of a call, such as an ensemble, gets them in one array in memory. "joint" gives
+    the standard deviations of its member; u counts as known.
 
     Args:
         member: the reward model that is cloned; a `LinearReward` when None. Put a pipeline around this model, not in
@@ -119,12 +125,31 @@ class LengthFreeReward(BaseReward):
         slope = float((scores - scores.mean()) @ predicted) / variance if variance > 0 else 0.0
         self.direction_, self.member_ = slope * ridge.coef_, member
 
-    def _score(self, rows: FloatArray) -> FloatArray:
-        along = (rows - self.mean_) @ self.direction_
+    def _predict(self, items: FloatArray) -> FloatArray:
+        if scores_in_blocks(self.member_):
+            return super()._predict(items)
+        return finite_scores(self._score(to_float32("items", np.asarray(items))))
+
+    def _predict_with_std(self, items: FloatArray) -> tuple[FloatArray, FloatArray]:
         if self.how == "post_hoc":
-            return np.asarray(self.member_.predict(rows) - along)
-        erased = rows - np.outer(along, self.direction_)
-        return np.asarray(self.member_.predict(np.column_stack([erased, np.zeros(len(rows))])))
+            raise ValueError(
+                "LengthFreeReward(how='post_hoc') states no uncertainty, since what it takes from the scores is not "
+                "certain either; leave return_std out, or use how='joint'"
+            )
+        if "return_std" not in signature(self.member_.predict).parameters:  # somebody's own estimator
+            return super()._predict_with_std(items)
+        scores, std = self.member_.predict(self._erased(to_float32("items", np.asarray(items))), return_std=True)
+        return finite_scores(scores), finite_scores(std)
+
+    def _score(self, rows: FloatArray) -> FloatArray:
+        if self.how == "post_hoc":
+            return np.asarray(self.member_.predict(rows) - (rows - self.mean_) @ self.direction_)
+        return np.asarray(self.member_.predict(self._erased(rows)))
+
+    def _erased(self, rows: FloatArray) -> FloatArray:
+        """Return the rows without the direction of length, and z = 0 after them."""
+        along = (rows - self.mean_) @ self.direction_
+        return np.column_stack([rows - np.outer(along, self.direction_), np.zeros(len(rows))])
 
 
 def _standard(lengths: Float64Array, feature: str) -> Float64Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from rmspace._checks import check_int, shown
 from rmspace._typing import Float64Array, FloatArray
-from rmspace.models.core.base import BaseReward, draw_seed
+from rmspace.models.core.base import BaseReward, draw_seed, scores_in_blocks
 from rmspace.models.core.data import FitData
 from rmspace.models.core.predicting import compares
+from rmspace.models.core.scoring import finite_scores
 from rmspace.models.core.selection import search
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
@@ -34,7 +36,8 @@ class TunedReward(BaseReward):
     """Reward model that chooses parameters by cross-validation over its training prompts, then fits on all of them.
 
     Each fit calls `search`, so a test set has no part in the choice. It costs n_splits fits per choice, and one more.
-    In a comparison of models, give each of them the same number of choices.
+    In a comparison of models, give each of them the same number of choices. Scores, and their standard deviations where
+    the member states them, are those of the member.
 
     Args:
         member: the reward model, or pipeline that ends in one, that is tuned; a `LinearReward` when None.
@@ -113,6 +116,21 @@ class TunedReward(BaseReward):
         found = search(member, grids, data.preferences(), n_splits=n_splits, seed=draw_seed(self.random_state))
         self.member_, self.choices_ = found.model, choices
         self.accuracies_ = found.table.accuracy.to_numpy().reshape(len(choices), n_splits).mean(axis=1)
+
+    @property
+    def _last(self) -> Any:
+        return self.member_[-1] if isinstance(self.member_, Pipeline) else self.member_
+
+    def _predict(self, items: FloatArray) -> FloatArray:
+        if scores_in_blocks(self._last):
+            return super()._predict(items)
+        return finite_scores(self.member_.predict(items))  # a reduction of an ensemble may rank the items of a call
+
+    def _predict_with_std(self, items: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if "return_std" not in signature(self._last.predict).parameters:  # somebody's own estimator
+            return super()._predict_with_std(items)
+        scores, std = self.member_.predict(items, return_std=True)
+        return finite_scores(scores), finite_scores(std)
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(self.member_.predict(rows))

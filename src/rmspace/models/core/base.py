@@ -230,6 +230,12 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return score
 
 
+def scores_in_blocks(model: Any) -> bool:
+    """Say whether a model scores as the base class does, each item alone; one with its own `predict` may not."""
+    kind = type(model)
+    return isinstance(model, BaseReward) and kind.predict is BaseReward.predict and kind._predict is BaseReward._predict
+
+
 def score_comparisons(model: Any, data: FitData) -> float:
     """Return the share of comparisons that a model, or a pipeline, orders as they were judged."""
     winner, loser = predict_pairs(model, choose(data.items, data.used_rows), data.pairs)
