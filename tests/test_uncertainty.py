@@ -76,6 +76,19 @@ def test_ranks_are_among_all_items_of_a_call(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_array_equal(model.predict(items), whole)
 
 
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_ranks_of_an_ensemble_in_an_ensemble(in_pipeline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    items, comparisons, _ = world(1)
+    member: Any = rm.EnsembleReward(rm.LinearReward(), 2, reduce=rank_mean, bootstrap=True)
+    if in_pipeline:
+        member = make_pipeline(StandardScaler(), member)
+    model = rm.EnsembleReward(member, 2, bootstrap=True, random_state=0).fit(items, comparisons)
+    whole = model.predict(items)
+    monkeypatch.setattr("rmspace.models.core.scoring._BLOCK_NUMBERS", 50)
+    np.testing.assert_array_equal(model.predict(items), whole)
+    np.testing.assert_array_equal(model.predict_members(items).mean(axis=0), whole)
+
+
 def test_an_ensemble_states_the_spread_of_its_members() -> None:
     items, comparisons, _ = world(2)
     model = rm.EnsembleReward(rm.LinearReward(), 4, bootstrap=True, random_state=0).fit(items, comparisons)

@@ -19,7 +19,7 @@ from rmspace.data.arrays import check_weights
 from rmspace.data.mapped import choose
 from rmspace.data.progress import progress
 from rmspace.kinds import Reduction, RewardModel
-from rmspace.models.core.base import BaseReward, draw_seed, scores_in_blocks
+from rmspace.models.core.base import BaseReward, draw_seed, may_compare, scores_in_blocks
 from rmspace.models.core.data import FitData, OnEpoch
 from rmspace.models.core.fitting import fit_member
 from rmspace.models.core.precision import on_device
@@ -103,7 +103,7 @@ class EnsembleReward(BaseReward):
                 for member, part in zip(progress(members, "members"), parts, strict=True):
                     fit_member(member, part)
         used = choose(data.items, np.unique(data.comparisons[data.weights > 0]))
-        table = on_device(_device_of(members), lambda device: score_blocks(used, _members_scorer(members, device)))
+        table = _member_table(members, used)
         if n_members > 1 and (table == table[0]).all():
             warnings.warn(
                 f"all {n_members} members are the same: {type(prototype).__name__} draws nothing at random here; "
@@ -172,8 +172,7 @@ class EnsembleReward(BaseReward):
         return self._member_scores(self._checked(items))
 
     def _member_scores(self, items: FloatArray) -> Float64Array:
-        table = on_device(self._device(), lambda device: score_blocks(items, _members_scorer(self.members_, device)))
-        return (table - self.locations_[:, None]) / self.scales_[:, None]
+        return (_member_table(self.members_, items) - self.locations_[:, None]) / self.scales_[:, None]
 
     def _predict(self, items: FloatArray) -> FloatArray:
         return self._combine(self._member_scores(items))
@@ -229,11 +228,15 @@ def _device_of(members: Sequence[Any]) -> torch.device:
     return members[0]._device() if scores_in_blocks(members[0]) else torch.device("cpu")
 
 
-def _members_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
-    """Return the function that scores a block with each member, -> (n_members, n_rows); a block is converted once.
+def _member_table(members: Sequence[Any], items: FloatArray) -> Float64Array:
+    """Score items with each member, (n_members, n_items)."""
+    if may_compare(members[0]):
+        return np.stack([finite_scores(member.predict(items)) for member in members])
+    return on_device(_device_of(members), lambda device: score_blocks(items, _members_scorer(members, device)))
 
-    A member with its own `predict` is scored by that.
-    """
+
+def _members_scorer(members: Sequence[Any], device: torch.device) -> Scorer:
+    """Return the function that scores a block with each member, -> (n_members, n_rows); a block is converted once."""
     scorers = [member._scorer(device) if scores_in_blocks(member) else _predict_scorer(member) for member in members]
     return lambda block: np.stack([finite_scores(score(block)) for score in scorers])
 

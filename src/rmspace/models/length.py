@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from rmspace._checks import check_number, shown
 from rmspace._typing import Float64Array, FloatArray
 from rmspace.data.arrays import to_float32
 from rmspace.kinds import RewardModel
-from rmspace.models.core.base import BaseReward, scores_in_blocks
+from rmspace.models.core.base import BaseReward, may_compare
 from rmspace.models.core.data import FitData
 from rmspace.models.core.fitting import fit_model
 from rmspace.models.core.item_values import item_values
@@ -126,7 +125,7 @@ class LengthFreeReward(BaseReward):
         self.direction_, self.member_ = slope * ridge.coef_, member
 
     def _predict(self, items: FloatArray) -> FloatArray:
-        if scores_in_blocks(self.member_):
+        if not may_compare(self.member_):
             return super()._predict(items)
         return finite_scores(self._score(to_float32("items", np.asarray(items))))
 
@@ -136,10 +135,10 @@ class LengthFreeReward(BaseReward):
                 "LengthFreeReward(how='post_hoc') states no uncertainty, since what it takes from the scores is not "
                 "certain either; leave return_std out, or use how='joint'"
             )
-        if "return_std" not in signature(self.member_.predict).parameters:  # somebody's own estimator
+        if not isinstance(self.member_, BaseReward):
             return super()._predict_with_std(items)
         scores, std = self.member_.predict(self._erased(to_float32("items", np.asarray(items))), return_std=True)
-        return finite_scores(scores), finite_scores(std)
+        return scores, std
 
     def _score(self, rows: FloatArray) -> FloatArray:
         if self.how == "post_hoc":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from rmspace._checks import check_int, shown
 from rmspace._typing import Float64Array, FloatArray
-from rmspace.models.core.base import BaseReward, draw_seed, scores_in_blocks
+from rmspace.models.core.base import BaseReward, draw_seed, may_compare
 from rmspace.models.core.data import FitData
 from rmspace.models.core.predicting import compares
-from rmspace.models.core.scoring import finite_scores
 from rmspace.models.core.selection import search
 from rmspace.models.io.state import check_fitted_array
 from rmspace.models.linear import LinearReward
@@ -117,20 +115,15 @@ class TunedReward(BaseReward):
         self.member_, self.choices_ = found.model, choices
         self.accuracies_ = found.table.accuracy.to_numpy().reshape(len(choices), n_splits).mean(axis=1)
 
-    @property
-    def _last(self) -> Any:
-        return self.member_[-1] if isinstance(self.member_, Pipeline) else self.member_
-
     def _predict(self, items: FloatArray) -> FloatArray:
-        if scores_in_blocks(self._last):
-            return super()._predict(items)
-        return finite_scores(self.member_.predict(items))  # a reduction of an ensemble may rank the items of a call
+        return np.asarray(self.member_.predict(items)) if may_compare(self.member_) else super()._predict(items)
 
     def _predict_with_std(self, items: FloatArray) -> tuple[FloatArray, FloatArray]:
-        if "return_std" not in signature(self._last.predict).parameters:  # somebody's own estimator
+        last = self.member_[-1] if isinstance(self.member_, Pipeline) else self.member_
+        if not isinstance(last, BaseReward):
             return super()._predict_with_std(items)
         scores, std = self.member_.predict(items, return_std=True)
-        return finite_scores(scores), finite_scores(std)
+        return scores, std
 
     def _score(self, rows: FloatArray) -> FloatArray:
         return np.asarray(self.member_.predict(rows))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -231,9 +232,15 @@ class BaseReward(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
 
 def scores_in_blocks(model: Any) -> bool:
-    """Say whether a model scores as the base class does, each item alone; one with its own `predict` may not."""
+    """Say whether a model scores as the base class does, block by block; one with its own `predict` does not."""
     kind = type(model)
     return isinstance(model, BaseReward) and kind.predict is BaseReward.predict and kind._predict is BaseReward._predict
+
+
+def may_compare(model: Any) -> bool:
+    """Say whether scores may depend on the other items of a call, as those of an ensemble that ranks its items do."""
+    last = model[-1] if isinstance(model, Pipeline) else model
+    return isinstance(last, BaseReward) and not scores_in_blocks(last)
 
 
 def score_comparisons(model: Any, data: FitData) -> float:
