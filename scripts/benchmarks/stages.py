@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import rmspace as rm
+from benchmarks.active import selection
 from benchmarks.banks import compare_items, make_bank, open_bank
 from benchmarks.measure import (
     HIDDEN,
@@ -430,6 +431,7 @@ STAGES: dict[str, Callable[[Path, bool], list[Row]]] = {
     "distinct": distinct,
     "many_models": many_models,
     "growth": growth,
+    "active": selection,
     "MLP objectives": partial(costs, kind="MLP"),
     "linear objectives": partial(costs, kind="linear"),
 }
