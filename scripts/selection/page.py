@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-import rmspace as rm
 from findings.page import as_markdown, difference
+from selection.figure import draw_curves
 from selection.paired import AREA, END, SETTING, annotations_needed, compare_rules, median_interval
-from selection.study import METRIC, RANDOM
+from selection.study import RANDOM
 
 DESIGNS = ("D-optimal", "past-aware D-optimal")
 
@@ -20,16 +20,11 @@ def blocks(table: pd.DataFrame, command: str) -> dict[str, str | Figure]:
     return {
         "sizes": _sizes(table, command),
         "verdict": _verdict(tests),
-        "curves": curves(table),
+        "curves": draw_curves(table),
         "end-of-study": as_markdown(_differences(tests[tests.measure == END], table)),
         "area": as_markdown(_differences(tests[tests.measure == AREA], None)),
         "needed": as_markdown(_needed(needed)),
     }
-
-
-def curves(table: pd.DataFrame) -> Figure:
-    """Draw the gain of each rule against annotations, a panel per setting."""
-    return rm.study_curves(table, x="n_pairs", panel=SETTING, metric=METRIC)
 
 
 def _sizes(table: pd.DataFrame, command: str) -> str:

@@ -67,7 +67,7 @@ def rare_topics(seed: int, data: Path) -> Banks:
 
 
 WORLDS = {
-    "AlpacaEval": World(alpaca_eval, n_pool=5000, n_per_round=100, seeds=10, alpha=1e-2),
+    "AlpacaEval": World(alpaca_eval, n_pool=5000, n_per_round=100, seeds=20, alpha=1e-2),
     "uneven prompts": World(uneven_prompts, n_pool=3000, n_per_round=40, seeds=20, alpha=1e-4),
     "rare topics": World(rare_topics, n_pool=3000, n_per_round=40, seeds=20, alpha=1e-3),
 }
