@@ -485,7 +485,7 @@ BANKS = (
         (
             BANKS,
             "models.BT.objective={use: label_smoothed, smoothing: 0.9, objective: {use: hinge}}",
-            r"smoothing must be in \[0.0, 0.5\]; got 0.9",
+            r"smoothing must be below 0.5, where both orders cost the same; got 0.9",
         ),
     ],
 )

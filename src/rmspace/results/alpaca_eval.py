@@ -26,6 +26,9 @@ class AlpacaEvalFit(NamedTuple):
     `theta` is of the model, `psi` of the difficulty of a prompt, and `phi` of the gap in length: above 0 where the
     judge prefers the longer response. The files of AlpacaEval have phi with the other sign. `c` is the inverse of the
     penalty.
+
+    >>> AlpacaEvalFit(theta=0.0, phi=1.5, psi=1.0).win_rate([0.0])
+    0.5
     """
 
     theta: float
