@@ -24,7 +24,7 @@ from text_models import CHATML, save_causal, save_model
 Train = Callable[[Path, FineTuning], object]
 ITEMS = [items_of(f"{k} + 1?", [f"It is {k + 1}."])[0] for k in range(6)]
 JUDGED = [Record(items_of(f"Why {k}?", [f"light {k}", f"system {k}"]), [Comparison(0, 1)]) for k in range(6)]
-LORA = FineTuning(rank=4, dropout=0.1, learning_rate=1e-2, epochs=4, batch_size=2, warmup=0.2, schedule="cosine")
+LORA = FineTuning(rank=4, dropout=0.1, learning_rate=1e-2, epochs=3, batch_size=2, warmup=0.2, schedule="cosine")
 WHOLE = replace(LORA, rank=None, dropout=0.0)
 
 
@@ -81,16 +81,16 @@ def test_a_stopped_training_takes_the_steps_of_an_undisturbed_one(
 ) -> None:
     train(tmp_path / "whole", settings)
     with monkeypatch.context() as patch:
-        stop_after(patch, 5, KeyboardInterrupt())
+        stop_after(patch, 4, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt) as caught:
             train(tmp_path / "out", settings)
     assert "goes on from" in caught.value.__notes__[0]
-    assert [path.name for path in (tmp_path / "out.unfinished").glob("checkpoint-*")] == ["checkpoint-5"]
+    assert [path.name for path in (tmp_path / "out.unfinished").glob("checkpoint-*")] == ["checkpoint-4"]
     assert not (tmp_path / "out").exists()
     with monkeypatch.context() as patch:
         taken = stop_after(patch, -1, KeyboardInterrupt())
         train(tmp_path / "out", settings)
-    assert taken == list(range(6, 12))
+    assert taken == list(range(5, 9))
     assert not (tmp_path / "out.unfinished").exists()
     one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "out")
     assert one.keys() == other.keys()
@@ -100,6 +100,7 @@ def test_a_stopped_training_takes_the_steps_of_an_undisturbed_one(
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("train", ["reward"], indirect=True)
 def test_a_checkpoint_that_was_cut_off_is_not_used(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_used(
         np.testing.assert_allclose(weights_of(tmp_path / "out")[name], array, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("train", ["generator"], indirect=True)
 def test_another_training_is_refused_and_the_stopped_one_stays(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +133,7 @@ def test_another_training_is_refused_and_the_stopped_one_stays(
     train(tmp_path / "out", LORA)
 
 
+@pytest.mark.parametrize("train", ["reward"], indirect=True)
 def test_what_diverged_or_has_no_checkpoint_leaves_nothing(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
