@@ -122,7 +122,7 @@ def test_rows_that_are_equal_except_for_rounding_are_duplicates() -> None:
 @pytest.mark.parametrize("dim", [1, 2, 16])
 @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
 def test_rows_of_another_length_or_direction_are_no_duplicates(dim: int, scale: float) -> None:
-    """Within a prompt all differ by 1e-3 of their length or more, but for one exact and one near copy."""
+    """Rows of a prompt differ by 1e-3 of their length or more, except one exact copy and one near copy."""
     embeddings = np.ones((20, 30, dim)) * (1 + 1e-3 * np.arange(30))[:, None]
     embeddings[:, :, 0] *= 1 + np.arange(20)[:, None]
     assert "duplicated_rows" not in found(rm.ResponseBank((scale * embeddings).astype(np.float32))).index

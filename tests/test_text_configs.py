@@ -78,7 +78,7 @@ def test_the_commands_for_a_large_encoder_are_valid(places: dict[str, str]) -> N
 
 
 def test_the_recipe_for_8b_trains(places: dict[str, str], tmp_path: Path) -> None:
-    """As it stands, but for the size: a tiny model, one step of 8 pairs, and AdamW without pages."""
+    """Its settings are kept, except three: a tiny model, one step of 8 pairs, and AdamW without pages."""
     pytest.importorskip("trl", reason="pip install 'reward-space[finetune]'")
     own = ["settings.batch_size=8", "settings.optimizer=adamw_torch"]
     given = filled(LOADERS["bradley_terry_8b.yaml"][1], places)

@@ -113,9 +113,11 @@ class _Rows(NamedTuple):
     weights: Float64Array
 
     def take(self, places: npt.ArrayLike) -> _Rows:
+        """Return some of the rows."""
         return _Rows(*(array[np.asarray(places)] for array in self))
 
     def losses(self, coef: Float64Array) -> Float64Array:
+        """Return the weighted log loss of each row."""
         odds = self.columns @ coef
         return np.asarray(self.weights * (np.logaddexp(0, odds) - self.wins * odds))
 
